@@ -1,1 +1,27 @@
-//! control
+//! LISP as state machines: bytes, instants and a seed go in, actions come out.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod auth;
+mod change;
+mod config;
+mod eid;
+mod event;
+mod key;
+mod locator;
+mod time;
+
+pub use change::{Change, Forwarding, PeerConfig, Side};
+pub use config::{
+    Config, Limits, MapServerConfig, MapServerPeer, SiteConfig, Uplink, XtrConfig,
+};
+pub use eid::{Eid, EidPrefix, InstanceId, PrefixError, address_bits, left_aligned};
+pub use event::Event;
+pub use key::PeerKey;
+pub use locator::{Action, DataKey, Locator, Locators, MAX_LOCATORS, Mapping};
+pub use time::{Duration, Instant};
+
+/// UDP port of LISP control messages inside the tunnels (RFC 9301 section 5).
+pub const LISP_PORT: u16 = 4342;

@@ -1,1 +1,121 @@
-//! dataplane
+//! What forwards: one trait, with WireGuard in user space or a model in memory behind it.
+#![forbid(unsafe_code)]
+
+use core::net::SocketAddr;
+
+use control::{Change, Duration, Eid, Instant, PeerKey, Side};
+
+/// Which tunnels a LISP message travels in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Channel {
+    /// Between control addresses; the peer is named by its control key.
+    Control,
+    /// Between link addresses of data peers; the peer is named by its data key.
+    Link,
+}
+
+/// A control peer: a Map-Server for an xTR, a site for a Map-Server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ControlPeer {
+    /// Its public control key.
+    pub key: PeerKey,
+    /// Where to send; `None` waits until the peer is heard.
+    pub endpoint: Option<SocketAddr>,
+    /// Who initiates: an xTR towards its Map-Server does, and retries until it is answered.
+    pub side: Side,
+    /// Keeps a NAT binding; normally `None`.
+    pub persistent_keepalive: Option<Duration>,
+    /// Overrides the derived control address.
+    pub address: Option<core::net::Ipv6Addr>,
+}
+
+/// What the data plane saw.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A packet has no route; it waits, or was dropped when too many wait. Told once per
+    /// destination until a route, a failure or a drop answers it.
+    Miss {
+        /// The packet's source.
+        source: Eid,
+        /// The packet's destination.
+        destination: Eid,
+    },
+    /// A control session stands (again).
+    ControlSession {
+        /// The control key.
+        peer: PeerKey,
+        /// The outer address it comes from.
+        endpoint: SocketAddr,
+        /// Our part in the handshake.
+        side: Side,
+        /// The handshake's round trip, where we initiated.
+        round_trip: Option<Duration>,
+    },
+    /// Three handshakes in a row got no answer, or the session's keys expired.
+    ControlLost {
+        /// The control key.
+        peer: PeerKey,
+    },
+    /// An authenticated packet came from a new outer address.
+    ControlRoamed {
+        /// The control key.
+        peer: PeerKey,
+        /// The new outer address.
+        endpoint: SocketAddr,
+    },
+    /// A data session stands (again); what waited for it is on its way.
+    DataSession {
+        /// The data key.
+        peer: PeerKey,
+        /// Our part in the handshake.
+        side: Side,
+    },
+    /// Data was received from this peer; told at most once every 10 s per peer.
+    Traffic {
+        /// The data key.
+        peer: PeerKey,
+    },
+}
+
+/// A data plane: it forwards packets and carries control messages.
+pub trait DataPlane {
+    /// Why a step was refused.
+    type Error: core::error::Error;
+
+    /// Adds or changes a control peer; a session stays when only the endpoint changes.
+    fn set_control_peer(&mut self, peer: &ControlPeer, now: Instant) -> Result<(), Self::Error>;
+
+    /// Removes a control peer.
+    fn remove_control_peer(&mut self, peer: PeerKey);
+
+    /// Applies one step of the control plane.
+    fn apply(&mut self, change: &Change, now: Instant) -> Result<(), Self::Error>;
+
+    /// Sends a LISP message inside the tunnel to `peer`.
+    fn send_control(
+        &mut self,
+        channel: Channel,
+        peer: PeerKey,
+        datagram: &[u8],
+        now: Instant,
+    ) -> Result<(), Self::Error>;
+
+    /// Takes the next LISP message that came out of a tunnel: its peer and length.
+    fn receive_control(&mut self, buf: &mut [u8]) -> Option<(Channel, PeerKey, usize)>;
+
+    /// An uplink changed: an authenticated packet goes to every live peer at once, the most
+    /// recently active first, and control tunnels without a session start a handshake.
+    fn handle_uplink_change(&mut self, now: Instant);
+
+    /// The wall clock was stepped: control peers forget what the old clock said and start again.
+    fn handle_clock_step(&mut self, now: Instant);
+
+    /// Does what is due.
+    fn handle_timeout(&mut self, now: Instant);
+
+    /// What was seen since the last call.
+    fn poll_event(&mut self) -> Option<Event>;
+
+    /// When to call `handle_timeout`.
+    fn poll_at(&self) -> Option<Instant>;
+}

@@ -1,0 +1,102 @@
+//! Secrets and addresses derived from the keys that are configured, so that nobody types more.
+
+use core::fmt;
+use core::net::Ipv6Addr;
+
+use blake2::{Blake2s256, Digest};
+use hkdf::Hkdf;
+use sha2::Sha256;
+use x25519_dalek::{PublicKey, StaticSecret};
+use zeroize::Zeroizing;
+
+use crate::PeerKey;
+
+/// Authenticates Map-Register and Map-Notify (HMAC-SHA-256); wiped when dropped, never shown.
+#[derive(Clone)]
+pub struct AuthenticationKey(Zeroizing<[u8; 32]>);
+
+impl AuthenticationKey {
+    /// HKDF-SHA-256 over the static Diffie-Hellman of the two control keys, with the salt
+    /// "lispguard" and the info "map-register authentication".
+    pub fn derive(our_private: &StaticSecret, their_public: PeerKey) -> AuthenticationKey {
+        let shared = our_private.diffie_hellman(&PublicKey::from(their_public.0));
+        let mut key = Zeroizing::new([0; 32]);
+        Hkdf::<Sha256>::new(Some(b"lispguard"), shared.as_bytes())
+            .expand(b"map-register authentication", key.as_mut_slice())
+            .expect("32 octets are within HKDF's limit");
+        AuthenticationKey(key)
+    }
+
+    /// The HKDF-SHA-256 of a configured secret, for a Map-Server that is told one.
+    pub fn from_secret(secret: &[u8; 32]) -> AuthenticationKey {
+        AuthenticationKey(Zeroizing::new(*secret))
+    }
+
+    /// The key's octets.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_slice()
+    }
+}
+
+impl PartialEq for AuthenticationKey {
+    fn eq(&self, other: &AuthenticationKey) -> bool {
+        subtle::ConstantTimeEq::ct_eq(self.0.as_slice(), other.0.as_slice()).into()
+    }
+}
+
+impl fmt::Debug for AuthenticationKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AuthenticationKey(hidden)")
+    }
+}
+
+/// `fd00::/8` followed by the first 120 bits of BLAKE2s("lispguard control" ‖ control key).
+pub fn control_address(control_key: PeerKey) -> Ipv6Addr {
+    derived_address(b"lispguard control", control_key)
+}
+
+/// `fd00::/8` followed by the first 120 bits of BLAKE2s("lispguard link" ‖ data key).
+pub fn link_address(data_key: PeerKey) -> Ipv6Addr {
+    derived_address(b"lispguard link", data_key)
+}
+
+/// The first 128 bits of BLAKE2s("lispguard xtr-id" ‖ control key).
+pub fn xtr_id(control_key: PeerKey) -> wire::XtrId {
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest(b"lispguard xtr-id", control_key)[..16]);
+    wire::XtrId(id)
+}
+
+fn derived_address(label: &[u8], key: PeerKey) -> Ipv6Addr {
+    let mut octets = [0; 16];
+    octets[0] = 0xfd;
+    octets[1..].copy_from_slice(&digest(label, key)[..15]);
+    Ipv6Addr::from(octets)
+}
+
+fn digest(label: &[u8], key: PeerKey) -> [u8; 32] {
+    Blake2s256::new().chain_update(label).chain_update(key.0).finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_derive_the_same_authentication_key() {
+        let (a, b) = (StaticSecret::from([1; 32]), StaticSecret::from([2; 32]));
+        let (public_a, public_b) = (PublicKey::from(&a), PublicKey::from(&b));
+        let one = AuthenticationKey::derive(&a, PeerKey(public_b.to_bytes()));
+        let other = AuthenticationKey::derive(&b, PeerKey(public_a.to_bytes()));
+        assert_eq!(one, other);
+        assert_ne!(one, AuthenticationKey::derive(&a, PeerKey(public_a.to_bytes())));
+        assert!(!alloc::format!("{one:?}").contains(&alloc::format!("{}", one.as_bytes()[0])));
+    }
+
+    #[test]
+    fn control_and_link_addresses_are_unique_local_and_differ() {
+        let key = PeerKey([7; 32]);
+        assert_eq!(control_address(key).octets()[0], 0xfd);
+        assert_ne!(control_address(key), link_address(key));
+    }
+}

@@ -1,0 +1,106 @@
+//! What a node is told at start and at reload.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use core::time::Duration;
+
+use crate::auth::AuthenticationKey;
+use crate::{DataKey, EidPrefix, Forwarding, PeerKey};
+
+/// Bounds of every table; memory is taken from them at start-up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Mappings in the map-cache. When full, the soonest to expire is evicted.
+    pub map_cache: usize,
+    /// EIDs being asked for at once. When full, a new one is refused and counted.
+    pub pending_requests: usize,
+    /// Data peers. When full, a mapping with a new peer is refused and counted.
+    pub peers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { map_cache: 1024, pending_requests: 64, peers: 256 }
+    }
+}
+
+/// A node's whole configuration.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Config {
+    /// Our public control key.
+    pub control_key: PeerKey,
+    /// Upper half of every nonce that must increase across restarts.
+    pub boot_counter: u32,
+    /// Seed of all randomness; from the kernel, new at each start.
+    pub seed: [u8; 32],
+    /// Table sizes.
+    pub limits: Limits,
+    /// The xTR or mobile node, if this node is one.
+    pub xtr: Option<XtrConfig>,
+    /// The Map-Server and Map-Resolver, if this node is one.
+    pub map_server: Option<MapServerConfig>,
+}
+
+/// An xTR, or a mobile node: an xTR whose EID-prefixes are host addresses of its own.
+#[derive(Clone, PartialEq, Debug)]
+pub struct XtrConfig {
+    /// Our data key and port.
+    pub data_key: DataKey,
+    /// Our EID-prefixes, at most 32.
+    pub database: Vec<EidPrefix>,
+    /// The EID-space that goes into the overlay.
+    pub eid_space: Vec<EidPrefix>,
+    /// What a negative answer means for packets: `Forwarding::Drop` or `Forwarding::Native`.
+    pub on_miss: Forwarding,
+    /// How long others may keep our mappings.
+    pub record_ttl: Duration,
+    /// Refresh of the registration (RFC 9301 section 8.2: 60 s).
+    pub register_interval: Duration,
+    /// Map-Servers in order of preference, at most 8.
+    pub map_servers: Vec<MapServerPeer>,
+}
+
+/// A Map-Server that we register with.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MapServerPeer {
+    /// Its public control key.
+    pub key: PeerKey,
+    /// Authenticates Map-Register and Map-Notify.
+    pub authentication: AuthenticationKey,
+}
+
+/// A Map-Server and Map-Resolver.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MapServerConfig {
+    /// The sites that may register.
+    pub sites: Vec<SiteConfig>,
+    /// A registration ends this long after its last refresh (RFC 9301 section 8.2: 3 minutes).
+    pub registration_timeout: Duration,
+}
+
+/// A LISP site as its Map-Server knows it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SiteConfig {
+    /// For people.
+    pub name: String,
+    /// The site's public control key.
+    pub key: PeerKey,
+    /// Authenticates Map-Register and Map-Notify.
+    pub authentication: AuthenticationKey,
+    /// What the site may claim.
+    pub eid_prefixes: Vec<EidPrefix>,
+    /// Whether it may claim more specific prefixes of these too.
+    pub accepts_more_specifics: bool,
+}
+
+/// One of our own RLOCs, as the uplinks have it now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Uplink {
+    /// Its address.
+    pub rloc: IpAddr,
+    /// Lower is preferred; 255 means "do not use".
+    pub priority: u8,
+    /// Share among equals.
+    pub weight: u8,
+}
