@@ -1,0 +1,224 @@
+//! The configuration: UCI text in, typed and checked values or every error out.
+
+mod endpoint;
+pub mod key;
+
+use core::net::Ipv6Addr;
+use core::time::Duration;
+use std::path::PathBuf;
+
+use control::{EidPrefix, InstanceId, PeerKey};
+use log::LevelFilter;
+
+pub use endpoint::{Endpoint, EndpointError, Host};
+pub use key::{PrivateKey, Secret};
+
+/// Where the configuration is when the command line names no file.
+pub const DEFAULT_FILE: &str = "/etc/config/lispguard";
+
+/// A checked configuration; `uci/README.md` describes every option.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Config {
+    /// What this node is.
+    pub roles: Roles,
+    /// The node's control key.
+    pub private_key: PrivateKey,
+    /// UDP ports.
+    pub ports: Ports,
+    /// The VPN that every EID-prefix of this file belongs to.
+    pub instance_id: InstanceId,
+    /// Replaces the control address that is derived from the control key; inside `fd00::/8`.
+    pub control_address: Option<Ipv6Addr>,
+    /// What goes into the overlay; not empty for an xTR or mobile node.
+    pub eid_space: Vec<EidPrefix>,
+    /// What happens to packets for an EID that nobody registered.
+    pub on_miss: OnMiss,
+    /// How long others may keep our mappings, unless an EID-prefix says otherwise.
+    pub record_ttl: Duration,
+    /// How packets get into the overlay.
+    pub routing: Routing,
+    /// MTU of the overlay in octets; `None` derives it from the uplinks.
+    pub mtu: Option<u16>,
+    /// Which WireGuard forwards.
+    pub dataplane: DataPlane,
+    /// Table sizes.
+    pub limits: Limits,
+    /// Map-Server: a registration ends this long after its last refresh.
+    pub registration_timeout: Duration,
+    /// How often an xTR refreshes its registration.
+    pub register_interval: Duration,
+    /// The least severe message that is logged.
+    pub log_level: LevelFilter,
+    /// Where sockets and files of this run are.
+    pub run_dir: PathBuf,
+    /// Where files that survive a reboot are (the boot counter).
+    pub state_dir: PathBuf,
+    /// The Unix socket that `lispguard status` asks.
+    pub control_socket: PathBuf,
+    /// Name of the data interface.
+    pub data_device: String,
+    /// Our EID-prefixes, at most [`MAX_EID_PREFIXES`]; not empty for an xTR or mobile node.
+    pub eid_prefixes: Vec<OwnEidPrefix>,
+    /// Map-Servers in order of preference, at most [`MAX_MAP_SERVERS`]; not empty for an xTR or
+    /// mobile node.
+    pub map_servers: Vec<MapServer>,
+    /// Sites that may register with this Map-Server.
+    pub sites: Vec<Site>,
+    /// Devices that RLOCs are taken from, at most [`MAX_UPLINKS`]; when empty, the devices of
+    /// the default routes.
+    pub uplinks: Vec<Uplink>,
+}
+
+/// EID-prefixes in a node's database.
+pub const MAX_EID_PREFIXES: usize = 32;
+/// Map-Servers of a node.
+pub const MAX_MAP_SERVERS: usize = 8;
+/// Uplinks of a node.
+pub const MAX_UPLINKS: usize = 8;
+
+/// What a node is: at least one of the three, never xTR and mobile node at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Roles {
+    /// `xtr`: a router for the EID-prefixes of its LAN.
+    pub is_xtr: bool,
+    /// `mobile_node`: a host that carries its EIDs itself.
+    pub is_mobile_node: bool,
+    /// `map_server`: Map-Server and Map-Resolver.
+    pub is_map_server: bool,
+}
+
+impl Roles {
+    /// Whether it has EID-prefixes of its own, as xTR or as mobile node.
+    pub const fn has_database(self) -> bool {
+        self.is_xtr || self.is_mobile_node
+    }
+}
+
+/// UDP ports; none is 0, control and data differ.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ports {
+    /// WireGuard of the control tunnels.
+    pub control: u16,
+    /// WireGuard of the data tunnels.
+    pub data: u16,
+    /// LISP inside the tunnels.
+    pub lisp: u16,
+}
+
+/// What happens to packets for an EID that nobody registered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnMiss {
+    /// Dropped with an ICMP unreachable.
+    Drop,
+    /// Sent outside the overlay, by the routing table.
+    Native,
+}
+
+/// How packets get into the overlay.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Routing {
+    /// Mark on the tunnels' own packets, which keeps them out of the overlay; never 0.
+    pub fwmark: u32,
+    /// The routing table that holds the overlay's routes.
+    pub table: u32,
+    /// Priority of the rule that leads to it, 1 to 32765.
+    pub rule_priority: u32,
+    /// Who installs the rules.
+    pub rules: Rules,
+}
+
+/// Who installs the routing rules.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rules {
+    /// lispguard does, and removes them when it ends.
+    Auto,
+    /// Somebody else.
+    None,
+}
+
+/// Which WireGuard forwards.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DataPlane {
+    /// The kernel's where this build and the machine have it, else user space.
+    Auto,
+    /// WireGuard in this process.
+    Userspace,
+    /// The kernel's WireGuard.
+    Kernel,
+}
+
+/// Sizes of tables; memory is taken from them at start-up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Mappings in the map-cache.
+    pub map_cache_size: usize,
+    /// Packets that wait for one EID.
+    pub waiting_per_eid: usize,
+    /// Packets that wait in all.
+    pub waiting_total: usize,
+    /// Sites of a Map-Server.
+    pub max_sites: usize,
+}
+
+/// `config eid_prefix`: an EID-prefix of our own.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OwnEidPrefix {
+    /// The section's name, if it has one.
+    pub name: Option<String>,
+    /// The prefix; a single address for a mobile node.
+    pub prefix: EidPrefix,
+    /// How long others may keep its mapping.
+    pub record_ttl: Duration,
+}
+
+/// `config map_server`: a Map-Server that we register with.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MapServer {
+    /// The section's name.
+    pub name: String,
+    /// Its public control key.
+    pub public_key: PeerKey,
+    /// Where its control WireGuard listens; `None` when it is this node itself.
+    pub endpoint: Option<Endpoint>,
+    /// Authenticates Map-Register; `None` derives the key from the control keys.
+    pub authentication_key: Option<Secret>,
+    /// WireGuard's persistent keepalive; `None` leaves it to NAT detection.
+    pub persistent_keepalive: Option<Duration>,
+}
+
+impl MapServer {
+    /// Whether this node is its own Map-Server.
+    pub const fn is_myself(&self) -> bool {
+        self.endpoint.is_none()
+    }
+}
+
+/// `config site`: a LISP site that may register here.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Site {
+    /// The section's name.
+    pub name: String,
+    /// The site's public control key.
+    pub public_key: PeerKey,
+    /// What it may claim; never empty.
+    pub eid_prefixes: Vec<EidPrefix>,
+    /// Where its control WireGuard listens; `None` learns it from its handshake.
+    pub endpoint: Option<Endpoint>,
+    /// Authenticates Map-Register; `None` derives the key from the control keys.
+    pub authentication_key: Option<Secret>,
+    /// Whether it may claim more specific prefixes too.
+    pub accepts_more_specifics: bool,
+}
+
+/// `config uplink`: a device whose addresses are RLOCs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Uplink {
+    /// The section's name, or the device's.
+    pub name: String,
+    /// The network device.
+    pub device: String,
+    /// Lower is preferred; 255 means "do not use".
+    pub priority: u8,
+    /// Share among uplinks of equal priority.
+    pub weight: u8,
+}
