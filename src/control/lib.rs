@@ -11,6 +11,7 @@ mod eid;
 mod event;
 mod key;
 mod locator;
+mod prefix_table;
 mod time;
 
 pub use change::{Change, Forwarding, PeerConfig, Side};
@@ -21,6 +22,7 @@ pub use eid::{Eid, EidPrefix, InstanceId, PrefixError, address_bits, left_aligne
 pub use event::Event;
 pub use key::PeerKey;
 pub use locator::{Action, DataKey, Locator, Locators, MAX_LOCATORS, Mapping};
+pub use prefix_table::PrefixTable;
 pub use time::{Duration, Instant};
 
 /// UDP port of LISP control messages inside the tunnels (RFC 9301 section 5).
