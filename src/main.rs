@@ -1,2 +1,120 @@
 //! The command line.
-fn main() {}
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use daemon::{client, commands, demo};
+
+const HELP: &str = "\
+lispguard: a LISP router whose data plane is WireGuard
+
+Usage: lispguard COMMAND [OPTION...]
+
+  run [-c FILE]      run the router in the foreground
+  check [-c FILE]    say whether the configuration is right; exit 2 when it is not
+  status [--json]    show tunnels, mappings and registrations of the running router;
+                     exit 0 when all is up, 1 when degraded, 3 when it does not run
+  lig EID [--json]   ask the mapping system where an EID is, and with which key
+  genkey             print a new private key
+  pubkey             read a private key, print its public key
+  demo [OPTION...]   build a small internet in network namespaces and try everything
+                     in it (`lispguard demo --help`)
+
+Options:
+  -c, --config FILE  the configuration (default /etc/config/lispguard)
+  -s, --socket PATH  the control socket of the running router, for status and lig
+                     (default: what the configuration says)
+  -h, --help         this text
+  -V, --version      the version
+
+Exit status: 0 done, 1 failed or degraded, 2 wrong usage or configuration,
+3 not running.
+A first configuration: `lispguard genkey > control.key`, then uci/README.md.
+";
+
+/// What the words of the command line ask for.
+#[derive(Default)]
+struct Arguments {
+    command: Option<String>,
+    operand: Option<String>,
+    config: Option<PathBuf>,
+    socket: Option<PathBuf>,
+    is_json: bool,
+}
+
+fn main() -> ExitCode {
+    let mut parser = lexopt::Parser::from_env();
+    match parse(&mut parser) {
+        Ok(Parsed::Run(arguments)) => run(arguments),
+        Ok(Parsed::Demo(rest)) => demo::main(&rest),
+        Ok(Parsed::Print(text)) => {
+            commands::print(text);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("lispguard: {error}\nSee `lispguard --help`.");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The outcome of reading the command line.
+enum Parsed {
+    Run(Arguments),
+    Demo(Vec<std::ffi::OsString>),
+    Print(&'static str),
+}
+
+fn parse(parser: &mut lexopt::Parser) -> Result<Parsed, lexopt::Error> {
+    use lexopt::prelude::*;
+    let mut arguments = Arguments::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Parsed::Print(HELP)),
+            Short('V') | Long("version") => {
+                return Ok(Parsed::Print(concat!("lispguard ", env!("CARGO_PKG_VERSION"), "\n")));
+            }
+            Short('c') | Long("config") => arguments.config = Some(parser.value()?.into()),
+            Short('s') | Long("socket") => arguments.socket = Some(parser.value()?.into()),
+            Long("json") => arguments.is_json = true,
+            Value(word) if arguments.command.is_none() => {
+                let command = word.string()?;
+                if command == "demo" {
+                    return Ok(Parsed::Demo(parser.raw_args()?.collect()));
+                }
+                arguments.command = Some(command);
+            }
+            Value(word) if arguments.operand.is_none() => arguments.operand = Some(word.string()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Parsed::Run(arguments))
+}
+
+fn run(arguments: Arguments) -> ExitCode {
+    let config = arguments.config.unwrap_or_else(|| PathBuf::from("/etc/config/lispguard"));
+    let socket = arguments.socket;
+    let command = arguments.command.as_deref();
+    match (command, arguments.operand) {
+        (Some("run"), None) => daemon::run(&config),
+        (Some("check"), None) => commands::check(&config),
+        (Some("status"), None) => client::status(&config, socket, arguments.is_json),
+        (Some("lig"), Some(eid)) => client::lig(&config, socket, &eid, arguments.is_json),
+        (Some("genkey"), None) => commands::genkey(),
+        (Some("pubkey"), None) => commands::pubkey(),
+        (None, _) => {
+            eprint!("{HELP}");
+            ExitCode::from(2)
+        }
+        (Some("lig"), None) => usage("lig needs an EID, as in `lispguard lig 10.2.0.1`"),
+        (Some("run" | "check" | "status" | "genkey" | "pubkey"), Some(word)) => {
+            usage(&format!("unexpected '{word}'"))
+        }
+        (Some(other), _) => usage(&format!("there is no command '{other}'")),
+    }
+}
+
+fn usage(message: &str) -> ExitCode {
+    eprintln!("lispguard: {message}\nSee `lispguard --help`.");
+    ExitCode::from(2)
+}

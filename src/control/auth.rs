@@ -11,28 +11,37 @@ use zeroize::Zeroizing;
 
 use crate::PeerKey;
 
+/// Octets that HMAC-SHA-256 pads a key to with zeros (RFC 2104 section 2).
+const HMAC_BLOCK: usize = 64;
+
 /// Authenticates Map-Register and Map-Notify (HMAC-SHA-256); wiped when dropped, never shown.
 #[derive(Clone)]
-pub struct AuthenticationKey(Zeroizing<[u8; 32]>);
+pub struct AuthenticationKey(Zeroizing<[u8; HMAC_BLOCK]>);
 
 impl AuthenticationKey {
     /// HKDF-SHA-256 over the static Diffie-Hellman of the two control keys, with the salt
     /// "lispguard" and the info "map-register authentication".
     pub fn derive(our_private: &StaticSecret, their_public: PeerKey) -> AuthenticationKey {
         let shared = our_private.diffie_hellman(&PublicKey::from(their_public.0));
-        let mut key = Zeroizing::new([0; 32]);
+        let mut key = Zeroizing::new([0; HMAC_BLOCK]);
         Hkdf::<Sha256>::new(Some(b"lispguard"), shared.as_bytes())
-            .expand(b"map-register authentication", key.as_mut_slice())
+            .expand(b"map-register authentication", &mut key[..32])
             .expect("32 octets are within HKDF's limit");
         AuthenticationKey(key)
     }
 
-    /// The HKDF-SHA-256 of a configured secret, for a Map-Server that is told one.
-    pub fn from_secret(secret: &[u8; 32]) -> AuthenticationKey {
-        AuthenticationKey(Zeroizing::new(*secret))
+    /// A configured secret, as other implementations take it: the HMAC key itself, or its
+    /// SHA-256 where it exceeds HMAC's block (RFC 2104 section 2).
+    pub fn from_secret(secret: &[u8]) -> AuthenticationKey {
+        let mut key = Zeroizing::new([0; HMAC_BLOCK]);
+        match key.get_mut(..secret.len()) {
+            Some(start) => start.copy_from_slice(secret),
+            None => key[..32].copy_from_slice(&Sha256::digest(secret)),
+        }
+        AuthenticationKey(key)
     }
 
-    /// The key's octets.
+    /// The key, padded with zeros to HMAC's block, which changes no MAC.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_slice()
     }

@@ -1,0 +1,90 @@
+//! Asks a running router over its control socket: status and lig.
+
+use std::io::{self, Read, Write};
+use std::net::IpAddr;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::commands::print;
+use crate::config::Config;
+
+/// Where the socket is when the configuration cannot be read.
+const DEFAULT_SOCKET: &str = "/var/run/lispguard/control.sock";
+/// Exit code when no router answers.
+const NOT_RUNNING: u8 = 3;
+/// The router answers at once, or after the mapping system did: 10 tries take under 10 s.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// Bounds what is believed of an answer.
+const MAX_ANSWER: u64 = 64 << 20;
+
+/// Prints the router's status; exit 0 when all is up, 1 when degraded, 3 when not running.
+pub fn status(config: &Path, socket: Option<PathBuf>, is_json: bool) -> ExitCode {
+    ask(config, socket, if is_json { "status json" } else { "status" })
+}
+
+/// Asks the mapping system, through the router, where an EID is.
+pub fn lig(config: &Path, socket: Option<PathBuf>, eid: &str, is_json: bool) -> ExitCode {
+    let Ok(address) = eid.parse::<IpAddr>() else {
+        eprintln!("lispguard: '{eid}' is not an address; write it as in 10.2.0.1 or fd00::1");
+        return ExitCode::from(2);
+    };
+    ask(config, socket, &format!("lig {address}{}", if is_json { " json" } else { "" }))
+}
+
+fn ask(config: &Path, socket: Option<PathBuf>, request: &str) -> ExitCode {
+    let socket = socket.unwrap_or_else(|| socket_of(config));
+    match exchange(&socket, request) {
+        Ok(answer) => {
+            let (code, body) = split(&answer);
+            print(body);
+            ExitCode::from(code)
+        }
+        Err(error) => {
+            eprintln!("lispguard: {}: {}", socket.display(), explain(&error));
+            ExitCode::from(NOT_RUNNING)
+        }
+    }
+}
+
+/// The configured socket; the default one where the configuration cannot be read.
+fn socket_of(config: &Path) -> PathBuf {
+    Config::load(config).map_or_else(
+        |_| PathBuf::from(DEFAULT_SOCKET),
+        |config| config.control_socket,
+    )
+}
+
+fn exchange(socket: &Path, request: &str) -> io::Result<String> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    writeln!(stream, "{request}")?;
+    let mut answer = String::new();
+    stream.take(MAX_ANSWER).read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// An answer is a line with the exit code, then what to print.
+fn split(answer: &str) -> (u8, &str) {
+    match answer.split_once('\n') {
+        Some((code, body)) => (code.parse().unwrap_or(1), body),
+        None => (1, "the router closed the connection without an answer\n"),
+    }
+}
+
+fn explain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            "lispguard is not running here; start it with `lispguard run`".into()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "permission denied; run this as the router's user".into()
+        }
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            "the router does not answer".into()
+        }
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,69 @@
+//! The commands that need no running router: check, genkey, pubkey.
+
+use std::io::{self, BufRead, Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use zeroize::Zeroizing;
+
+use crate::config::{Config, PrivateKey};
+
+/// A key is 44 characters.
+const MAX_LINE: u64 = 128;
+
+/// Writes to standard output; a reader that went away is not an error.
+pub fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+/// Says whether the configuration is right; exit 2 when it is not.
+pub fn check(path: &Path) -> ExitCode {
+    match load(path) {
+        Ok(_) => {
+            print(&format!("{}: right\n", path.display()));
+            ExitCode::SUCCESS
+        }
+        Err(code) => code,
+    }
+}
+
+/// Loads the configuration; errors are on standard error, one a line, when it fails with exit 2.
+pub fn load(path: &Path) -> Result<Config, ExitCode> {
+    Config::load(path).map_err(|errors| {
+        for error in &errors {
+            eprintln!("lispguard: {error}");
+        }
+        ExitCode::from(2)
+    })
+}
+
+/// Prints a new private key.
+pub fn genkey() -> ExitCode {
+    let mut octets = Zeroizing::new([0; 32]);
+    if let Err(error) = linux::random::fill(octets.as_mut_slice()) {
+        eprintln!("lispguard: the kernel gives no random numbers: {error}");
+        return ExitCode::FAILURE;
+    }
+    let key = PrivateKey::from_random(*octets).encode();
+    let _ = writeln!(io::stdout(), "{}", key.as_str());
+    ExitCode::SUCCESS
+}
+
+/// Reads a private key from standard input and prints its public key.
+pub fn pubkey() -> ExitCode {
+    let mut line = Zeroizing::new(String::with_capacity(MAX_LINE as usize));
+    if let Err(error) = io::stdin().lock().take(MAX_LINE).read_line(&mut line) {
+        eprintln!("lispguard: standard input: {error}");
+        return ExitCode::FAILURE;
+    }
+    match PrivateKey::decode(line.trim()) {
+        Ok(key) => {
+            print(&format!("{}\n", key.public_key()));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("lispguard: standard input holds no private key: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The configuration file's values as the control plane takes them.
+
+use control::auth::AuthenticationKey;
+use control::{DataKey, Forwarding, MapServerConfig, MapServerPeer, PeerKey, SiteConfig, XtrConfig};
+
+use crate::config::{Config, OnMiss, PrivateKey, Secret};
+
+/// What is new at each start: it never comes from the file.
+#[derive(Clone, Copy, Debug)]
+pub struct Start {
+    /// Upper half of nonces.
+    pub boot_counter: u32,
+    /// Seed of the control plane's randomness.
+    pub seed: [u8; 32],
+    /// The public data key made for this run.
+    pub data_key: PeerKey,
+}
+
+/// Peers that wait for a mapping or hold one; each takes a few kilobytes when it is used.
+const MAX_PEERS: usize = 256;
+/// EIDs asked for at once.
+const MAX_PENDING: usize = 64;
+
+/// The control plane's configuration.
+pub fn control_config(config: &Config, start: &Start) -> control::Config {
+    control::Config {
+        control_key: config.private_key.public_key(),
+        boot_counter: start.boot_counter,
+        seed: start.seed,
+        limits: control::Limits {
+            map_cache: config.limits.map_cache_size,
+            pending_requests: MAX_PENDING,
+            peers: MAX_PEERS.min(config.limits.map_cache_size),
+        },
+        xtr: config.roles.has_database().then(|| xtr_config(config, start)),
+        map_server: config.roles.is_map_server.then(|| map_server_config(config)),
+    }
+}
+
+fn xtr_config(config: &Config, start: &Start) -> XtrConfig {
+    let map_server = |server: &crate::config::MapServer| MapServerPeer {
+        key: server.public_key,
+        authentication: authentication(
+            &config.private_key,
+            server.public_key,
+            server.authentication_key.as_ref(),
+        ),
+    };
+    XtrConfig {
+        data_key: DataKey { key: start.data_key, port: config.ports.data, lane: 0 },
+        database: config.eid_prefixes.iter().map(|own| own.prefix).collect(),
+        eid_space: config.eid_space.clone(),
+        on_miss: match config.on_miss {
+            OnMiss::Drop => Forwarding::Drop,
+            OnMiss::Native => Forwarding::Native,
+        },
+        record_ttl: config.record_ttl,
+        register_interval: config.register_interval,
+        map_servers: config.map_servers.iter().map(map_server).collect(),
+    }
+}
+
+fn map_server_config(config: &Config) -> MapServerConfig {
+    let site = |site: &crate::config::Site| SiteConfig {
+        name: site.name.clone(),
+        key: site.public_key,
+        authentication: authentication(
+            &config.private_key,
+            site.public_key,
+            site.authentication_key.as_ref(),
+        ),
+        eid_prefixes: site.eid_prefixes.clone(),
+        accepts_more_specifics: site.accepts_more_specifics,
+    };
+    MapServerConfig {
+        sites: config.sites.iter().map(site).collect(),
+        registration_timeout: config.registration_timeout,
+    }
+}
+
+fn authentication(ours: &PrivateKey, theirs: PeerKey, secret: Option<&Secret>) -> AuthenticationKey {
+    match secret {
+        Some(secret) => AuthenticationKey::from_secret(secret.as_bytes()),
+        None => AuthenticationKey::derive(ours.secret(), theirs),
+    }
+}
