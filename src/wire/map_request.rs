@@ -1,0 +1,402 @@
+//! Map-Request (RFC 9301 section 5.2, RFC 9437 for the N- and I-bits).
+use core::fmt;
+
+use crate::address::{Address, Addresses};
+use crate::cursor::{Reader, Writer};
+use crate::record::{Records, check_mask_len};
+use crate::{Error, MessageType, Nonce, XtrIdentity};
+
+mod field {
+    use core::ops::Range;
+
+    pub(super) const ITR_RLOC_COUNT: usize = 2;
+    pub(super) const RECORD_COUNT: usize = 3;
+    pub(super) const NONCE: Range<usize> = 4..12;
+}
+
+/// Octets before the source EID.
+pub const HEADER_LEN: usize = field::NONCE.end;
+
+/// ITR-RLOCs that one Map-Request can tell.
+pub const MAX_ITR_RLOCS: usize = 32;
+
+packet! {
+    /// A view on a Map-Request.
+}
+
+bit_fields! {
+    /// A-bit: the site itself is to answer.
+    is_authoritative, set_authoritative = 4;
+    /// M-bit: a record of the sender's own follows.
+    has_map_data, set_map_data = 5;
+    /// P-bit: probes the locator it is sent to.
+    is_probe, set_probe = 6;
+    /// S-bit: solicits a Map-Request (SMR).
+    is_smr, set_smr = 7;
+    /// p-bit: sent by a Proxy-ITR.
+    is_pitr, set_pitr = 8;
+    /// s-bit: answers an SMR.
+    is_smr_invoked, set_smr_invoked = 9;
+    /// I-bit: xTR-ID and Site-ID are its last octets (RFC 9437).
+    has_xtr_identity, set_xtr_identity = 11;
+    /// L-bit: the sender is an xTR of the receiver's own site.
+    is_local_xtr, set_local_xtr = 16;
+    /// D-bit: no Map-Reply is wanted.
+    is_dont_map_reply, set_dont_map_reply = 17;
+}
+
+number_fields! {
+    /// Returned in the answer.
+    nonce, set_nonce: Nonce, u64 = field::NONCE;
+    /// How many EIDs are asked for.
+    record_count, set_record_count: u8, u8 = field::RECORD_COUNT..field::RECORD_COUNT + 1;
+}
+
+impl<T: AsRef<[u8]>> Packet<T> {
+    /// Ensures that no accessor panics.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`]; [`Error::UnexpectedType`].
+    pub fn check_len(&self) -> Result<(), Error> {
+        if self.buffer.as_ref().len() < HEADER_LEN {
+            return Err(Error::Truncated);
+        }
+        match self.message_type() {
+            MessageType::MapRequest => Ok(()),
+            other => Err(Error::UnexpectedType(other)),
+        }
+    }
+
+    /// How many ITR-RLOCs follow, 1 to 32: one more than the IRC field tells.
+    pub fn itr_rloc_count(&self) -> usize {
+        usize::from(self.buffer.as_ref()[field::ITR_RLOC_COUNT] & 0x1f) + 1
+    }
+
+    /// Everything after the nonce.
+    pub fn body(&self) -> &[u8] {
+        &self.buffer.as_ref()[HEADER_LEN..]
+    }
+}
+
+impl<T: AsRef<[u8]> + AsMut<[u8]>> Packet<T> {
+    /// Sets how many ITR-RLOCs follow, 1 to 32; other numbers count modulo 32.
+    pub fn set_itr_rloc_count(&mut self, value: usize) {
+        let octet = &mut self.buffer.as_mut()[field::ITR_RLOC_COUNT];
+        *octet = *octet & !0x1f | (value.wrapping_sub(1) & 0x1f) as u8;
+    }
+
+    /// Everything after the nonce.
+    pub fn body_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer.as_mut()[HEADER_LEN..]
+    }
+}
+
+/// An EID-prefix that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EidRecord<'a> {
+    /// N-bit: notify the sender of changes too (RFC 9437).
+    pub is_subscription: bool,
+    /// Length of the EID-prefix in bits.
+    pub mask_len: u8,
+    /// The EID-prefix.
+    pub eid: Address<'a>,
+}
+
+impl<'a> EidRecord<'a> {
+    const SUBSCRIPTION: u8 = 0x80;
+
+    fn read(
+        reader: &mut Reader<'a>,
+        read_address: fn(&mut Reader<'a>) -> Result<Address<'a>, Error>,
+    ) -> Result<Self, Error> {
+        let [flags, mask_len] = reader.array()?;
+        Ok(EidRecord {
+            is_subscription: flags & Self::SUBSCRIPTION != 0,
+            mask_len,
+            eid: read_address(reader)?,
+        })
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) -> Result<(), Error> {
+        check_mask_len(self.mask_len, &self.eid)?;
+        let flags = if self.is_subscription { Self::SUBSCRIPTION } else { 0 };
+        writer.put(&[flags, self.mask_len])?;
+        writer.put_with(|free| self.eid.emit(free))
+    }
+}
+
+impl fmt::Display for EidRecord<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let subscribe = if self.is_subscription { " subscribe" } else { "" };
+        write!(f, "{}/{}{subscribe}", self.eid, self.mask_len)
+    }
+}
+
+/// The EID-prefixes of one Map-Request: checked octets of a message, or values to be emitted.
+#[derive(Clone, Copy)]
+pub struct EidRecords<'a>(Source<'a>);
+
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Octets(&'a [u8], u8),
+    Values(&'a [EidRecord<'a>]),
+}
+
+impl<'a> EidRecords<'a> {
+    /// EID-prefixes to be asked for; a sender asks for exactly one (RFC 9301 section 5.2).
+    pub const fn new(records: &'a [EidRecord<'a>]) -> Self {
+        EidRecords(Source::Values(records))
+    }
+
+    fn read(reader: &mut Reader<'a>, count: u8) -> Result<Self, Error> {
+        let start = reader.rest();
+        for _ in 0..count {
+            let record = EidRecord::read(reader, Address::read_from_message)?;
+            check_mask_len(record.mask_len, &record.eid)?;
+        }
+        let octets = &start[..start.len() - reader.rest().len()];
+        Ok(EidRecords(Source::Octets(octets, count)))
+    }
+
+    /// How many there are.
+    pub const fn len(&self) -> usize {
+        match self.0 {
+            Source::Octets(_, count) => count as usize,
+            Source::Values(values) => values.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The EID-prefixes in order.
+    pub fn iter(&self) -> impl Iterator<Item = EidRecord<'a>> + Clone + use<'a> {
+        let (octets, count, values) = match self.0 {
+            Source::Octets(octets, count) => (octets, count, &[][..]),
+            Source::Values(values) => (&[][..], 0, values),
+        };
+        let mut reader = Reader::new(octets);
+        (0..count)
+            .map_while(move |_| EidRecord::read(&mut reader, Address::read).ok())
+            .chain(values.iter().copied())
+    }
+
+    fn buffer_len(&self) -> usize {
+        match self.0 {
+            Source::Octets(octets, _) => octets.len(),
+            Source::Values(values) => values.iter().map(|record| 2 + record.eid.buffer_len()).sum(),
+        }
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) -> Result<(), Error> {
+        match self.0 {
+            Source::Octets(octets, _) => writer.put(octets),
+            Source::Values(values) => values.iter().try_for_each(|record| record.write(writer)),
+        }
+    }
+}
+
+impl PartialEq for EidRecords<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for EidRecords<'_> {}
+
+impl fmt::Debug for EidRecords<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// The fields of a Map-Request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repr<'a> {
+    /// A-bit: the site itself is to answer.
+    pub is_authoritative: bool,
+    /// P-bit: probes the locator it is sent to.
+    pub is_probe: bool,
+    /// S-bit: solicits a Map-Request (SMR).
+    pub is_smr: bool,
+    /// p-bit: sent by a Proxy-ITR.
+    pub is_pitr: bool,
+    /// s-bit: answers an SMR.
+    pub is_smr_invoked: bool,
+    /// L-bit: the sender is an xTR of the receiver's own site.
+    pub is_local_xtr: bool,
+    /// D-bit: no Map-Reply is wanted.
+    pub is_dont_map_reply: bool,
+    /// Returned in the answer.
+    pub nonce: Nonce,
+    /// The host whose packet caused the request, or none.
+    pub source_eid: Address<'a>,
+    /// Where the answer may go: 1 to [`MAX_ITR_RLOCS`].
+    pub itr_rlocs: Addresses<'a>,
+    /// What is asked for.
+    pub eids: EidRecords<'a>,
+    /// The sender's own mapping, when the M-bit is set: exactly one record.
+    pub map_data: Option<Records<'a>>,
+    /// Who sends it, when the I-bit is set (RFC 9437).
+    pub xtr_identity: Option<XtrIdentity>,
+}
+
+impl<'a> Repr<'a> {
+    /// A request without flags for one EID-prefix.
+    pub const fn new(
+        nonce: Nonce,
+        source_eid: Address<'a>,
+        itr_rlocs: Addresses<'a>,
+        eids: EidRecords<'a>,
+    ) -> Self {
+        Repr {
+            is_authoritative: false,
+            is_probe: false,
+            is_smr: false,
+            is_pitr: false,
+            is_smr_invoked: false,
+            is_local_xtr: false,
+            is_dont_map_reply: false,
+            nonce,
+            source_eid,
+            itr_rlocs,
+            eids,
+            map_data: None,
+            xtr_identity: None,
+        }
+    }
+
+    /// Parses the whole message.
+    ///
+    /// # Errors
+    /// Those of [`Packet::check_len`] and [`Records::parse`]; [`Error::Malformed`] when octets are left over.
+    pub fn parse(packet: &Packet<&'a [u8]>) -> Result<Self, Error> {
+        packet.check_len()?;
+        let mut reader = Reader::new(&packet.buffer[HEADER_LEN..]);
+        let source_eid = Address::read_from_message(&mut reader)?;
+        let start = reader.rest();
+        for _ in 0..packet.itr_rloc_count() {
+            Address::read_from_message(&mut reader)?;
+        }
+        let itr_rlocs = Addresses::from_octets(&start[..start.len() - reader.rest().len()]);
+        let eids = EidRecords::read(&mut reader, packet.record_count())?;
+        let map_data = match packet.has_map_data() {
+            true => Some(Records::read(&mut reader, 1)?),
+            false => None,
+        };
+        let xtr_identity = match packet.has_xtr_identity() {
+            true => Some(XtrIdentity::read(&mut reader)?),
+            false => None,
+        };
+        if !reader.rest().is_empty() {
+            return Err(Error::Malformed);
+        }
+        Ok(Repr {
+            is_authoritative: packet.is_authoritative(),
+            is_probe: packet.is_probe(),
+            is_smr: packet.is_smr(),
+            is_pitr: packet.is_pitr(),
+            is_smr_invoked: packet.is_smr_invoked(),
+            is_local_xtr: packet.is_local_xtr(),
+            is_dont_map_reply: packet.is_dont_map_reply(),
+            nonce: packet.nonce(),
+            source_eid,
+            itr_rlocs,
+            eids,
+            map_data,
+            xtr_identity,
+        })
+    }
+
+    /// Octets that [`Repr::emit`] writes.
+    pub fn buffer_len(&self) -> usize {
+        HEADER_LEN
+            + self.source_eid.buffer_len()
+            + self.itr_rlocs.buffer_len()
+            + self.eids.buffer_len()
+            + self.map_data.map_or(0, |records| records.octets().len())
+            + self.xtr_identity.map_or(0, |_| XtrIdentity::LEN)
+    }
+
+    /// Writes the message and tells its length in octets.
+    ///
+    /// # Errors
+    /// [`Error::BufferTooSmall`]; [`Error::TooMany`] for EIDs beyond 255; [`Error::Malformed`] without
+    /// or with too many ITR-RLOCs, or with another number of records than one as map data.
+    pub fn emit(&self, buffer: &mut [u8]) -> Result<usize, Error> {
+        let itr_rloc_count = self.itr_rlocs.count();
+        if !(1..=MAX_ITR_RLOCS).contains(&itr_rloc_count) {
+            return Err(Error::Malformed);
+        }
+        let record_count = u8::try_from(self.eids.len()).map_err(|_| Error::TooMany)?;
+        let mut packet = Packet::new_unchecked(buffer);
+        self.emit_header(&mut packet, itr_rloc_count, record_count)?;
+        let mut writer = Writer::new(packet.body_mut());
+        writer.put_with(|free| self.source_eid.emit(free))?;
+        self.itr_rlocs.write(&mut writer)?;
+        self.eids.write(&mut writer)?;
+        if let Some(records) = &self.map_data {
+            if records.len() != 1 {
+                return Err(Error::Malformed);
+            }
+            writer.put(records.octets())?;
+        }
+        if let Some(identity) = &self.xtr_identity {
+            writer.put(&identity.octets())?;
+        }
+        Ok(HEADER_LEN + writer.len())
+    }
+
+    fn emit_header(
+        &self,
+        packet: &mut Packet<&mut [u8]>,
+        itr_rloc_count: usize,
+        record_count: u8,
+    ) -> Result<(), Error> {
+        packet.buffer.get_mut(..HEADER_LEN).ok_or(Error::BufferTooSmall)?.fill(0);
+        packet.set_message_type(MessageType::MapRequest);
+        packet.set_authoritative(self.is_authoritative);
+        packet.set_map_data(self.map_data.is_some());
+        packet.set_probe(self.is_probe);
+        packet.set_smr(self.is_smr);
+        packet.set_pitr(self.is_pitr);
+        packet.set_smr_invoked(self.is_smr_invoked);
+        packet.set_xtr_identity(self.xtr_identity.is_some());
+        packet.set_local_xtr(self.is_local_xtr);
+        packet.set_dont_map_reply(self.is_dont_map_reply);
+        packet.set_itr_rloc_count(itr_rloc_count);
+        packet.set_record_count(record_count);
+        packet.set_nonce(self.nonce);
+        Ok(())
+    }
+}
+
+impl fmt::Display for Repr<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Map-Request nonce={}", self.nonce)?;
+        for (is_set, name) in [
+            (self.is_authoritative, " authoritative"),
+            (self.is_probe, " probe"),
+            (self.is_smr, " smr"),
+            (self.is_pitr, " pitr"),
+            (self.is_smr_invoked, " smr-invoked"),
+            (self.is_local_xtr, " local-xtr"),
+            (self.is_dont_map_reply, " dont-map-reply"),
+        ] {
+            f.write_str(if is_set { name } else { "" })?;
+        }
+        write!(f, " source={} itr-rlocs={} eids=", self.source_eid, self.itr_rlocs)?;
+        for (index, record) in self.eids.iter().enumerate() {
+            write!(f, "{}{record}", if index == 0 { "" } else { "," })?;
+        }
+        if let Some(records) = &self.map_data {
+            write!(f, " map-data=({records})")?;
+        }
+        if let Some(identity) = &self.xtr_identity {
+            write!(f, " {identity}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,1 @@
+//! Octets and numbers for the tests.
