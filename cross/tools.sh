@@ -1,0 +1,104 @@
+# Tools for builds and tests beyond the host's own: found where they stand, else installed by name.
+# Sourced by cross/build and tests/run; everything but Debian packages goes to the user's cache folder.
+
+lispguard_cache=${XDG_CACHE_HOME:-$HOME/.cache}/lispguard
+zig_version=0.17.1
+
+say() { printf '%s\n' "$*" >&2; }
+
+# install_packages NAME...: Debian packages, only those that are missing.
+install_packages() {
+    local missing=() name as_root=()
+    for name in "$@"; do
+        dpkg-query -W -f '${Status}\n' "$name" 2>/dev/null | grep -q '^install ok installed' || missing+=("$name")
+    done
+    [ ${#missing[@]} = 0 ] && return 0
+    if [ "$(id -u)" != 0 ]; then as_root=(sudo); fi
+    if ! command -v apt-get >/dev/null || { [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; }; then
+        say "please install: ${missing[*]} (Debian's names)"
+        return 1
+    fi
+    say "installing ${missing[*]} ..."
+    local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
+    if [ -z "${lispguard_apt_updated:-}" ]; then
+        "${apt[@]}" update >/dev/null || say "apt-get update failed, trying with the lists at hand"
+        export lispguard_apt_updated=1
+    fi
+    "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null >/dev/null
+}
+
+# has_std_source COMMAND...: whether this rustc (1.88 or later) carries the sources of std.
+has_std_source() {
+    local sysroot minor
+    sysroot=$("$@" --print sysroot 2>/dev/null) || return 1
+    minor=$("$@" --version | sed -n 's/^rustc 1\.\([0-9]*\)\..*/\1/p')
+    [ "${minor:-0}" -ge 88 ] && [ -e "$sysroot/lib/rustlib/src/rust/library/std/Cargo.toml" ]
+}
+
+# find_build_std_cargo: sets the array build_std_cargo to a cargo that can build std from source:
+# rustup's nightly or stable with rust-src, else Debian's toolchain.
+find_build_std_cargo() {
+    if command -v rustup >/dev/null && has_std_source rustup run nightly rustc; then
+        build_std_cargo=(rustup run nightly cargo)
+    elif has_std_source rustc; then
+        build_std_cargo=(env RUSTC_BOOTSTRAP=1 cargo)
+    else
+        if ! has_std_source /usr/bin/rustc && ! install_packages rustc-web cargo-web rust-web-src; then
+            say "or, with rustup: rustup toolchain install nightly --component rust-src"
+            return 1
+        fi
+        build_std_cargo=(env RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc /usr/bin/cargo)
+    fi
+}
+
+# find_zig: sets and exports LISPGUARD_ZIG, the compiler that cross/cc runs.
+find_zig() {
+    local venv=$lispguard_cache/zig-$zig_version
+    if [ ! -e "$venv/ready" ]; then
+        say "installing ziglang $zig_version into $venv ..."
+        rm -rf "$venv"
+        mkdir -p "$lispguard_cache"
+        python3 -c 'import ensurepip' 2>/dev/null || install_packages python3-venv || return 1
+        python3 -m venv "$venv" && "$venv/bin/pip" install -q --disable-pip-version-check "ziglang==$zig_version" || return 1
+        touch "$venv/ready"
+    fi
+    LISPGUARD_ZIG=$("$venv/bin/python" -c 'import os, ziglang; print(os.path.join(os.path.dirname(ziglang.__file__), "zig"))') || return 1
+    export LISPGUARD_ZIG
+}
+
+# use_target OPENWRT_NAME: sets rust_target and runner (words to run a program of that target with), and
+# exports what cargo and cc need to build for it. Linker and C library are zig's.
+use_target() {
+    local rustflags variable
+    case $1 in
+    mips_24kc)
+        rust_target=mips-unknown-linux-musl
+        export LISPGUARD_ZIG_TARGET=mips-linux-musleabi
+        # Position independence would cost 30 to 45 kB on this target.
+        rustflags='-C target-feature=+crt-static -C link-self-contained=no -C relocation-model=static -C link-arg=-no-pie'
+        runner='qemu-mips-static -cpu 24Kc'
+        ;;
+    arm_cortex-a9_vfpv3-d16)
+        rust_target=armv7-unknown-linux-musleabihf
+        export LISPGUARD_ZIG_TARGET=arm-linux-musleabihf
+        rustflags='-C target-cpu=cortex-a9 -C target-feature=-neon,-d32 -C link-self-contained=no'
+        runner='qemu-arm-static -cpu cortex-a9'
+        ;;
+    x86_64)
+        rust_target=x86_64-unknown-linux-musl
+        export LISPGUARD_ZIG_TARGET=x86_64-linux-musl
+        rustflags='-C link-self-contained=no'
+        runner=
+        ;;
+    *)
+        say "unknown target '$1'; known: mips_24kc arm_cortex-a9_vfpv3-d16 x86_64"
+        return 2
+        ;;
+    esac
+    install_packages llvm || return 1
+    variable=${rust_target//-/_}
+    export "CC_$variable=$cross_folder/cc" "AR_$variable=llvm-ar"
+    variable=CARGO_TARGET_${variable^^}
+    export "${variable}_LINKER=$cross_folder/cc" "${variable}_RUSTFLAGS=$rustflags"
+    [ -z "$runner" ] || export "${variable}_RUNNER=$runner"
+}
