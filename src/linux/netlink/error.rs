@@ -1,0 +1,169 @@
+//! Why a netlink request failed, with the kernel's own words where it gives some.
+
+use core::fmt;
+use std::io;
+
+use nix::errno::Errno;
+
+use super::abi::{NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSGERR_ATTR_MSG};
+use super::attribute::Attributes;
+use super::message::{HEADER_LEN, Part};
+use crate::text::Text;
+
+/// Why a netlink request failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Error {
+    /// The kernel refused the request.
+    Refused {
+        /// The error number.
+        errno: Errno,
+        /// The kernel's explanation, empty when it gives none.
+        message: Text<80>,
+    },
+    /// The socket failed.
+    Socket(Errno),
+    /// The request does not fit its buffer, or the answer does not fit the socket's.
+    TooLong,
+    /// The answer is not what the protocol promises.
+    Malformed,
+    /// What was dumped changed meanwhile: the result may lack entries, ask again.
+    Interrupted,
+}
+
+impl Error {
+    /// What an acknowledgement says: success, or the refusal.
+    pub(super) fn from_acknowledgement(part: &Part<'_>) -> Result<(), Self> {
+        let Some(code) = part.payload.first_chunk::<4>() else {
+            return Err(Self::Malformed);
+        };
+        // The error number is followed by the request's header, or by the whole request.
+        let echoed = match part.payload.get(4..8) {
+            _ if part.flags & NLM_F_CAPPED != 0 => HEADER_LEN,
+            Some(len) => u32::from_ne_bytes(len.try_into().expect("four octets")) as usize,
+            None => 0,
+        };
+        let attributes = echoed.checked_next_multiple_of(4).and_then(|len| len.checked_add(4));
+        Self::from_code(i32::from_ne_bytes(*code), part, attributes)
+    }
+
+    /// What the end of a dump says: success, or the refusal.
+    pub(super) fn from_done(part: &Part<'_>) -> Result<(), Self> {
+        match part.payload.first_chunk::<4>() {
+            Some(code) => Self::from_code(i32::from_ne_bytes(*code), part, Some(4)),
+            None => Ok(()),
+        }
+    }
+
+    fn from_code(code: i32, part: &Part<'_>, attributes: Option<usize>) -> Result<(), Self> {
+        if code >= 0 {
+            return Ok(());
+        }
+        let message = attributes
+            .filter(|_| part.flags & NLM_F_ACK_TLVS != 0)
+            .and_then(|from| part.payload.get(from..))
+            .and_then(|bytes| Attributes::new(bytes).find_kind(NLMSGERR_ATTR_MSG))
+            .and_then(|attribute| attribute.as_text())
+            .map(Text::truncated)
+            .unwrap_or_default();
+        Err(Self::Refused { errno: Errno::from_raw(code.saturating_neg()), message })
+    }
+
+    /// The error number, where there is one.
+    #[must_use]
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Refused { errno, .. } | Self::Socket(errno) => Some(*errno),
+            Self::TooLong | Self::Malformed | Self::Interrupted => None,
+        }
+    }
+
+    /// True when what was to be added is there already.
+    #[must_use]
+    pub fn is_existing(&self) -> bool {
+        matches!(self, Self::Refused { errno: Errno::EEXIST, .. })
+    }
+
+    /// True when what was to be changed or deleted is not there.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        let missing = [Errno::ENOENT, Errno::ESRCH, Errno::ENODEV, Errno::EADDRNOTAVAIL];
+        matches!(self, Self::Refused { errno, .. } if missing.contains(errno))
+    }
+}
+
+impl From<Errno> for Error {
+    fn from(errno: Errno) -> Self {
+        Self::Socket(errno)
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        match error.errno() {
+            Some(errno) => io::Error::new(io::Error::from(errno).kind(), error),
+            None => io::Error::other(error),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { errno, message } if message.is_empty() => f.write_str(errno.desc()),
+            Self::Refused { errno, message } => write!(f, "{}: {message}", errno.desc()),
+            Self::Socket(errno) => write!(f, "netlink socket: {}", errno.desc()),
+            Self::TooLong => f.write_str("a netlink message does not fit its buffer"),
+            Self::Malformed => f.write_str("a netlink answer is malformed"),
+            Self::Interrupted => f.write_str("the tables changed while they were read"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::super::abi::NLMSG_ERROR;
+    use super::*;
+
+    fn refusal(flags: u16, echoed: &[u8]) -> Error {
+        let mut payload = (-22_i32).to_ne_bytes().to_vec();
+        payload.extend(((HEADER_LEN + echoed.len()) as u32).to_ne_bytes());
+        payload.extend([0; HEADER_LEN - 4]);
+        if flags & NLM_F_CAPPED == 0 {
+            payload.extend(echoed);
+        }
+        payload.extend(8_u16.to_ne_bytes());
+        payload.extend(NLMSGERR_ATTR_MSG.to_ne_bytes());
+        payload.extend(b"no!\0");
+        let part = Part { kind: NLMSG_ERROR, flags, sequence: 1, payload: &payload };
+        Error::from_acknowledgement(&part).expect_err("a refusal")
+    }
+
+    #[test]
+    fn the_kernels_words_are_found_behind_the_echoed_request() {
+        let message = Text::truncated("no!");
+        let expected = Error::Refused { errno: Errno::EINVAL, message };
+        assert_eq!(refusal(NLM_F_ACK_TLVS | NLM_F_CAPPED, &[1, 2, 3, 4]), expected);
+        assert_eq!(refusal(NLM_F_ACK_TLVS, &[1, 2, 3, 4]), expected);
+        assert_eq!(expected.to_string(), "Invalid argument: no!");
+    }
+
+    #[test]
+    fn a_refusal_without_words_has_the_number_alone() {
+        let error = refusal(NLM_F_CAPPED, &[]);
+        assert_eq!(error, Error::Refused { errno: Errno::EINVAL, message: Text::default() });
+    }
+
+    #[test]
+    fn a_short_or_lying_acknowledgement_is_no_success() {
+        let part = Part { kind: NLMSG_ERROR, flags: 0, sequence: 1, payload: &[0; 3] };
+        assert_eq!(Error::from_acknowledgement(&part), Err(Error::Malformed));
+        let mut payload = (-1_i32).to_ne_bytes().to_vec();
+        payload.extend(u32::MAX.to_ne_bytes());
+        let part =
+            Part { kind: NLMSG_ERROR, flags: NLM_F_ACK_TLVS, sequence: 1, payload: &payload };
+        let expected = Error::Refused { errno: Errno::EPERM, message: Text::default() };
+        assert_eq!(Error::from_acknowledgement(&part), Err(expected));
+    }
+}

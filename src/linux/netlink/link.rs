@@ -1,0 +1,257 @@
+//! Links: making, changing, finding and listing network interfaces.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use super::REQUEST_LEN;
+use super::abi::{
+    IFF_RUNNING, IFF_UP, IFLA_ADDRESS, IFLA_IFNAME, IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_LINKINFO,
+    IFLA_MASTER, IFLA_MTU, IFLA_NET_NS_FD, NLM_F_CREATE, NLM_F_EXCL, RTM_DELLINK, RTM_GETLINK,
+    RTM_NEWLINK, VETH_INFO_PEER,
+};
+use super::attribute::Attributes;
+use super::error::Error;
+use super::message::Message;
+use super::socket::Socket;
+use crate::text::Text;
+
+/// Octets of `struct ifinfomsg`.
+const HEADER_LEN: usize = 16;
+
+/// The name of a network interface, at most 15 octets.
+pub type InterfaceName = Text<15>;
+
+/// A network interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link {
+    /// The interface index, unique within its network namespace.
+    pub index: u32,
+    /// The interface's name.
+    pub name: InterfaceName,
+    /// The kernel's flags (`IFF_*`).
+    pub flags: u32,
+    /// The largest packet in octets, 0 when unknown.
+    pub mtu: u32,
+    /// What made it (`veth`, `bridge`, `tun`, `wireguard`), `None` for hardware and loopback.
+    pub kind: Option<Text<15>>,
+    /// The index of the bridge or bond that it belongs to.
+    pub master: Option<u32>,
+    /// The Ethernet address, where it has one.
+    pub hardware_address: Option<[u8; 6]>,
+}
+
+impl Link {
+    /// True when the interface is administratively up.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.flags & IFF_UP != 0
+    }
+
+    /// True when the interface is up and has a carrier.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.is_up() && self.flags & IFF_RUNNING != 0
+    }
+
+    /// Reads the payload of an `RTM_NEWLINK` or `RTM_DELLINK`.
+    #[must_use]
+    pub fn parse(payload: &[u8]) -> Option<Self> {
+        let header = payload.first_chunk::<HEADER_LEN>()?;
+        let word = |at: usize| {
+            u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+        };
+        let mut link = Self {
+            index: word(4),
+            name: Text::default(),
+            flags: word(8),
+            mtu: 0,
+            kind: None,
+            master: None,
+            hardware_address: None,
+        };
+        for attribute in Attributes::new(&payload[HEADER_LEN..]) {
+            match attribute.kind {
+                IFLA_IFNAME => link.name = Text::truncated(attribute.as_text()?),
+                IFLA_MTU => link.mtu = attribute.as_u32()?,
+                IFLA_MASTER => link.master = attribute.as_u32(),
+                IFLA_ADDRESS => link.hardware_address = attribute.value.try_into().ok(),
+                IFLA_LINKINFO => {
+                    let kind = attribute.nested().find_kind(IFLA_INFO_KIND);
+                    link.kind = kind.and_then(|kind| kind.as_text()).map(Text::truncated);
+                }
+                _ => {}
+            }
+        }
+        Some(link)
+    }
+}
+
+impl Socket {
+    /// Makes a pair of connected interfaces, the second one in `peer_namespace` if given.
+    ///
+    /// # Errors
+    /// As `request`; `is_existing` when a name is taken.
+    pub fn create_veth(
+        &mut self,
+        name: &str,
+        peer_name: &str,
+        peer_namespace: Option<BorrowedFd<'_>>,
+    ) -> Result<(), Error> {
+        let mut buffer = [0; REQUEST_LEN];
+        let mut message = create(&mut buffer, name);
+        message.nested(IFLA_LINKINFO, |info| {
+            info.attribute_text(IFLA_INFO_KIND, "veth").nested(IFLA_INFO_DATA, |data| {
+                data.nested(VETH_INFO_PEER, |peer| {
+                    peer.put(&header(0, 0, 0)).attribute_text(IFLA_IFNAME, peer_name);
+                    if let Some(namespace) = peer_namespace {
+                        peer.attribute_u32(IFLA_NET_NS_FD, namespace.as_raw_fd().cast_unsigned());
+                    }
+                });
+            });
+        });
+        self.request(message)
+    }
+
+    /// Makes an interface of a kind that needs no parameters (`dummy`, `bridge`, `wireguard`).
+    ///
+    /// # Errors
+    /// As `request`; `is_existing` when the name is taken, `EOPNOTSUPP` when the kernel lacks the
+    /// kind.
+    pub fn create_link(&mut self, name: &str, kind: &str) -> Result<(), Error> {
+        let mut buffer = [0; REQUEST_LEN];
+        let mut message = create(&mut buffer, name);
+        message.nested(IFLA_LINKINFO, |info| {
+            info.attribute_text(IFLA_INFO_KIND, kind);
+        });
+        self.request(message)
+    }
+
+    /// Deletes an interface.
+    ///
+    /// # Errors
+    /// As `request`.
+    pub fn delete_link(&mut self, index: u32) -> Result<(), Error> {
+        let mut buffer = [0; REQUEST_LEN];
+        let mut message = Message::new(&mut buffer, RTM_DELLINK, 0);
+        message.put(&header(index, 0, 0));
+        self.request(message)
+    }
+
+    /// Brings an interface up.
+    ///
+    /// # Errors
+    /// As `request`.
+    pub fn set_link_up(&mut self, index: u32) -> Result<(), Error> {
+        self.change_link(&header(index, IFF_UP, IFF_UP), |_| ())
+    }
+
+    /// Takes an interface down.
+    ///
+    /// # Errors
+    /// As `request`.
+    pub fn set_link_down(&mut self, index: u32) -> Result<(), Error> {
+        self.change_link(&header(index, 0, IFF_UP), |_| ())
+    }
+
+    /// Renames an interface; older kernels want it down.
+    ///
+    /// # Errors
+    /// As `request`.
+    pub fn rename_link(&mut self, index: u32, name: &str) -> Result<(), Error> {
+        self.change_link(&header(index, 0, 0), |message| {
+            message.attribute_text(IFLA_IFNAME, name);
+        })
+    }
+
+    /// Sets the largest packet, in octets.
+    ///
+    /// # Errors
+    /// As `request`.
+    pub fn set_link_mtu(&mut self, index: u32, mtu: u32) -> Result<(), Error> {
+        self.change_link(&header(index, 0, 0), |message| {
+            message.attribute_u32(IFLA_MTU, mtu);
+        })
+    }
+
+    /// Moves an interface to another network namespace, where it may get another index.
+    ///
+    /// # Errors
+    /// As `request`.
+    pub fn move_link(&mut self, index: u32, namespace: BorrowedFd<'_>) -> Result<(), Error> {
+        self.change_link(&header(index, 0, 0), |message| {
+            message.attribute_u32(IFLA_NET_NS_FD, namespace.as_raw_fd().cast_unsigned());
+        })
+    }
+
+    /// Makes an interface a port of a bridge, or of none.
+    ///
+    /// # Errors
+    /// As `request`.
+    pub fn set_link_master(&mut self, index: u32, master: Option<u32>) -> Result<(), Error> {
+        self.change_link(&header(index, 0, 0), |message| {
+            message.attribute_u32(IFLA_MASTER, master.unwrap_or(0));
+        })
+    }
+
+    /// Finds an interface by name.
+    ///
+    /// # Errors
+    /// As `request`; `is_missing` when there is none.
+    pub fn link(&mut self, name: &str) -> Result<Link, Error> {
+        let mut buffer = [0; REQUEST_LEN];
+        let mut message = Message::new(&mut buffer, RTM_GETLINK, 0);
+        message.put(&header(0, 0, 0)).attribute_text(IFLA_IFNAME, name);
+        let mut found = None;
+        self.ask(message, |part| found = found.or(Link::parse(part.payload)))?;
+        found.ok_or(Error::Malformed)
+    }
+
+    /// The index of an interface.
+    ///
+    /// # Errors
+    /// As `link`.
+    pub fn link_index(&mut self, name: &str) -> Result<u32, Error> {
+        self.link(name).map(|link| link.index)
+    }
+
+    /// Hands every interface to `each`.
+    ///
+    /// # Errors
+    /// As `dump`.
+    pub fn links(&mut self, mut each: impl FnMut(Link)) -> Result<(), Error> {
+        let mut buffer = [0; REQUEST_LEN];
+        let mut message = Message::new(&mut buffer, RTM_GETLINK, 0);
+        message.put(&header(0, 0, 0));
+        self.dump(message, |part| {
+            if let Some(link) = Link::parse(part.payload) {
+                each(link);
+            }
+        })
+    }
+
+    fn change_link(
+        &mut self,
+        header: &[u8; HEADER_LEN],
+        attributes: impl FnOnce(&mut Message<'_>),
+    ) -> Result<(), Error> {
+        let mut buffer = [0; REQUEST_LEN];
+        let mut message = Message::new(&mut buffer, RTM_NEWLINK, 0);
+        message.put(header);
+        attributes(&mut message);
+        self.request(message)
+    }
+}
+
+fn create<'b>(buffer: &'b mut [u8], name: &str) -> Message<'b> {
+    let mut message = Message::new(buffer, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
+    message.put(&header(0, 0, 0)).attribute_text(IFLA_IFNAME, name);
+    message
+}
+
+/// `struct ifinfomsg`: family, padding, type, index, flags, mask of changed flags.
+fn header(index: u32, flags: u32, change: u32) -> [u8; HEADER_LEN] {
+    let mut header = [0; HEADER_LEN];
+    header[4..8].copy_from_slice(&index.to_ne_bytes());
+    header[8..12].copy_from_slice(&flags.to_ne_bytes());
+    header[12..].copy_from_slice(&change.to_ne_bytes());
+    header
+}

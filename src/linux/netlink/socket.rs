@@ -1,0 +1,139 @@
+//! The request socket: one request, its answers and its acknowledgement at a time.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::abi::{
+    NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK, NLM_F_ACK, NLM_F_DUMP,
+    NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NLMSG_MIN_TYPE, SOL_NETLINK,
+};
+use super::error::Error;
+use super::message::{Message, Part, Parts};
+use crate::system::{self, RawAddress};
+
+/// Octets of the receive buffer: what the kernel packs into one datagram of a dump at most.
+const RECEIVE_LEN: usize = 32 * 1024;
+
+/// A `NETLINK_ROUTE` socket of the network namespace in which it was opened.
+#[derive(Debug)]
+pub struct Socket {
+    fd: OwnedFd,
+    sequence: u32,
+    buffer: Box<[u8]>,
+}
+
+impl Socket {
+    /// Opens a socket in the calling thread's network namespace.
+    ///
+    /// # Errors
+    /// `Socket` when the kernel gives none.
+    pub fn open() -> Result<Self, Error> {
+        let fd = open(0)?;
+        // Kernels before 4.20 lack some of these and work without.
+        for option in [NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK] {
+            let _ = system::set_option(fd.as_fd(), SOL_NETLINK, option, 1);
+        }
+        Ok(Self { fd, sequence: 0, buffer: vec![0; RECEIVE_LEN].into() })
+    }
+
+    /// Sends a request and waits for its acknowledgement.
+    ///
+    /// # Errors
+    /// `Refused` by the kernel, `TooLong`, or a failing socket.
+    pub fn request(&mut self, message: Message<'_>) -> Result<(), Error> {
+        self.exchange(message, NLM_F_ACK, |_| ())
+    }
+
+    /// Sends a request and hands every answer to `each` until the acknowledgement.
+    ///
+    /// # Errors
+    /// As `request`.
+    pub fn ask(&mut self, message: Message<'_>, each: impl FnMut(&Part<'_>)) -> Result<(), Error> {
+        self.exchange(message, NLM_F_ACK, each)
+    }
+
+    /// Sends a dump request and hands every entry to `each`.
+    ///
+    /// # Errors
+    /// As `request`, and `Interrupted` when the entries changed meanwhile.
+    pub fn dump(&mut self, message: Message<'_>, each: impl FnMut(&Part<'_>)) -> Result<(), Error> {
+        self.exchange(message, NLM_F_DUMP, each)
+    }
+
+    fn exchange(
+        &mut self,
+        mut message: Message<'_>,
+        flags: u16,
+        mut each: impl FnMut(&Part<'_>),
+    ) -> Result<(), Error> {
+        self.sequence = self.sequence.wrapping_add(1).max(1);
+        let request = message.finish(NLM_F_REQUEST | flags, self.sequence)?;
+        system::send_to(self.fd.as_fd(), request, &address(0))?;
+        let mut is_interrupted = false;
+        loop {
+            let len = receive_waiting(self.fd.as_fd(), &mut self.buffer)?;
+            for part in Parts::new(&self.buffer[..len]) {
+                if part.sequence != self.sequence {
+                    continue;
+                }
+                is_interrupted |= part.flags & NLM_F_DUMP_INTR != 0;
+                match part.kind {
+                    NLMSG_ERROR => return Error::from_acknowledgement(&part),
+                    NLMSG_DONE if is_interrupted => return Err(Error::Interrupted),
+                    NLMSG_DONE => return Error::from_done(&part),
+                    NLMSG_MIN_TYPE.. => each(&part),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Opens a nonblocking `NETLINK_ROUTE` socket that listens to multicast groups (`RTMGRP_*`).
+pub(super) fn open(groups: u32) -> Result<OwnedFd, Errno> {
+    let fd = system::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)?;
+    system::bind(fd.as_fd(), &address(groups))?;
+    Ok(fd)
+}
+
+/// Receives one datagram of the kernel into `buffer`; another process's datagrams give length 0.
+pub(super) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Error> {
+    let (len, from) = system::receive_from(fd, buffer, libc::MSG_TRUNC)?;
+    // SAFETY: sockaddr_nl is plain integers.
+    let sender = unsafe { from.read::<libc::sockaddr_nl>() };
+    if sender.is_none_or(|sender| sender.nl_pid != 0) {
+        return Ok(0);
+    }
+    if len > buffer.len() { Err(Error::TooLong) } else { Ok(len) }
+}
+
+fn receive_waiting(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Error> {
+    loop {
+        match receive(fd, buffer) {
+            Err(Error::Socket(Errno::EAGAIN)) => {}
+            result => return result,
+        }
+        match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+fn address(groups: u32) -> RawAddress {
+    // SAFETY: sockaddr_nl is plain integers, for which zeroes are valid.
+    let mut address: libc::sockaddr_nl = unsafe { core::mem::zeroed() };
+    address.nl_family = libc::AF_NETLINK as libc::sa_family_t;
+    address.nl_groups = groups;
+    // SAFETY: sockaddr_nl is a sockaddr of plain integers.
+    unsafe { RawAddress::new(address) }
+}
