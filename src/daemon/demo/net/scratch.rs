@@ -1,0 +1,106 @@
+//! A temporary directory that goes away with its process, at the latest at the next start.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const PREFIX: &str = "lispguard-demo-";
+
+/// A directory that only this user enters; removed when dropped.
+#[derive(Debug)]
+pub struct Scratch {
+    path: PathBuf,
+}
+
+impl Scratch {
+    /// Makes `lispguard-demo-PID` in the temporary directory (with a number behind it from the second
+    /// on) and removes those of processes that are gone.
+    ///
+    /// # Errors
+    /// When the temporary directory cannot be written.
+    pub fn new() -> io::Result<Scratch> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let parent = std::env::temp_dir();
+        remove_stale(&parent, Path::new("/proc"));
+        let pid = std::process::id();
+        let name = match COUNT.fetch_add(1, Ordering::Relaxed) {
+            0 => format!("{PREFIX}{pid}"),
+            count => format!("{PREFIX}{pid}-{count}"),
+        };
+        let path = parent.join(name);
+        let _ = fs::remove_dir_all(&path);
+        DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Scratch { path })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes a directory in it.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn directory(&self, name: &str) -> io::Result<PathBuf> {
+        let path = self.path.join(name);
+        DirBuilder::new().mode(0o700).recursive(true).create(&path)?;
+        Ok(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Removes what killed demos left; what another user owns stays.
+fn remove_stale(parent: &Path, proc: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.strip_prefix(PREFIX)).and_then(owner);
+        if owner.is_some_and(|pid| !proc.join(pid.to_string()).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// The process that `PID` or `PID-COUNT` belongs to.
+fn owner(name: &str) -> Option<u32> {
+    name.split('-').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_of_dead_processes_go_and_others_stay() {
+        let scratch = Scratch::new().unwrap();
+        let (parent, proc) =
+            (scratch.directory("tmp").unwrap(), scratch.directory("proc").unwrap());
+        fs::create_dir(proc.join("7")).unwrap();
+        for name in ["7", "8", "8-1", "x"] {
+            fs::create_dir_all(parent.join(format!("{PREFIX}{name}/home"))).unwrap();
+        }
+        fs::create_dir(parent.join("8")).unwrap();
+        remove_stale(&parent, &proc);
+        let mut left: Vec<_> =
+            fs::read_dir(&parent).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["8", "lispguard-demo-7", "lispguard-demo-x"]);
+    }
+
+    #[test]
+    fn a_scratch_directory_is_private_and_goes_when_dropped() {
+        use std::os::unix::fs::PermissionsExt;
+        let scratch = Scratch::new().unwrap();
+        let path = scratch.path().to_path_buf();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        drop(scratch);
+        assert!(!path.exists());
+    }
+}

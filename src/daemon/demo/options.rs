@@ -1,0 +1,124 @@
+//! The words behind `lispguard demo`.
+
+use std::ffi::OsString;
+
+use super::step::Step;
+
+/// What the demo is asked to do.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Options {
+    /// Print one JSON object instead of lines.
+    pub(super) is_json: bool,
+    /// Leave everything running after the steps until a signal comes.
+    pub(super) is_kept: bool,
+    /// The steps to do; empty means all.
+    pub(super) only: Vec<Step>,
+}
+
+/// What to do with the words.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) enum Asked {
+    /// Run the demo.
+    Run(Options),
+    /// Print the help.
+    Help,
+}
+
+impl Options {
+    /// Whether a step is to be done: those that all others stand on always are.
+    pub(super) fn includes(&self, step: Step) -> bool {
+        self.only.is_empty() || step.is_foundation() || self.only.contains(&step)
+    }
+}
+
+/// Reads the words; the error says which one is wrong.
+pub(super) fn parse(words: &[OsString]) -> Result<Asked, String> {
+    let mut options = Options::default();
+    let mut words = words.iter().map(|word| word.to_string_lossy()).peekable();
+    while let Some(word) = words.next() {
+        match &*word {
+            "-h" | "--help" => return Ok(Asked::Help),
+            "--json" => options.is_json = true,
+            "--keep" => options.is_kept = true,
+            "--only" => {
+                let is_operand = |word: &std::borrow::Cow<'_, str>| !word.starts_with('-');
+                while let Some(names) = words.next_if(is_operand) {
+                    for name in names.split(',').filter(|name| !name.is_empty()) {
+                        options.only.push(Step::named(name).ok_or_else(|| unknown_step(name))?);
+                    }
+                }
+                if options.only.is_empty() {
+                    return Err(format!("--only needs a step: {}", step_names()));
+                }
+            }
+            other => return Err(format!("unexpected '{other}'")),
+        }
+    }
+    Ok(Asked::Run(options))
+}
+
+/// The text of `lispguard demo --help`.
+pub(super) fn help() -> String {
+    let mut text = String::from(HELP);
+    for step in Step::ALL {
+        text.push_str(&format!("  {:<13} {}\n", step.name(), step.about()));
+    }
+    text
+}
+
+const HELP: &str = "\
+lispguard demo: a small internet in network namespaces, and everything tried in it
+
+Usage: lispguard demo [--json] [--keep] [--only STEP...]
+
+  --only STEP...  only these steps, and the first two
+  --keep          leave it running afterwards and print how to enter each node;
+                  Ctrl-C ends it
+  --json          print one JSON object instead
+
+It needs no other program; root, or a kernel that lets ordinary users make
+namespaces. Nothing outside its own namespaces and one temporary directory is
+touched. Exit status: 0 every claim held, 1 one failed, 2 wrong usage.
+
+Steps:
+";
+
+fn unknown_step(name: &str) -> String {
+    format!("there is no step '{name}'; the steps are {}", step_names())
+}
+
+fn step_names() -> String {
+    Step::ALL.map(Step::name).join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_line(line: &str) -> Result<Asked, String> {
+        parse(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn steps_are_words_or_lists_and_end_at_the_next_option() {
+        let only = vec![Step::Ping, Step::Tcp, Step::Table];
+        let expected = Options { is_json: true, is_kept: true, only };
+        let asked = parse_line("--keep --only ping tcp,table --json").unwrap();
+        assert_eq!(asked, Asked::Run(expected.clone()));
+        assert!(expected.includes(Step::Tunnels) && expected.includes(Step::Tcp));
+        assert!(!expected.includes(Step::Handover));
+        assert!(Options::default().includes(Step::Handover));
+    }
+
+    #[test]
+    fn wrong_words_are_named() {
+        for (line, reason) in [
+            ("--only pong", "no step 'pong'; the steps are tunnels, "),
+            ("--only --json", "--only needs a step"),
+            ("ping", "unexpected 'ping'"),
+        ] {
+            assert!(parse_line(line).unwrap_err().contains(reason), "{line}");
+        }
+        assert_eq!(parse_line("--json -h"), Ok(Asked::Help));
+    }
+}

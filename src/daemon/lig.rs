@@ -1,0 +1,75 @@
+//! The answer to `lispguard lig`: a mapping in words, or as JSON.
+
+use std::fmt::Write;
+
+use control::{Eid, Mapping};
+use serde::Serialize;
+
+use crate::status::json;
+
+/// The mapping system's answer for a program.
+#[derive(Serialize)]
+struct Answer {
+    eid: String,
+    answered: bool,
+    eid_prefix: Option<String>,
+    ttl_s: u64,
+    action: Option<String>,
+    locators: Vec<Locator>,
+}
+
+#[derive(Serialize)]
+struct Locator {
+    rloc: String,
+    priority: u8,
+    weight: u8,
+    reachable: bool,
+    key: Option<String>,
+    port: Option<u16>,
+}
+
+/// The exit code and the text: 0 for a mapping, 1 for none.
+pub fn answer(eid: Eid, mapping: Option<&Mapping>, is_json: bool) -> (u8, String) {
+    let code = u8::from(mapping.is_none_or(|mapping| mapping.locators.is_empty()));
+    let text = if is_json { as_json(eid, mapping) } else { as_text(eid, mapping) };
+    (code, text)
+}
+
+fn as_text(eid: Eid, mapping: Option<&Mapping>) -> String {
+    let Some(mapping) = mapping else {
+        return format!("{eid}: no answer; is a Map-Server registered? See `lispguard status`.\n");
+    };
+    let minutes = mapping.record_ttl.as_secs() / 60;
+    let mut text = format!("{eid} is in {}, for {minutes} min\n", mapping.eid_prefix);
+    if mapping.locators.is_empty() {
+        let _ = writeln!(text, "  nobody registered it ({})", mapping.action);
+    }
+    for locator in &mapping.locators {
+        let nat = if locator.is_reachable { "" } else { ", behind NAT" };
+        let _ = writeln!(text, "  at {locator}{nat}");
+        if let Some(key) = locator.data_key {
+            let _ = writeln!(text, "    key {} port {}", key.key, key.port);
+        }
+    }
+    text
+}
+
+fn as_json(eid: Eid, mapping: Option<&Mapping>) -> String {
+    let locator = |locator: &control::Locator| Locator {
+        rloc: locator.rloc.to_string(),
+        priority: locator.priority,
+        weight: locator.weight,
+        reachable: locator.is_reachable,
+        key: locator.data_key.map(|key| key.key.to_string()),
+        port: locator.data_key.map(|key| key.port),
+    };
+    let locators = mapping.map(|one| one.locators.iter().map(locator).collect());
+    json(&Answer {
+        eid: eid.to_string(),
+        answered: mapping.is_some(),
+        eid_prefix: mapping.map(|one| one.eid_prefix.to_string()),
+        ttl_s: mapping.map_or(0, |one| one.record_ttl.as_secs()),
+        action: mapping.filter(|one| one.locators.is_empty()).map(|one| one.action.to_string()),
+        locators: locators.unwrap_or_default(),
+    })
+}

@@ -1,0 +1,213 @@
+//! One picture of the uplinks, from the kernel's links, addresses and routes.
+
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use linux::netlink::{self, Address, Event, Family, Link, Monitor, Route, RouteQuery, TABLE_MAIN};
+
+use crate::config;
+use control::EidPrefix;
+
+/// `RT_SCOPE_UNIVERSE`: valid everywhere.
+const SCOPE_GLOBAL: u8 = 0;
+
+/// One RLOC and the way it leaves this machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Path {
+    /// The RLOC, its priority and weight.
+    pub uplink: control::Uplink,
+    /// The interface's index.
+    pub output: u32,
+    /// The default route's next hop, where it has one.
+    pub gateway: Option<IpAddr>,
+}
+
+/// What decides which addresses are RLOCs.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Policy {
+    /// The configured uplinks; when empty, the devices of the default routes.
+    pub uplinks: Vec<config::Uplink>,
+    /// Addresses inside these are EIDs, never RLOCs.
+    pub eid_prefixes: Vec<EidPrefix>,
+    /// Where the Map-Servers are: without a default route, the way to them is the uplink.
+    pub map_servers: Vec<IpAddr>,
+    /// The mark of the tunnels' own packets.
+    pub fwmark: u32,
+}
+
+/// Follows the kernel and says when the picture changed.
+#[derive(Debug)]
+pub struct Links {
+    netlink: netlink::Socket,
+    monitor: Monitor,
+    policy: Policy,
+    picture: Vec<Path>,
+}
+
+impl Links {
+    /// Starts to follow the kernel in this network namespace.
+    ///
+    /// # Errors
+    /// When the kernel gives no netlink socket.
+    pub fn new(policy: Policy) -> Result<Links, netlink::Error> {
+        let (netlink, monitor) = (netlink::Socket::open()?, Monitor::open()?);
+        Ok(Links { netlink, monitor, policy, picture: Vec::new() })
+    }
+
+    /// Replaces the policy; `refresh` then shows its effect.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
+    /// Takes all waiting events; whether any of them can change the picture.
+    pub fn handle_ready(&mut self) -> bool {
+        let mut is_relevant = false;
+        loop {
+            match self.monitor.poll_event() {
+                Ok(Some(Event::RouteChanged(route) | Event::RouteRemoved(route))) => {
+                    is_relevant |= route.table == TABLE_MAIN;
+                }
+                Ok(Some(_)) => is_relevant = true,
+                Ok(None) => return is_relevant,
+                Err(error) => {
+                    log::warn!("following links: {error}");
+                    return true;
+                }
+            }
+        }
+    }
+
+    /// Draws the picture anew; whether it differs from the last one.
+    ///
+    /// # Errors
+    /// When the kernel refuses a listing.
+    pub fn refresh(&mut self) -> Result<bool, netlink::Error> {
+        let mut picture = self.draw()?;
+        picture.sort_by_key(|path| (path.uplink.priority, path.uplink.rloc));
+        picture.dedup_by_key(|path| path.uplink.rloc);
+        picture.truncate(control::MAX_LOCATORS);
+        let is_changed = picture != self.picture;
+        self.picture = picture;
+        Ok(is_changed)
+    }
+
+    /// The uplinks as of the last `refresh`.
+    pub fn picture(&self) -> &[Path] {
+        &self.picture
+    }
+
+    /// The uplinks' RLOCs for the control plane.
+    pub fn uplinks(&self) -> Vec<control::Uplink> {
+        self.picture.iter().map(|path| path.uplink).collect()
+    }
+
+    fn draw(&mut self) -> Result<Vec<Path>, netlink::Error> {
+        let (mut links, mut addresses, mut routes) = (Vec::new(), Vec::new(), Vec::new());
+        self.netlink.links(|link| links.push(link))?;
+        self.netlink.addresses(|address| addresses.push(address))?;
+        for family in [Family::V4, Family::V6] {
+            self.netlink.routes(family, TABLE_MAIN, |route| routes.push(route))?;
+        }
+        let seen = Seen { links, addresses, routes, eid_prefixes: &self.policy.eid_prefixes };
+        if !self.policy.uplinks.is_empty() {
+            return Ok(self.policy.uplinks.iter().flat_map(|one| seen.configured(one)).collect());
+        }
+        let mut paths: Vec<Path> =
+            [Family::V4, Family::V6].into_iter().filter_map(|one| seen.by_default(one)).collect();
+        if paths.is_empty() {
+            for index in 0..self.policy.map_servers.len() {
+                paths.extend(self.towards(self.policy.map_servers[index])?);
+            }
+        }
+        Ok(paths)
+    }
+
+    /// The way the kernel takes to a Map-Server.
+    fn towards(&mut self, destination: IpAddr) -> Result<Option<Path>, netlink::Error> {
+        let query =
+            RouteQuery { mark: Some(self.policy.fwmark), ..RouteQuery::new(destination) };
+        let Some(route) = self.netlink.lookup_route(&query)? else { return Ok(None) };
+        Ok(path(route.source, route.output, route.gateway, 1, 100))
+    }
+}
+
+impl AsFd for Links {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.monitor.as_fd()
+    }
+}
+
+fn path(
+    rloc: Option<IpAddr>,
+    output: Option<u32>,
+    gateway: Option<IpAddr>,
+    priority: u8,
+    weight: u8,
+) -> Option<Path> {
+    let uplink = control::Uplink { rloc: rloc?, priority, weight };
+    Some(Path { uplink, output: output?, gateway })
+}
+
+/// What the kernel listed.
+struct Seen<'a> {
+    links: Vec<Link>,
+    addresses: Vec<Address>,
+    routes: Vec<Route>,
+    eid_prefixes: &'a [EidPrefix],
+}
+
+impl Seen<'_> {
+    /// The RLOCs of a configured uplink, at most one of each family.
+    fn configured(&self, uplink: &config::Uplink) -> Vec<Path> {
+        let named = |link: &&Link| link.name.as_str() == uplink.device && link.is_running();
+        let Some(link) = self.links.iter().find(named) else { return Vec::new() };
+        let of_family = |family| {
+            let default = self.default_routes(family).find(|one| one.output == Some(link.index));
+            path(
+                self.rloc(link.index, family, default.and_then(|route| route.source)),
+                Some(link.index),
+                default.and_then(|route| route.gateway),
+                uplink.priority,
+                uplink.weight,
+            )
+        };
+        [Family::V4, Family::V6].into_iter().filter_map(of_family).collect()
+    }
+
+    /// The RLOC of the best default route.
+    fn by_default(&self, family: Family) -> Option<Path> {
+        let runs = |route: &&Route| {
+            self.links.iter().any(|one| Some(one.index) == route.output && one.is_running())
+        };
+        let best =
+            self.default_routes(family).filter(runs).min_by_key(|route| route.metric.unwrap_or(0))?;
+        let rloc = self.rloc(best.output?, family, best.source);
+        path(rloc, best.output, best.gateway, 1, 100)
+    }
+
+    fn default_routes(&self, family: Family) -> impl Iterator<Item = &Route> {
+        self.routes.iter().filter(move |route| {
+            route.prefix_len == 0 && Family::of(route.destination) == family
+        })
+    }
+
+    /// The route's own source, else the interface's first address that a stranger can answer to.
+    fn rloc(&self, index: u32, family: Family, source: Option<IpAddr>) -> Option<IpAddr> {
+        source.or_else(|| {
+            let fits = |one: &&Address| {
+                one.index == index
+                    && Family::of(one.ip) == family
+                    && one.is_usable()
+                    && one.scope == SCOPE_GLOBAL
+                    && !self.is_eid(one.ip)
+            };
+            self.addresses.iter().find(fits).map(|one| one.ip)
+        })
+    }
+
+    fn is_eid(&self, address: IpAddr) -> bool {
+        self.eid_prefixes.iter().any(|prefix| {
+            prefix.contains(control::Eid { instance_id: prefix.instance_id(), address })
+        })
+    }
+}

@@ -1,0 +1,61 @@
+//! The names that a configuration gives to keys, for logs and status.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use control::{Event, PeerKey};
+
+use crate::config::{Config, Host};
+
+/// Names of Map-Servers and sites by control key, and where Map-Servers were resolved to be.
+#[derive(Debug, Default)]
+pub struct Names {
+    names: BTreeMap<PeerKey, String>,
+    endpoints: BTreeMap<PeerKey, SocketAddr>,
+}
+
+impl Names {
+    /// The names in a configuration.
+    pub fn new(config: &Config) -> Names {
+        let servers = config.map_servers.iter().map(|one| (one.public_key, one.name.clone()));
+        let sites = config.sites.iter().map(|one| (one.public_key, one.name.clone()));
+        Names { names: servers.chain(sites).collect(), endpoints: BTreeMap::new() }
+    }
+
+    /// The name of a key; the key itself where it has none.
+    pub fn of(&self, key: PeerKey) -> String {
+        self.named(key).unwrap_or_else(|| key.to_string())
+    }
+
+    /// The name of a key, where it has one.
+    pub fn named(&self, key: PeerKey) -> Option<String> {
+        self.names.get(&key).cloned()
+    }
+
+    /// Notes what a Map-Server's host name resolved to.
+    pub fn set_endpoint(&mut self, key: PeerKey, endpoint: SocketAddr) {
+        self.endpoints.insert(key, endpoint);
+    }
+
+    /// The Map-Servers of a configuration whose host name has not resolved.
+    pub fn unresolved<'a>(&'a self, config: &'a Config) -> impl Iterator<Item = String> + 'a {
+        config.map_servers.iter().filter_map(|server| match &server.endpoint.as_ref()?.host {
+            Host::Name(name) if !self.endpoints.contains_key(&server.public_key) => {
+                Some(format!("the endpoint '{name}' of {} does not resolve", server.name))
+            }
+            _ => None,
+        })
+    }
+
+    /// The event in words, with names for the keys in it.
+    pub fn explain(&self, event: &Event) -> String {
+        let mut text = event.to_string();
+        for (key, name) in &self.names {
+            let shown = key.to_string();
+            if text.contains(&shown) {
+                text = text.replace(&shown, name);
+            }
+        }
+        text
+    }
+}

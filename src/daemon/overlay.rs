@@ -1,0 +1,165 @@
+//! What leads packets into the overlay: addresses, routes and rules of the data interface.
+//!
+//! The main table is asked first, without its default routes: what is directly connected or
+//! routed on purpose stays outside, so that an overlay default route takes no neighbour away. Then
+//! packets without the tunnels' mark look up a table of our own, which holds the EID-space.
+
+use std::net::IpAddr;
+
+use control::{Eid, EidPrefix};
+use linux::netlink::{self, Address, Family, Route, Rule, Socket, TABLE_MAIN};
+
+use crate::config::{Config, Rules};
+
+/// What this run installed; the interface takes its addresses and routes along when it goes.
+#[derive(Debug)]
+pub struct Overlay {
+    netlink: Socket,
+    device: u32,
+    wanted: Wanted,
+    routes: Vec<Route>,
+}
+
+/// What the configuration asks for.
+#[derive(Clone, PartialEq, Debug, Default)]
+struct Wanted {
+    addresses: Vec<IpAddr>,
+    eid_space: Vec<EidPrefix>,
+    eid_prefixes: Vec<EidPrefix>,
+    table: u32,
+    rules: Vec<Rule>,
+}
+
+impl Wanted {
+    fn of(config: &Config) -> Wanted {
+        let own: Vec<_> = config.eid_prefixes.iter().map(|one| one.prefix).collect();
+        let addresses = match config.roles.is_mobile_node {
+            true => own.iter().map(|prefix| prefix.address()).collect(),
+            false => Vec::new(),
+        };
+        let rules = match config.routing.rules {
+            Rules::Auto => rules(config),
+            Rules::None => Vec::new(),
+        };
+        let (table, eid_space) = (config.routing.table, config.eid_space.clone());
+        Wanted { addresses, eid_space, eid_prefixes: own, table, rules }
+    }
+}
+
+fn rules(config: &Config) -> Vec<Rule> {
+    let routing = &config.routing;
+    let families = [Family::V4, Family::V6].into_iter().filter(|family| {
+        config.eid_space.iter().any(|prefix| Family::of(prefix.address()) == *family)
+    });
+    families
+        .flat_map(|family| {
+            let mut main = Rule::new(family, routing.rule_priority, TABLE_MAIN);
+            main.suppress_prefix_len = Some(0);
+            let mut overlay = Rule::new(family, routing.rule_priority + 1, routing.table);
+            (overlay.mark, overlay.is_inverted) = (Some(routing.fwmark), true);
+            [main, overlay]
+        })
+        .collect()
+}
+
+impl Overlay {
+    /// Installs what `config` asks for on the interface with this index.
+    ///
+    /// # Errors
+    /// When the kernel refuses; what was installed is removed when the value is dropped.
+    pub fn new(config: &Config, device: u32) -> Result<Overlay, netlink::Error> {
+        let wanted = Wanted::default();
+        let mut overlay =
+            Overlay { netlink: Socket::open()?, device, wanted, routes: Vec::new() };
+        overlay.reload(config)?;
+        Ok(overlay)
+    }
+
+    /// Changes what differs from the last configuration, and nothing else.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn reload(&mut self, config: &Config) -> Result<(), netlink::Error> {
+        let wanted = Wanted::of(config);
+        let old = std::mem::replace(&mut self.wanted, wanted);
+        let (device, new) = (self.device, self.wanted.clone());
+        for rule in old.rules.iter().filter(|rule| !new.rules.contains(rule)) {
+            ignore_missing(self.netlink.delete_rule(rule))?;
+        }
+        for address in old.addresses.iter().filter(|one| !new.addresses.contains(one)) {
+            ignore_missing(self.netlink.delete_address(&host(device, *address)))?;
+        }
+        for address in new.addresses.iter().filter(|one| !old.addresses.contains(one)) {
+            ignore_existing(self.netlink.add_address(&host(device, *address)))?;
+        }
+        self.refresh_routes()?;
+        for rule in new.rules.iter().filter(|rule| !old.rules.contains(rule)) {
+            ignore_existing(self.netlink.add_rule(rule))?;
+        }
+        Ok(())
+    }
+
+    /// Gives the overlay's routes the source address that this machine has inside its own
+    /// EID-prefixes now.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn refresh_routes(&mut self) -> Result<(), netlink::Error> {
+        let sources = self.sources()?;
+        let route = |prefix: &EidPrefix| {
+            let mut route = Route::new(prefix.address(), prefix.len());
+            (route.table, route.output) = (self.wanted.table, Some(self.device));
+            route.source =
+                sources.iter().copied().find(|one| one.is_ipv4() == prefix.address().is_ipv4());
+            route
+        };
+        let routes: Vec<Route> = self.wanted.eid_space.iter().map(route).collect();
+        for old in self.routes.iter().filter(|old| !routes.iter().any(|new| is_same(old, new))) {
+            ignore_missing(self.netlink.delete_route(old))?;
+        }
+        for new in routes.iter().filter(|new| !self.routes.contains(new)) {
+            self.netlink.replace_route(new)?;
+        }
+        self.routes = routes;
+        Ok(())
+    }
+
+    /// This machine's addresses inside its own EID-prefixes.
+    fn sources(&mut self) -> Result<Vec<IpAddr>, netlink::Error> {
+        let (mut sources, own) = (Vec::new(), &self.wanted.eid_prefixes);
+        self.netlink.addresses(|address: Address| {
+            let is_ours = own.iter().any(|prefix| {
+                prefix.contains(Eid { instance_id: prefix.instance_id(), address: address.ip })
+            });
+            if is_ours && address.is_usable() {
+                sources.push(address.ip);
+            }
+        })?;
+        Ok(sources)
+    }
+}
+
+impl Drop for Overlay {
+    fn drop(&mut self) {
+        for rule in &self.wanted.rules {
+            let _ = self.netlink.delete_rule(rule);
+        }
+    }
+}
+
+fn host(device: u32, ip: IpAddr) -> Address {
+    Address::new(device, ip, Family::of(ip).host_prefix_len())
+}
+
+/// Whether a replacement of one takes the other's place.
+fn is_same(one: &Route, other: &Route) -> bool {
+    (one.destination, one.prefix_len, one.table) == (other.destination, other.prefix_len, other.table)
+}
+
+fn ignore_existing(result: Result<(), netlink::Error>) -> Result<(), netlink::Error> {
+    result.or_else(|error| if error.is_existing() { Ok(()) } else { Err(error) })
+}
+
+fn ignore_missing(result: Result<(), netlink::Error>) -> Result<(), netlink::Error> {
+    result.or_else(|error| if error.is_missing() { Ok(()) } else { Err(error) })
+}

@@ -1,0 +1,544 @@
+//! The running router: it waits, hands what happened to the node and the data plane, and drains.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use control::{Change, Event as NodeEvent, Instant, Node, Output, PeerKey, Side};
+use dataplane::userspace::Userspace;
+use dataplane::{Channel, ControlPeer, DataPlane, Event as PlaneEvent};
+use linux::poller::{Interest, Poller};
+use linux::signals::{Signal, Signals};
+use linux::timer::ClockWatch;
+
+use crate::config::{Config, Host};
+use crate::control_socket::{ControlSocket, MAX_CONNECTIONS, Request};
+use crate::links::{Links, Policy};
+use crate::names::Names;
+use crate::overlay::Overlay;
+use crate::resolve::Resolver;
+use crate::state::Endpoints;
+use crate::wiring::{self, Start};
+use crate::{lig, report};
+
+/// What the poller calls each source.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Source {
+    Plane(usize),
+    Links,
+    Signals,
+    Clock,
+    Names,
+    Listener,
+    Connection(usize),
+}
+
+const PLANE: u64 = 0x100;
+const CONNECTION: u64 = 0x200;
+
+impl Source {
+    fn token(self) -> u64 {
+        match self {
+            Source::Links => 0,
+            Source::Signals => 1,
+            Source::Clock => 2,
+            Source::Names => 3,
+            Source::Listener => 4,
+            Source::Plane(index) => PLANE + index as u64,
+            Source::Connection(slot) => CONNECTION + slot as u64,
+        }
+    }
+
+    fn from_token(token: u64) -> Source {
+        match token {
+            0 => Source::Links,
+            1 => Source::Signals,
+            2 => Source::Clock,
+            3 => Source::Names,
+            4 => Source::Listener,
+            CONNECTION.. => Source::Connection((token - CONNECTION) as usize),
+            _ => Source::Plane(token.saturating_sub(PLANE) as usize),
+        }
+    }
+}
+
+/// Octets of the largest control message, with room to spare.
+const MESSAGE_LEN: usize = 2048;
+/// Endpoints learnt are written at most this often.
+const SAVE_PAUSE: control::Duration = control::Duration::from_secs(1);
+
+/// Everything a running router consists of.
+pub struct Router {
+    pub(crate) config: Config,
+    pub(crate) start: Start,
+    pub(crate) started_at: Instant,
+    pub(crate) node: Node,
+    pub(crate) plane: Userspace,
+    pub(crate) links: Links,
+    pub(crate) names: Names,
+    /// How often the wall clock was stepped.
+    pub(crate) clock_steps: u64,
+    path: PathBuf,
+    overlay: Option<Overlay>,
+    poller: Poller,
+    signals: Signals,
+    clock: ClockWatch,
+    resolver: Resolver,
+    /// The Map-Server behind each name that the resolver knows.
+    resolved: Vec<PeerKey>,
+    endpoints: Option<Endpoints>,
+    save_at: Option<Instant>,
+    socket: ControlSocket,
+    message: Box<[u8; MESSAGE_LEN]>,
+    is_ending: bool,
+}
+
+/// What start-up made for the router.
+pub(crate) struct Parts {
+    pub(crate) path: PathBuf,
+    pub(crate) config: Config,
+    pub(crate) start: Start,
+    pub(crate) plane: Userspace,
+    pub(crate) overlay: Option<Overlay>,
+    pub(crate) signals: Signals,
+    pub(crate) socket: ControlSocket,
+}
+
+impl Router {
+    /// Puts the parts together and starts the tunnels.
+    pub(crate) fn new(parts: Parts) -> io::Result<Router> {
+        let now = linux::clock::now();
+        let Parts { path, config, start, plane, overlay, signals, socket } = parts;
+        let node = Node::new(wiring::control_config(&config, &start), now);
+        let links = Links::new(policy(&config)).map_err(io::Error::other)?;
+        let endpoints = config.roles.is_map_server.then(|| Endpoints::load(&config.run_dir));
+        let names = Names::new(&config);
+        let mut router = Router {
+            config,
+            start,
+            started_at: now,
+            node,
+            plane,
+            links,
+            names,
+            clock_steps: 0,
+            path,
+            overlay,
+            poller: Poller::new()?,
+            signals,
+            clock: ClockWatch::new()?,
+            resolver: Resolver::new()?,
+            resolved: Vec::new(),
+            endpoints,
+            save_at: None,
+            socket,
+            message: Box::new([0; MESSAGE_LEN]),
+            is_ending: false,
+        };
+        router.watch_sources()?;
+        router.set_control_peers(None, now);
+        router.handle_links(now);
+        router.drain(now);
+        Ok(router)
+    }
+
+    fn watch_sources(&mut self) -> io::Result<()> {
+        let poller = &self.poller;
+        poller.add(self.links.as_fd(), Source::Links.token(), Interest::Read)?;
+        poller.add(self.signals.as_fd(), Source::Signals.token(), Interest::Read)?;
+        poller.add(self.clock.as_fd(), Source::Clock.token(), Interest::Read)?;
+        poller.add(self.resolver.as_fd(), Source::Names.token(), Interest::Read)?;
+        poller.add(self.socket.as_fd(), Source::Listener.token(), Interest::Read)?;
+        for (index, fd) in self.plane.sources().enumerate() {
+            poller.add(fd, Source::Plane(index).token(), Interest::Read)?;
+        }
+        Ok(())
+    }
+
+    /// Runs until a signal ends it.
+    pub fn run(&mut self) -> io::Result<()> {
+        while !self.is_ending {
+            let timeout = self.poll_at().map(|at| at.since(linux::clock::now()));
+            let mut ready = [0; 32];
+            let count = self.poller.wait(&mut ready, timeout)?;
+            let now = linux::clock::now();
+            for token in &ready[..count] {
+                self.handle_ready(Source::from_token(*token), now);
+                self.drain(now);
+            }
+            self.handle_timeouts(now);
+            self.drain(now);
+        }
+        self.save_endpoints();
+        Ok(())
+    }
+
+    fn poll_at(&self) -> Option<Instant> {
+        let deadlines = [
+            self.node.poll_at(),
+            self.plane.poll_at(),
+            self.resolver.poll_at(),
+            self.socket.poll_at(),
+            self.save_at,
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    fn handle_ready(&mut self, source: Source, now: Instant) {
+        match source {
+            Source::Plane(index) => self.plane.handle_ready(index, now),
+            Source::Links => {
+                if self.links.handle_ready() {
+                    self.handle_links(now);
+                }
+            }
+            Source::Signals => self.handle_signals(now),
+            Source::Clock => {
+                if self.clock.was_stepped() {
+                    self.clock_steps += 1;
+                    log::info!("the wall clock was stepped: control tunnels start again");
+                    self.plane.handle_clock_step(now);
+                }
+            }
+            Source::Names => self.handle_names(now),
+            Source::Listener => self.accept(now),
+            Source::Connection(slot) => self.handle_connection(slot, now),
+        }
+    }
+
+    fn handle_timeouts(&mut self, now: Instant) {
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if is_due(self.plane.poll_at()) {
+            self.plane.handle_timeout(now);
+        }
+        if is_due(self.node.poll_at()) {
+            self.node.handle_timeout(now);
+        }
+        self.resolver.handle_timeout(now);
+        self.socket.handle_timeout(now);
+        if is_due(self.save_at) {
+            self.save_endpoints();
+        }
+    }
+
+    /// Moves what the data plane and the node have for each other until both are quiet.
+    fn drain(&mut self, now: Instant) {
+        loop {
+            self.drain_node(now);
+            let received = self.plane.receive_control(self.message.as_mut_slice());
+            if let Some((channel, peer, len)) = received {
+                let is_link = channel == Channel::Link;
+                self.node.handle_datagram(is_link, peer, &self.message[..len], now);
+            } else if let Some(event) = self.plane.poll_event() {
+                self.handle_plane_event(event, now);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn drain_node(&mut self, now: Instant) {
+        loop {
+            match self.node.poll_output(now, self.message.as_mut_slice()) {
+                Output::Transmit { link, peer, len } => {
+                    let channel = if link { Channel::Link } else { Channel::Control };
+                    let sent = self.plane.send_control(channel, peer, &self.message[..len], now);
+                    if let Err(error) = sent {
+                        log::debug!("to {}: {error}", self.names.of(peer));
+                    }
+                }
+                Output::Change(change) => self.apply(&change, now),
+                Output::Event(event) => self.handle_node_event(&event),
+                Output::Wait(_) => return,
+            }
+        }
+    }
+
+    fn apply(&mut self, change: &Change, now: Instant) {
+        log::debug!("data plane: {change:?}");
+        if let Err(error) = self.plane.apply(change, now) {
+            log::warn!("data plane: {error}");
+        }
+    }
+
+    fn handle_plane_event(&mut self, event: PlaneEvent, now: Instant) {
+        match event {
+            PlaneEvent::Miss { source, destination } => {
+                self.node.handle_miss(source, destination, now);
+            }
+            PlaneEvent::ControlSession { peer, endpoint, side, round_trip } => {
+                log::info!("control tunnel with {} stands, at {endpoint}", self.names.of(peer));
+                self.learn(peer, endpoint, now);
+                self.node.handle_control_session(peer, endpoint, side, round_trip, now);
+            }
+            PlaneEvent::ControlRoamed { peer, endpoint } => {
+                log::info!("{} is at {endpoint} now", self.names.of(peer));
+                self.learn(peer, endpoint, now);
+                self.node.handle_control_roamed(peer, endpoint, now);
+            }
+            PlaneEvent::ControlLost { peer } => {
+                log::info!("{} does not answer", self.names.of(peer));
+                if let Some(index) = self.resolved.iter().position(|known| *known == peer) {
+                    self.resolver.look_up(index);
+                }
+                self.node.handle_control_lost(peer, now);
+            }
+            PlaneEvent::DataSession { peer, side } => {
+                log::info!("data tunnel with {peer} stands");
+                self.node.handle_data_session(peer, side, now);
+            }
+            PlaneEvent::Traffic { peer } => self.node.handle_traffic(peer, now),
+        }
+    }
+
+    fn handle_node_event(&mut self, event: &NodeEvent) {
+        match event {
+            NodeEvent::Lig { eid, mapping } => {
+                let waiting: Vec<_> = self.socket.waiting_for(eid.address).collect();
+                for (slot, is_json) in waiting {
+                    let (code, body) = lig::answer(*eid, mapping.as_ref(), is_json);
+                    self.answer(slot, code, &body);
+                }
+            }
+            NodeEvent::Mapped { .. } | NodeEvent::ResolutionFailed { .. } => log::debug!("{event}"),
+            NodeEvent::ClaimRefused { .. }
+            | NodeEvent::RegisterReplayed { .. }
+            | NodeEvent::RegistrationLost { .. }
+            | NodeEvent::BothBehindNat { .. } => log::warn!("{}", self.names.explain(event)),
+            _ => log::info!("{}", self.names.explain(event)),
+        }
+    }
+
+    /// The uplinks may have changed: every tunnel and registration follows.
+    fn handle_links(&mut self, now: Instant) {
+        let is_changed = match self.links.refresh() {
+            Ok(is_changed) => is_changed,
+            Err(error) => {
+                log::warn!("listing links: {error}");
+                return;
+            }
+        };
+        if let Some(overlay) = &mut self.overlay
+            && let Err(error) = overlay.refresh_routes()
+        {
+            log::warn!("overlay routes: {error}");
+        }
+        if !is_changed {
+            return;
+        }
+        let uplinks = self.links.uplinks();
+        let shown: Vec<_> = uplinks.iter().map(|uplink| uplink.rloc.to_string()).collect();
+        log::info!("RLOCs: {}", if shown.is_empty() { "none".into() } else { shown.join(", ") });
+        if !uplinks.is_empty() {
+            self.plane.handle_uplink_change(now);
+            self.node.handle_uplinks(&uplinks, now);
+            self.resolver.look_up_all();
+        }
+    }
+
+    fn handle_signals(&mut self, now: Instant) {
+        while let Some(signal) = self.signals.poll() {
+            match signal {
+                Signal::Hangup => self.reload(now),
+                _ => self.is_ending = true,
+            }
+        }
+    }
+
+    /// Reads the configuration again and changes what differs; a wrong one changes nothing.
+    fn reload(&mut self, now: Instant) {
+        let config = match Config::load(&self.path) {
+            Ok(config) => config,
+            Err(errors) => {
+                errors.iter().for_each(|error| log::error!("{error}"));
+                log::error!("the configuration stays as it was");
+                return;
+            }
+        };
+        for what in report::needs_restart(&self.config, &config) {
+            log::warn!("{what} changes at the next start only");
+        }
+        let old = std::mem::replace(&mut self.config, config);
+        report::keep_start_values(&old, &mut self.config);
+        log::set_max_level(self.config.log_level);
+        self.names = Names::new(&self.config);
+        self.node.handle_config(wiring::control_config(&self.config, &self.start), now);
+        self.set_control_peers(Some(&old), now);
+        let database: Vec<_> = self.config.eid_prefixes.iter().map(|own| own.prefix).collect();
+        self.plane.set_database(&database);
+        if let Some(overlay) = &mut self.overlay
+            && let Err(error) = overlay.reload(&self.config)
+        {
+            log::error!("overlay routes: {error}");
+        }
+        self.links.set_policy(policy(&self.config));
+        self.handle_links(now);
+        log::info!("configuration read again");
+    }
+
+    /// Tells the data plane the Map-Servers and sites of the configuration; those that the old
+    /// configuration had alike are left alone.
+    fn set_control_peers(&mut self, old: Option<&Config>, now: Instant) {
+        let (was, is) = (old.map(control_peers).unwrap_or_default(), control_peers(&self.config));
+        for gone in was.iter().filter(|old| !is.iter().any(|new| new.key == old.key)) {
+            self.plane.remove_control_peer(gone.key);
+        }
+        for peer in is.iter().filter(|peer| !was.contains(peer)) {
+            let mut peer = *peer;
+            let learnt = self.endpoints.as_ref().and_then(|known| known.of(peer.key));
+            peer.endpoint = peer.endpoint.or(learnt);
+            if let Err(error) = self.plane.set_control_peer(&peer, now) {
+                log::error!("control tunnel with {}: {error}", self.names.of(peer.key));
+            }
+            // A site that knew us before our restart hears at once that its session is gone.
+            if peer.side == Side::Responder && peer.endpoint.is_some() {
+                self.apply(&Change::InitiateControl(peer.key), now);
+            }
+        }
+        let is_same = old.is_some_and(|old| old.map_servers == self.config.map_servers);
+        if !is_same {
+            self.set_names();
+        }
+    }
+
+    /// Has the resolver look up the Map-Servers that are given by name.
+    fn set_names(&mut self) {
+        let named: Vec<_> = self
+            .config
+            .map_servers
+            .iter()
+            .filter_map(|server| match &server.endpoint.as_ref()?.host {
+                Host::Name(name) => {
+                    Some((server.public_key, name.clone(), server.endpoint.as_ref()?.port))
+                }
+                Host::Address(_) => None,
+            })
+            .collect();
+        self.resolved = named.iter().map(|(key, ..)| *key).collect();
+        self.resolver.set_names(named.into_iter().map(|(_, name, port)| (name, port)));
+    }
+
+    fn handle_names(&mut self, now: Instant) {
+        while let Some(answer) = self.resolver.poll_answer(now) {
+            let Some(key) = self.resolved.get(answer.index).copied() else { continue };
+            let Some(mut peer) = control_peers(&self.config).into_iter().find(|one| one.key == key)
+            else {
+                continue;
+            };
+            match answer.endpoint {
+                Ok(endpoint) => {
+                    peer.endpoint = Some(endpoint);
+                    self.names.set_endpoint(key, endpoint);
+                    if let Err(error) = self.plane.set_control_peer(&peer, now) {
+                        log::error!("control tunnel with {}: {error}", self.names.of(key));
+                    }
+                }
+                Err(error) => {
+                    log::warn!("the endpoint of {} does not resolve: {error}", self.names.of(key));
+                }
+            }
+        }
+    }
+
+    /// Notes where a site is, so that a restarted Map-Server finds it.
+    fn learn(&mut self, peer: PeerKey, endpoint: SocketAddr, now: Instant) {
+        if let Some(endpoints) = &mut self.endpoints {
+            endpoints.learn(peer, endpoint);
+            if endpoints.is_dirty() && self.save_at.is_none() {
+                self.save_at = Some(now + SAVE_PAUSE);
+            }
+        }
+    }
+
+    fn save_endpoints(&mut self) {
+        self.save_at = None;
+        let Some(endpoints) = &mut self.endpoints else { return };
+        let sites = &self.config.sites;
+        if endpoints.is_dirty()
+            && let Err(error) = endpoints.save(|key| sites.iter().any(|site| site.public_key == key))
+        {
+            log::warn!("{}: {error}", self.config.run_dir.display());
+        }
+    }
+
+    fn accept(&mut self, now: Instant) {
+        let Some(slot) = self.socket.accept(now) else { return };
+        if let Some((fd, _)) = self.socket.connection(slot)
+            && let Err(error) = self.poller.add(fd, Source::Connection(slot).token(), Interest::Read)
+        {
+            log::debug!("control socket: {error}");
+        }
+    }
+
+    fn handle_connection(&mut self, slot: usize, now: Instant) {
+        if slot >= MAX_CONNECTIONS {
+            return;
+        }
+        match self.socket.handle_ready(slot, now) {
+            Some(Request::Status { is_json }) => {
+                let status = report::status(self, now);
+                let body = if is_json { status.to_json() } else { status.to_string() };
+                self.answer(slot, status.exit_code(), &body);
+            }
+            Some(Request::Lig { address, .. }) => {
+                let instance_id = self.config.instance_id;
+                self.node.handle_lig(control::Eid { instance_id, address }, now);
+            }
+            None => {}
+        }
+    }
+
+    /// Answers a connection; what the socket does not take at once goes when it is writable.
+    fn answer(&mut self, slot: usize, code: u8, body: &str) {
+        self.socket.answer(slot, code, body);
+        if let Some((fd, true)) = self.socket.connection(slot) {
+            let token = Source::Connection(slot).token();
+            if let Err(error) = self.poller.modify(fd, token, Interest::Write) {
+                log::debug!("control socket: {error}");
+            }
+        }
+    }
+}
+
+/// What decides which addresses are RLOCs, from the configuration.
+fn policy(config: &Config) -> Policy {
+    let addresses = |server: &crate::config::MapServer| match server.endpoint.as_ref()?.host {
+        Host::Address(address) => Some(address),
+        Host::Name(_) => None,
+    };
+    Policy {
+        uplinks: config.uplinks.clone(),
+        eid_prefixes: config.eid_prefixes.iter().map(|own| own.prefix).collect(),
+        map_servers: config.map_servers.iter().filter_map(addresses).collect::<Vec<IpAddr>>(),
+        fwmark: config.routing.fwmark,
+    }
+}
+
+/// The control tunnels that the configuration asks for.
+fn control_peers(config: &Config) -> Vec<ControlPeer> {
+    let endpoint = |endpoint: &Option<crate::config::Endpoint>| {
+        endpoint.as_ref().and_then(|one| match one.host {
+            Host::Address(address) => Some(SocketAddr::new(address, one.port)),
+            Host::Name(_) => None,
+        })
+    };
+    let servers = config.map_servers.iter().filter(|server| !server.is_myself());
+    let servers = servers.map(|server| ControlPeer {
+        key: server.public_key,
+        endpoint: endpoint(&server.endpoint),
+        side: Side::Initiator,
+        persistent_keepalive: server.persistent_keepalive,
+        address: None,
+    });
+    let own_key = config.private_key.public_key();
+    let sites = config.sites.iter().filter(|site| site.public_key != own_key);
+    let sites = sites.map(|site| ControlPeer {
+        key: site.public_key,
+        endpoint: endpoint(&site.endpoint),
+        side: Side::Responder,
+        persistent_keepalive: None,
+        address: None,
+    });
+    servers.chain(sites).collect()
+}
