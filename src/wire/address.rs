@@ -345,3 +345,112 @@ impl fmt::Display for Addresses<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+    use crate::AddressBuffer;
+    use crate::testing::hex;
+
+    fn check(text: &str, expected: Address<'_>, displayed: &str) {
+        let mut octets = hex(text);
+        let len = octets.len();
+        let mut buffer = [0xa5; 64];
+        assert_eq!(expected.emit(&mut buffer), Ok(len));
+        assert_eq!(buffer[..len], octets);
+        assert_eq!(expected.buffer_len(), len);
+        assert_eq!(expected.to_string(), displayed);
+        for short in 0..len {
+            assert_eq!(Address::parse(&octets[..short]), Err(Error::Truncated));
+            assert_eq!(expected.emit(&mut buffer[..short]), Err(Error::BufferTooSmall));
+        }
+        octets.push(0x99);
+        assert_eq!(Address::parse(&octets), Ok((expected, &[0x99][..])));
+    }
+
+    #[test]
+    fn plain_addresses_are_known_both_ways() {
+        check("0000", Address::None, "none");
+        check("0001 c0000201", Address::Ipv4(Ipv4Addr::new(192, 0, 2, 1)), "192.0.2.1");
+        check(
+            "0002 20010db8000000000000000000000001",
+            Address::Ipv6("2001:db8::1".parse().unwrap()),
+            "2001:db8::1",
+        );
+        check("0006 02005e0053af", Address::Mac([2, 0, 0x5e, 0, 0x53, 0xaf]), "02:00:5e:00:53:af");
+        check("0011 686f6d6500", Address::DistinguishedName(b"home"), "\"home\"");
+        check("0011 6822ff00", Address::DistinguishedName(b"h\"\xff"), "\"h\\\"\\xff\"");
+    }
+
+    #[test]
+    fn an_unknown_family_is_an_error() {
+        assert_eq!(Address::parse(&hex("0008 0000000000000000")), Err(Error::UnknownAfi(8)));
+        assert_eq!(
+            Address::parse(&hex("4003 0000 0100 0004 0008 0000")),
+            Err(Error::UnknownAfi(8))
+        );
+    }
+
+    #[test]
+    fn a_name_with_a_zero_octet_is_not_emitted() {
+        let name = Address::DistinguishedName(b"a\0b");
+        assert_eq!(name.emit(&mut [0; 16]), Err(Error::Malformed));
+    }
+
+    #[test]
+    fn lcafs_nest_four_deep_and_no_deeper() {
+        let mut nested = AddressBuffer::copy(&Address::None).unwrap();
+        for depth in 0..MAX_DEPTH {
+            assert!(!matches!(nested.address(), Address::Lcaf(_)) || depth > 0);
+            nested = AddressBuffer::instance_id(InstanceId(1), 32, &nested.address()).unwrap();
+        }
+        let too_deep = AddressBuffer::instance_id(InstanceId(1), 32, &nested.address());
+        assert_eq!(too_deep.map(|_| ()), Err(Error::TooDeep));
+    }
+
+    #[test]
+    fn eids_and_rlocs_show_through_their_lcafs() {
+        let home = Address::Ipv4(Ipv4Addr::new(10, 0, 0, 1));
+        let eid = AddressBuffer::instance_id(InstanceId(7), 0, &home).unwrap();
+        assert_eq!(eid.address().ip_eid(), Some((InstanceId(7), home.ip().unwrap())));
+        assert_eq!(eid.address().rloc(), None);
+        let key = DataKey { public_key: [9; 32], port: 51820, lane: 1 };
+        let rloc = AddressBuffer::data_key(&key, false, &home).unwrap();
+        assert_eq!(rloc.address().rloc(), home.ip());
+        assert_eq!(rloc.address().data_key(), Some(Ok(key)));
+        assert_eq!(rloc.address().ip_eid(), None);
+        assert_eq!(home.data_key(), None);
+    }
+
+    #[test]
+    fn locators_are_ordered_by_family_then_address_then_lcaf_type() {
+        let v4 = Address::Ipv4(Ipv4Addr::new(203, 0, 113, 1));
+        let higher = Address::Ipv4(Ipv4Addr::new(203, 0, 113, 2));
+        let v6 = Address::Ipv6(Ipv6Addr::LOCALHOST);
+        let list = AddressBuffer::afi_list(&Addresses::new(&[v6])).unwrap();
+        let key = AddressBuffer::security_key(6, false, &[&[1]], &v4).unwrap();
+        let other_key = AddressBuffer::security_key(6, false, &[&[1]], &higher).unwrap();
+        let sorted = [v4, higher, v6, list.address(), key.address(), other_key.address()];
+        for (index, low) in sorted.iter().enumerate() {
+            assert_eq!(low.cmp_locator(low), Ordering::Equal);
+            for high in &sorted[index + 1..] {
+                assert_eq!(low.cmp_locator(high), Ordering::Less);
+                assert_eq!(high.cmp_locator(low), Ordering::Greater);
+            }
+        }
+    }
+
+    #[test]
+    fn addresses_are_the_same_as_octets_and_as_values() {
+        let values = [Address::Ipv4(Ipv4Addr::new(192, 0, 2, 1)), Address::None];
+        let octets = hex("0001c0000201 0000");
+        let parsed = Addresses::from_octets(&octets);
+        assert_eq!(parsed, Addresses::new(&values));
+        assert_eq!(parsed.count(), 2);
+        assert_eq!(parsed.buffer_len(), Addresses::new(&values).buffer_len());
+        assert_eq!(parsed.to_string(), "192.0.2.1,none");
+        assert_eq!(Addresses::EMPTY.count(), 0);
+    }
+}

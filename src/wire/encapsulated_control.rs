@@ -19,7 +19,7 @@ packet! {
 }
 
 bit_fields! {
-    /// S-bit: LISP-SEC authentication data comes before the inner packet (RFC 9303 section 6.1).
+    /// S-bit: authentication data comes before the inner packet (RFC 9303 section 6.1).
     has_authentication_data, set_authentication_data = 4;
     /// D-bit: a Map-Referral is wanted (RFC 8111).
     is_ddt, set_ddt = 5;
@@ -59,7 +59,7 @@ pub struct Repr<'a> {
     pub is_to_etr: bool,
     /// M-bit: meant for a Map-Server.
     pub is_to_ms: bool,
-    /// LISP-SEC authentication data as it stands, when the S-bit is set.
+    /// Authentication data as it stands, when the S-bit is set; not verified here.
     pub authentication_data: Option<&'a [u8]>,
     /// The inner packet.
     pub packet: InnerPacket<'a>,
@@ -125,21 +125,31 @@ impl fmt::Display for Repr<'_> {
             f.write_str(if is_set { name } else { "" })?;
         }
         if let Some(data) = self.authentication_data {
-            write!(f, " lisp-sec={} octets", data.len())?;
+            write!(f, " authentication={} octets", data.len())?;
         }
         write!(f, " {}", self.packet)
     }
 }
 
-/// Cuts the LISP-SEC authentication data off by its own lengths (RFC 9303 section 6.1).
+/// Cuts the authentication data off by its own lengths: LISP-SEC's (type 1, RFC 9303 section 6.1) or
+/// the one between an RTR and a Map-Server (type 2, draft-ermagan-lisp-nat-traversal).
 fn read_authentication_data<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Error> {
     let start = reader.rest();
-    let [_ad_type, _reserved, _hmac_id @ ..] = reader.array::<4>()?;
-    let otk_len = reader.u16()?;
-    let _key_and_wrapping_id = reader.u16()?;
-    reader.take(usize::from(otk_len))?;
-    let eid_len = usize::from(reader.u16()?);
-    reader.take(eid_len.checked_sub(2).ok_or(Error::Malformed)?)?;
+    let [ad_type, ..] = reader.array::<4>()?;
+    match ad_type {
+        1 => {
+            let otk_len = reader.u16()?;
+            reader.take(2 + usize::from(otk_len))?;
+            let eid_len = usize::from(reader.u16()?);
+            reader.take(eid_len.checked_sub(2).ok_or(Error::Malformed)?)?;
+        }
+        2 => {
+            let _key_id = reader.u16()?;
+            let len = reader.u16()?;
+            reader.take(usize::from(len))?;
+        }
+        _ => return Err(Error::Malformed),
+    }
     Ok(&start[..start.len() - reader.rest().len()])
 }
 

@@ -253,3 +253,113 @@ impl fmt::Display for Nat<'_> {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+    use crate::AddressBuffer;
+    use crate::testing::hex;
+
+    const V4: Address<'static> = Address::Ipv4(core::net::Ipv4Addr::new(192, 0, 2, 1));
+
+    fn body(octets: &[u8]) -> LcafBody<'_> {
+        match Address::parse(octets) {
+            Ok((Address::Lcaf(lcaf), [])) => lcaf.body(),
+            other => panic!("{other:?} is no single LCAF"),
+        }
+    }
+
+    fn check_octets(built: &AddressBuffer, text: &str, displayed: &str) {
+        let octets = hex(text);
+        let mut buffer = [0xa5; 128];
+        assert_eq!(built.address().emit(&mut buffer), Ok(octets.len()));
+        assert_eq!(buffer[..octets.len()], octets);
+        assert_eq!(Address::parse(&octets), Ok((built.address(), &[][..])));
+        assert_eq!(built.address().to_string(), displayed);
+        for len in 0..octets.len() {
+            assert_eq!(Address::parse(&octets[..len]), Err(Error::Truncated));
+        }
+    }
+
+    #[test]
+    fn an_instance_id_is_known_both_ways() {
+        let text = "4003 0000 02 20 000a 00000064 0001 c0000201";
+        let built = AddressBuffer::instance_id(InstanceId(100), 32, &V4).unwrap();
+        check_octets(&built, text, "[100]192.0.2.1");
+        let expected =
+            LcafBody::InstanceId { mask_len: 32, instance_id: InstanceId(100), address: V4 };
+        assert_eq!(body(&hex(text)), expected);
+    }
+
+    #[test]
+    fn an_afi_list_is_known_both_ways() {
+        let text = "4003 0000 01 00 000a 0001 c0000201 0011 6800";
+        let list = [V4, Address::DistinguishedName(b"h")];
+        let built = AddressBuffer::afi_list(&Addresses::new(&list)).unwrap();
+        check_octets(&built, text, "list(192.0.2.1,\"h\")");
+        assert_eq!(body(&hex(text)), LcafBody::AfiList(Addresses::new(&list)));
+    }
+
+    #[test]
+    fn a_nat_address_is_known_both_ways() {
+        let text = "4003 0000 07 00 001c 10f6 10f5 0001 01010101 0001 02020202 0001 0a000001 \
+                    0001 03030303";
+        let rtrs = [Address::Ipv4([3, 3, 3, 3].into())];
+        let nat = Nat {
+            ms_port: 4342,
+            etr_port: 4341,
+            global_etr: Address::Ipv4([1, 1, 1, 1].into()),
+            ms: Address::Ipv4([2, 2, 2, 2].into()),
+            private_etr: Address::Ipv4([10, 0, 0, 1].into()),
+            rtrs: Addresses::new(&rtrs),
+        };
+        let displayed = "nat(global=1.1.1.1 etr-port=4341 private=10.0.0.1 ms=2.2.2.2 ms-port=4342 rtrs=3.3.3.3)";
+        check_octets(&AddressBuffer::nat(&nat).unwrap(), text, displayed);
+        assert_eq!(body(&hex(text)), LcafBody::Nat(nat));
+    }
+
+    #[test]
+    fn a_vendor_address_is_known_both_ways() {
+        let text = "4003 0000 ff 00 000a 00 001122 616263646566";
+        let built = AddressBuffer::vendor(0x00_1122, b"abcdef").unwrap();
+        check_octets(&built, text, "vendor(001122 6 octets)");
+        assert_eq!(body(&hex(text)), LcafBody::Vendor { oui: 0x1122, data: b"abcdef" });
+    }
+
+    #[test]
+    fn reserved_octets_and_unknown_types_survive() {
+        for text in ["4003 a1a2 11 a3 0003 010203", "4003 a1a2 02 20 0006 00000001 0000"] {
+            let octets = hex(text);
+            let (address, rest) = Address::parse(&octets).unwrap();
+            assert!(rest.is_empty());
+            let mut buffer = [0xa5; 32];
+            assert_eq!(address.emit(&mut buffer), Ok(octets.len()));
+            assert_eq!(buffer[..octets.len()], octets);
+            let Address::Lcaf(lcaf) = address else { panic!("{address} is no LCAF") };
+            assert_eq!((lcaf.rsvd1(), lcaf.flags()), (0xa1, 0xa2));
+            assert_eq!(u8::from(lcaf.lcaf_type()), octets[4]);
+            assert_eq!(lcaf.rsvd2(), octets[5]);
+        }
+        let octets = hex("4003 0000 11 00 0003 010203");
+        assert_eq!(body(&octets), LcafBody::Unknown(&[1, 2, 3]));
+        assert!(Address::parse(&octets).unwrap().0.is_unknown_lcaf());
+        assert_eq!(Address::parse(&octets).unwrap().0.to_string(), "lcaf-17(3 octets)");
+    }
+
+    #[test]
+    fn a_body_that_contradicts_its_length_is_refused() {
+        for (text, error) in [
+            ("4003 0000 02 00 0007 00000001 0000 00", Error::Malformed),
+            ("4003 0000 02 00 0005 00000001 00", Error::Truncated),
+            ("4003 0000 01 00 0003 0001 c0", Error::Truncated),
+            ("4003 0000 07 00 0003 10f610", Error::Truncated),
+            ("4003 0000 0b 00 0008 01000600 0002 0102", Error::Truncated),
+            ("4003 0000 0b 00 000b 01000600 0002 0102 0000 00", Error::Malformed),
+            ("4003 0000 ff 00 0003 000011", Error::Truncated),
+        ] {
+            assert_eq!(Address::parse(&hex(text)), Err(error), "{text}");
+        }
+    }
+}

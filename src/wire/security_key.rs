@@ -181,3 +181,101 @@ impl fmt::Display for DataKey {
         write!(f, "… port={} lane={}", self.port, self.lane)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+    use crate::testing::hex;
+    use crate::{AddressBuffer, Addresses, LcafBody};
+
+    const V4: Address<'static> = Address::Ipv4(core::net::Ipv4Addr::new(192, 0, 2, 1));
+    const KEY_0_TO_1F: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+    fn security_key(octets: &[u8]) -> SecurityKey<'_> {
+        let (Address::Lcaf(lcaf), []) = Address::parse(octets).unwrap() else {
+            panic!("no single LCAF");
+        };
+        match lcaf.body() {
+            LcafBody::SecurityKey(key) => key,
+            other => panic!("{other:?} is no security key"),
+        }
+    }
+
+    fn emitted(address: &Address<'_>) -> std::vec::Vec<u8> {
+        let mut octets = std::vec![0xa5; address.buffer_len()];
+        address.emit(&mut octets).unwrap();
+        octets
+    }
+
+    #[test]
+    fn a_security_key_is_known_both_ways() {
+        let octets = hex(&std::format!("400300000b00002c010006000020 {KEY_0_TO_1F} 0001c0000201"));
+        assert_eq!(octets.len(), 52);
+        let key = hex(KEY_0_TO_1F);
+        let built = AddressBuffer::security_key(6, false, &[&key], &V4).unwrap();
+        assert_eq!(emitted(&built.address()), octets);
+        let parsed = security_key(&octets);
+        assert_eq!((parsed.algorithm, parsed.is_revoked, parsed.locator), (6, false, V4));
+        assert!(parsed.keys.iter().eq([&key[..]]));
+        assert_eq!(parsed.to_string(), "192.0.2.1(1 keys algorithm=6)");
+        assert_eq!(DataKey::parse(&parsed), Err(UnusableKey::Algorithm(6)));
+    }
+
+    #[test]
+    fn a_locator_and_its_key_in_a_list_are_known_both_ways() {
+        let octets = hex(&std::format!(
+            "40030000010000360001c0000201400300000b000028010006000020 {KEY_0_TO_1F} 0000"
+        ));
+        assert_eq!(octets.len(), 62);
+        let key = hex(KEY_0_TO_1F);
+        let key = AddressBuffer::security_key(6, false, &[&key], &Address::None).unwrap();
+        let list = [V4, key.address()];
+        let built = AddressBuffer::afi_list(&Addresses::new(&list)).unwrap();
+        assert_eq!(emitted(&built.address()), octets);
+        assert_eq!(Address::parse(&octets), Ok((built.address(), &[][..])));
+    }
+
+    #[test]
+    fn the_data_key_of_the_module_documentation_is_known_both_ways() {
+        let octets = hex(&std::format!(
+            "4003 00 00 0b 00 0030 01 00 fb 00 0024 {KEY_0_TO_1F} ca6c 00 00 0001 c0000201"
+        ));
+        let mut public_key = [0; 32];
+        public_key.copy_from_slice(&hex(KEY_0_TO_1F));
+        let key = DataKey { public_key, port: DEFAULT_DATA_PORT, lane: 0 };
+        let built = AddressBuffer::data_key(&key, false, &V4).unwrap();
+        assert_eq!(emitted(&built.address()), octets);
+        assert_eq!(Address::parse(&octets).unwrap().0.data_key(), Some(Ok(key)));
+        let displayed = "192.0.2.1(wireguard=00010203… port=51820 lane=0)";
+        assert_eq!(built.address().to_string(), displayed);
+    }
+
+    #[test]
+    fn the_flags_of_a_data_key_are_ignored() {
+        let mut octets = DataKey { public_key: [7; 32], port: 1, lane: 2 }.to_octets();
+        octets[35] = 0xff;
+        let key = DataKey { public_key: [7; 32], port: 1, lane: 2 };
+        assert_eq!(DataKey::from_octets(&octets), key);
+    }
+
+    #[test]
+    fn anything_but_one_key_of_36_octets_is_unusable() {
+        let long = [0; 37];
+        let right = [0; 36];
+        for (built, reason) in [
+            (AddressBuffer::security_key(251, false, &[&long], &V4), UnusableKey::Length(37)),
+            (AddressBuffer::security_key(251, false, &[&[]], &V4), UnusableKey::Length(0)),
+            (AddressBuffer::security_key(251, false, &[], &V4), UnusableKey::Count(0)),
+            (
+                AddressBuffer::security_key(251, false, &[&right, &right], &V4),
+                UnusableKey::Count(2),
+            ),
+            (AddressBuffer::security_key(250, false, &[&right], &V4), UnusableKey::Algorithm(250)),
+            (AddressBuffer::security_key(251, true, &[&right], &V4), UnusableKey::Revoked),
+        ] {
+            assert_eq!(built.unwrap().address().data_key(), Some(Err(reason)));
+        }
+    }
+}
