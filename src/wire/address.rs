@@ -402,8 +402,7 @@ mod tests {
     #[test]
     fn lcafs_nest_four_deep_and_no_deeper() {
         let mut nested = AddressBuffer::copy(&Address::None).unwrap();
-        for depth in 0..MAX_DEPTH {
-            assert!(!matches!(nested.address(), Address::Lcaf(_)) || depth > 0);
+        for _ in 0..MAX_DEPTH {
             nested = AddressBuffer::instance_id(InstanceId(1), 32, &nested.address()).unwrap();
         }
         let too_deep = AddressBuffer::instance_id(InstanceId(1), 32, &nested.address());

@@ -235,3 +235,125 @@ fn hmac<M: Mac + KeyInit + Update + FixedOutput>(
     }
     mac.finalize().into_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::testing::{Random, hex};
+
+    /// A Map-Register of Open Overlay Router, key "password", HMAC-SHA-1 in full.
+    const OOR: &str = "38000101d377c76f2acd77c00001001441a349b407f0705f922c9505b291978161e15352\
+                       0000000a0118100000000001c0a801000164ff00000500010a000202";
+    /// A Map-Register with xTR-ID and Site-ID whose MAC is left to be filled in.
+    const WITH_IDENTITY: &str = "32000001000000010000000207030020\
+         0000000000000000000000000000000000000000000000000000000000000000\
+         0000003c0020100000000001c0a8000100000000000000000000000000000000\
+         0000000000000007";
+    const FULL: SentAuthentication =
+        SentAuthentication { length: MacLength::Full, covers_xtr_id: true };
+
+    /// The same message under another algorithm and length of authentication data.
+    fn unsigned(algorithm: AlgorithmId, length: MacLength) -> Vec<u8> {
+        let mut message = hex(WITH_IDENTITY);
+        let data = blank(algorithm, length);
+        message.splice(field::DATA..field::DATA + 32, data.iter().copied());
+        message[field::ALGORITHM_ID] = algorithm.into();
+        message[15] = data.len() as u8;
+        message
+    }
+
+    #[test]
+    fn the_fields_full_length_sha_1_verifies() {
+        let mut message = hex(OOR);
+        assert_eq!(verify(&message, b"password"), Ok(()));
+        assert_eq!(verify(&message, b"passwort"), Err(AuthError::Mismatch));
+        let signed = message.clone();
+        message[16..36].fill(0xa5);
+        sign(&mut message, b"password", FULL).unwrap();
+        assert_eq!(message, signed);
+    }
+
+    #[test]
+    fn a_key_derived_per_message_gives_known_octets() {
+        let mut message = hex(WITH_IDENTITY);
+        sign(&mut message, b"secret", FULL).unwrap();
+        let mac = "c4e10f09a197b5f7d391ed373167aac7d56477e0858a52e60ee7419ce9a00258";
+        assert_eq!(message[16..48], hex(mac));
+        let mut ack = hex("50000000000000010000000207030020");
+        ack.extend([0; 32]);
+        sign(&mut ack, b"secret", FULL).unwrap();
+        let mac = "1fd1da5a4b73fa7c85ecdd3dc9c016faa94840643b8f5c45120379a8b48ff223";
+        assert_eq!(ack[16..48], hex(mac));
+    }
+
+    #[test]
+    fn every_form_verifies_and_every_changed_bit_does_not() {
+        let algorithms = [
+            AlgorithmId::HmacSha1_96,
+            AlgorithmId::HmacSha256_128,
+            AlgorithmId::HmacSha256_128HkdfSha256,
+        ];
+        for algorithm in algorithms {
+            for length in [MacLength::Full, MacLength::Truncated] {
+                let mut message = unsigned(algorithm, length);
+                sign(&mut message, b"secret", FULL).unwrap();
+                assert_eq!(verify(&message, b"secret"), Ok(()));
+                for bit in 0..message.len() * 8 {
+                    message[bit / 8] ^= 0x80 >> (bit % 8);
+                    assert!(verify(&message, b"secret").is_err(), "bit {bit}, {algorithm}");
+                    message[bit / 8] ^= 0x80 >> (bit % 8);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_mac_without_the_identity_verifies_and_leaves_it_free() {
+        let sent = SentAuthentication { length: MacLength::Full, covers_xtr_id: false };
+        let mut message = unsigned(AlgorithmId::HmacSha256_128, MacLength::Full);
+        sign(&mut message, b"secret", sent).unwrap();
+        assert_eq!(verify(&message, b"secret"), Ok(()));
+        *message.last_mut().unwrap() = 0xff;
+        assert_eq!(verify(&message, b"secret"), Ok(()));
+        message[50] ^= 1;
+        assert_eq!(verify(&message, b"secret"), Err(AuthError::Mismatch));
+    }
+
+    #[test]
+    fn all_zero_authentication_is_a_mismatch() {
+        let message = unsigned(AlgorithmId::HmacSha256_128, MacLength::Full);
+        assert_eq!(verify(&message, b"secret"), Err(AuthError::Mismatch));
+    }
+
+    #[test]
+    fn what_cannot_be_authentic_is_told_apart() {
+        let mut message = unsigned(AlgorithmId::None, MacLength::Full);
+        assert_eq!(verify(&message, b"secret"), Err(AuthError::Missing));
+        assert_eq!(sign(&mut message, b"secret", FULL), Err(AuthError::Missing));
+        let message = unsigned(AlgorithmId::Unknown(9), MacLength::Full);
+        assert_eq!(verify(&message, b"secret"), Err(AuthError::UnknownAlgorithm(9)));
+        let mut message = unsigned(AlgorithmId::HmacSha256_128, MacLength::Full);
+        message[15] = 20;
+        assert_eq!(verify(&message, b"secret"), Err(AuthError::Length(20)));
+        message[15] = 0;
+        assert_eq!(verify(&message, b"secret"), Err(AuthError::Length(0)));
+        message[0] = 0x10;
+        assert_eq!(verify(&message, b"secret"), Err(AuthError::Malformed));
+        assert_eq!(verify(&[], b"secret"), Err(AuthError::Malformed));
+    }
+
+    #[test]
+    fn truncation_and_mutation_never_panic_nor_verify() {
+        let octets = hex(OOR);
+        for len in 0..octets.len() {
+            assert!(verify(&octets[..len], b"password").is_err());
+        }
+        let mut random = Random(7);
+        for _ in 0..2_000 {
+            let mutated = random.mutate(&octets);
+            assert!(mutated == octets || verify(&mutated, b"password").is_err());
+        }
+    }
+}

@@ -322,3 +322,123 @@ fn emit_ip(
         _ => unreachable!("ip_header_len refuses two families"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Message;
+    use crate::testing::{check_message, check_mutations, hex};
+
+    const IPV4: &str = "4500 003c 0001 0000 40 11 66ae 0a000001 0a010001 10f6 10f6 0028 d231 \
+                        10000001 1122334455667788 0001 0a000001 0001 c0000201 00 20 0001 0a010001";
+    const AUTHENTICATION: &str = "01000002 0018 01 02 \
+                                  cccccccccccccccccccccccccccccccccccccccccccccccc 0004 0002";
+
+    #[test]
+    fn an_encapsulated_request_is_known_both_ways() {
+        let octets = hex(&std::format!("87000000 {IPV4}"));
+        let packet = InnerPacket::parse(&octets[4..]).unwrap();
+        assert_eq!(packet.source(), "10.0.0.1:4342".parse().unwrap());
+        assert_eq!(packet.destination(), "10.1.0.1:4342".parse().unwrap());
+        assert!(matches!(Message::parse(packet.message()), Ok(Message::MapRequest(_))));
+        let expected = Repr { is_ddt: true, is_to_etr: true, is_to_ms: true, ..Repr::new(packet) };
+        check_message(
+            &octets,
+            Message::EncapsulatedControl(expected),
+            "Encapsulated-Control ddt to-etr to-ms 10.0.0.1:4342 > 10.1.0.1:4342 Map-Request 32 octets",
+        );
+    }
+
+    #[test]
+    fn authentication_data_stays_as_it_is() {
+        let octets = hex(&std::format!("88000000 {AUTHENTICATION} {IPV4}"));
+        let expected = Repr {
+            authentication_data: Some(&octets[4..40]),
+            ..Repr::new(InnerPacket::parse(&octets[40..]).unwrap())
+        };
+        check_message(
+            &octets,
+            Message::EncapsulatedControl(expected),
+            "Encapsulated-Control authentication=36 octets \
+             10.0.0.1:4342 > 10.1.0.1:4342 Map-Request 32 octets",
+        );
+        let rtr = hex(&std::format!("88000000 02000000 0001 0004 01020304 {IPV4}"));
+        let parsed = Repr::parse(&Packet::new_checked(&rtr[..]).unwrap()).unwrap();
+        assert_eq!(parsed.authentication_data, Some(&rtr[4..16]));
+        let other = hex(&std::format!("88000000 03000000 0001 0004 01020304 {IPV4}"));
+        assert_eq!(Message::parse(&other), Err(Error::Malformed));
+    }
+
+    #[test]
+    fn an_ipv4_packet_is_emitted_with_its_checksums() {
+        let mut buffer = [0xa5; 64];
+        let (source, destination) =
+            ("10.0.0.1:4342".parse().unwrap(), "10.1.0.1:4342".parse().unwrap());
+        let message = hex("20000000 0000000000000001");
+        let packet = InnerPacket::emit(&mut buffer, source, destination, 64, &message).unwrap();
+        let octets = hex("4500 0028 0000 4000 40 11 26c3 0a000001 0a010001 10f6 10f6 0014 a9d6 \
+                          20000000 0000000000000001");
+        assert_eq!(packet.octets(), octets);
+        assert_eq!(InnerPacket::buffer_len(&source, message.len()), octets.len());
+        assert_eq!(InnerPacket::parse(&octets), Ok(packet));
+    }
+
+    #[test]
+    fn an_ipv6_packet_is_emitted_with_its_checksum() {
+        let mut buffer = [0xa5; 64];
+        let (source, destination) =
+            ("[2001:db8::1]:4342".parse().unwrap(), "[2001:db8::2]:61000".parse().unwrap());
+        let message = hex("20000000 0000000000000001");
+        let packet = InnerPacket::emit(&mut buffer, source, destination, 255, &message).unwrap();
+        let octets = hex("60000000 0014 11 ff 20010db8000000000000000000000001 \
+                          20010db8000000000000000000000002 10f6 ee48 0014 8511 \
+                          20000000 0000000000000001");
+        assert_eq!(packet.octets(), octets);
+        assert_eq!(InnerPacket::buffer_len(&source, message.len()), octets.len());
+        assert_eq!(InnerPacket::parse(&octets), Ok(packet));
+        let mut message = hex("80000000");
+        message.extend(&octets);
+        check_mutations(&message);
+    }
+
+    #[test]
+    fn what_is_no_sound_udp_packet_is_refused() {
+        let change = |at: usize, value: u8| {
+            let mut octets = hex(IPV4);
+            octets[at] = value;
+            InnerPacket::parse(&octets).map(|_| ()).unwrap_err()
+        };
+        assert_eq!(change(0, 0x55), Error::UnsupportedVersion(5));
+        assert_eq!(change(8, 63), Error::Checksum);
+        assert_eq!(change(59, 2), Error::Checksum);
+        assert_eq!(change(3, 0x3d), Error::Truncated);
+        let mut unchecked = hex(IPV4);
+        unchecked[26..28].fill(0);
+        assert_eq!(InnerPacket::parse(&unchecked), Err(Error::Checksum));
+        let mut longer = hex(IPV4);
+        longer.push(0);
+        assert_eq!(InnerPacket::parse(&longer), Err(Error::Malformed));
+        let mut tcp = hex(IPV4);
+        (tcp[9], tcp[11]) = (6, 0xb9);
+        assert_eq!(InnerPacket::parse(&tcp), Err(Error::Malformed));
+        let mut fragment = hex(IPV4);
+        (fragment[6], fragment[10]) = (0x20, 0x46);
+        assert_eq!(InnerPacket::parse(&fragment), Err(Error::Malformed));
+    }
+
+    #[test]
+    fn two_families_or_no_port_are_not_emitted() {
+        let v4: SocketAddr = "10.0.0.1:4342".parse().unwrap();
+        let v6: SocketAddr = "[2001:db8::1]:4342".parse().unwrap();
+        let mut buffer = [0; 128];
+        let nobody = SocketAddr::new(v4.ip(), 0);
+        for (source, destination) in [(v4, v6), (v6, v4), (v4, nobody), (nobody, v4)] {
+            let emitted = InnerPacket::emit(&mut buffer, source, destination, 64, &[]);
+            assert_eq!(emitted, Err(Error::Malformed));
+        }
+        for len in 0..28 {
+            let emitted = InnerPacket::emit(&mut buffer[..len], v4, v4, 64, &[]);
+            assert_eq!(emitted, Err(Error::BufferTooSmall));
+        }
+    }
+}

@@ -159,3 +159,29 @@ impl fmt::Display for Action {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn unknown_code_points_survive() {
+        for value in 0..=255 {
+            assert_eq!(u8::from(AlgorithmId::from(value)), value);
+        }
+        for value in 0..8 {
+            assert_eq!(u8::from(Action::from(value)), value);
+        }
+        assert_eq!(Action::from(6), Action::Unknown(6));
+    }
+
+    #[test]
+    fn numbers_are_shown_as_operators_write_them() {
+        assert_eq!(Nonce(0xabc).to_string(), "0x0000000000000abc");
+        assert_eq!(SiteId(7).to_string(), "0000000000000007");
+        assert_eq!(XtrId([0xab; 16]).to_string(), "ab".repeat(16));
+        assert_eq!(Action::DropPolicyDenied.to_string(), "drop/policy-denied");
+    }
+}

@@ -188,3 +188,66 @@ impl fmt::Display for Repr<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Message;
+    use crate::testing::{check_message, hex};
+
+    const EID: Address<'static> = Address::Ipv4(core::net::Ipv4Addr::new(10, 1, 0, 1));
+
+    fn request(authentication_data: &[u8]) -> Repr<'_> {
+        Repr {
+            is_reply: false,
+            nonce: Nonce(0x1122_3344_5566_7788),
+            key_id: KeyId(0),
+            algorithm: AlgorithmId::HmacSha1_96,
+            authentication_data,
+            ttl_minutes: 0,
+            mask_len: 32,
+            eid: EID,
+            nat: Address::None,
+        }
+    }
+
+    #[test]
+    fn a_request_is_known_both_ways() {
+        let octets = hex("70 000000 1122334455667788 0001 000c a0a1a2a3a4a5a6a7a8a9aaab \
+                          00000000 00 20 0001 0a010001 0000");
+        check_message(
+            &octets,
+            Message::Info(request(&octets[16..28])),
+            "Info-Request nonce=0x1122334455667788 key-id=0 hmac-sha-1-96 eid=10.1.0.1/32",
+        );
+    }
+
+    #[test]
+    fn a_reply_is_known_both_ways() {
+        let octets = hex("78 000000 1122334455667788 0001 0000 000005a0 00 20 0001 0a010001 \
+                          4003 0000 0700 0018 10f6 9c40 0001 cb007109 0001 c0000202 \
+                          0001 0a000001 0000");
+        let (nat, _) = Address::parse(&octets[28..]).unwrap();
+        let expected = Repr { is_reply: true, ttl_minutes: 1440, nat, ..request(&[]) };
+        check_message(
+            &octets,
+            Message::Info(expected),
+            "Info-Reply nonce=0x1122334455667788 key-id=0 hmac-sha-1-96 eid=10.1.0.1/32 ttl=1440m \
+             nat(global=203.0.113.9 etr-port=40000 private=10.0.0.1 ms=192.0.2.2 ms-port=4342 \
+             rtrs=none)",
+        );
+        assert_eq!(expected.nat().unwrap().etr_port, 40000);
+    }
+
+    #[test]
+    fn a_reply_without_and_a_request_with_nat_address_are_refused() {
+        let mut buffer = [0; 128];
+        let len = request(&[]).emit(&mut buffer).unwrap();
+        buffer[0] |= 0x08;
+        assert_eq!(Message::parse(&buffer[..len]), Err(Error::Malformed));
+        let reply = Repr { is_reply: true, ..request(&[]) };
+        assert_eq!(reply.emit(&mut buffer), Err(Error::Malformed));
+        let wrong = Repr { nat: EID, ..request(&[]) };
+        assert_eq!(wrong.emit(&mut buffer), Err(Error::Malformed));
+    }
+}

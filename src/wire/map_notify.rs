@@ -80,3 +80,74 @@ impl fmt::Display for Repr<'_> {
         self.fmt_rest(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{check_message, hex};
+    use crate::{Message, SiteId, XtrId};
+
+    #[test]
+    fn a_notify_without_flags_is_known_both_ways() {
+        let octets = hex("40 00 00 01 0000000100000002 01 01 000c a0a1a2a3a4a5a6a7a8a9aaab \
+                          0000003c 00 18 00 00 0000 0001 0a010000");
+        let expected = Repr {
+            is_ack: false,
+            is_through_rtr: false,
+            nonce: Nonce(0x1_0000_0002),
+            key_id: KeyId(1),
+            algorithm: AlgorithmId::HmacSha1_96,
+            authentication_data: &octets[16..28],
+            records: Records::parse(&octets[28..], 1).unwrap().0,
+            xtr_identity: None,
+        };
+        check_message(
+            &octets,
+            Message::MapNotify(expected),
+            "Map-Notify nonce=0x0000000100000002 key-id=1 hmac-sha-1-96 \
+             records=(10.1.0.0/24 ttl=60m no-action)",
+        );
+    }
+
+    #[test]
+    fn an_ack_with_every_flag_is_known_both_ways() {
+        let octets = hex("5c 00 00 00 0000000100000002 00 09 0000 \
+                          000102030405060708090a0b0c0d0e0f 0000000000000007");
+        let expected = Repr {
+            is_ack: true,
+            is_through_rtr: true,
+            nonce: Nonce(0x1_0000_0002),
+            key_id: KeyId(0),
+            algorithm: AlgorithmId::Unknown(9),
+            authentication_data: &[],
+            records: Records::EMPTY,
+            xtr_identity: Some(XtrIdentity {
+                xtr_id: XtrId(core::array::from_fn(|index| index as u8)),
+                site_id: SiteId(7),
+            }),
+        };
+        check_message(
+            &octets,
+            Message::MapNotify(expected),
+            "Map-Notify-Ack nonce=0x0000000100000002 through-rtr key-id=0 algorithm-9 \
+             xtr-id=000102030405060708090a0b0c0d0e0f site-id=0000000000000007 records=()",
+        );
+    }
+
+    #[test]
+    fn other_types_are_refused() {
+        let octets = hex("30 00 00 00 0000000000000001 00 00 0000");
+        let error = Error::UnexpectedType(MessageType::MapRegister);
+        assert_eq!(Packet::new_checked(&octets[..]), Err(error));
+    }
+
+    #[test]
+    fn authentication_data_beyond_the_message_is_truncated() {
+        for text in [
+            "40 00 00 00 0000000000000001 00 00 0001",
+            "48 00 00 00 0000000000000001 00 00 0000 00",
+        ] {
+            assert_eq!(Packet::new_checked(&hex(text)[..]), Err(Error::Truncated));
+        }
+    }
+}

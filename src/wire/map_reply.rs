@@ -149,3 +149,57 @@ impl fmt::Display for Repr<'_> {
         write!(f, " records=({})", self.records)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Message;
+    use crate::testing::{check_message, check_mutations, hex};
+
+    #[test]
+    fn an_answer_is_known_both_ways() {
+        let octets = hex("2c 00 00 02 1122334455667788 \
+                          000005a0 01 18 10 00 0000 0001 0a010000 01 64 ff 00 0007 0001 c6336402 \
+                          0000000f 00 18 a0 00 0000 0001 0a020000");
+        let records = Records::parse(&octets[12..], 2).unwrap().0;
+        let expected = Repr {
+            is_probe: true,
+            is_echo_nonce_capable: true,
+            ..Repr::new(Nonce(0x1122_3344_5566_7788), records)
+        };
+        check_message(
+            &octets,
+            Message::MapReply(expected),
+            "Map-Reply nonce=0x1122334455667788 probe echo-nonce \
+             records=(10.1.0.0/24 ttl=1440m authoritative -> \
+             198.51.100.2 1/100 local probed reachable; \
+             10.2.0.0/24 ttl=15m drop/auth-failure)",
+        );
+    }
+
+    #[test]
+    fn lisp_sec_data_stays_as_it_is() {
+        let octets = hex("22 00 00 01 0000000000000001 0000000f 00 18 20 00 0000 0001 0a010000 \
+                          01000000 0004 0002");
+        let repr = Repr::parse(&Packet::new_checked(&octets[..]).unwrap()).unwrap();
+        assert_eq!(repr.authentication_data, Some(&octets[28..]));
+        let mut buffer = [0xa5; 64];
+        assert_eq!(repr.emit(&mut buffer), Ok(octets.len()));
+        assert_eq!(buffer[..octets.len()], octets);
+        assert_eq!(Message::parse(&octets[..28]), Err(Error::Truncated));
+        check_mutations(&octets);
+    }
+
+    #[test]
+    fn octets_after_the_records_are_refused() {
+        let octets = hex("20 00 00 00 0000000000000001 00");
+        assert_eq!(Message::parse(&octets), Err(Error::Malformed));
+    }
+
+    #[test]
+    fn another_type_is_refused() {
+        let octets = hex("10 00 00 00 0000000000000001");
+        let error = Error::UnexpectedType(MessageType::MapRequest);
+        assert_eq!(Packet::new_checked(&octets[..]), Err(error));
+    }
+}

@@ -400,3 +400,130 @@ impl fmt::Display for Repr<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{check_message, hex};
+    use crate::{Message, SiteId, XtrId};
+
+    const V4: Address<'static> = Address::Ipv4(core::net::Ipv4Addr::new(192, 0, 2, 1));
+    const SOURCE: Address<'static> = Address::Ipv4(core::net::Ipv4Addr::new(10, 0, 0, 1));
+    const HOST: EidRecord<'static> = EidRecord {
+        is_subscription: false,
+        mask_len: 32,
+        eid: Address::Ipv4(core::net::Ipv4Addr::new(10, 1, 0, 1)),
+    };
+    const NONCE: Nonce = Nonce(0x1122_3344_5566_7788);
+
+    #[test]
+    fn a_plain_request_is_known_both_ways() {
+        let octets = hex("10 00 00 01 1122334455667788 0001 0a000001 0001 c0000201 \
+                          00 20 0001 0a010001");
+        let expected = Repr::new(NONCE, SOURCE, Addresses::new(&[V4]), EidRecords::new(&[HOST]));
+        check_message(
+            &octets,
+            Message::MapRequest(expected),
+            "Map-Request nonce=0x1122334455667788 source=10.0.0.1 itr-rlocs=192.0.2.1 \
+             eids=10.1.0.1/32",
+        );
+    }
+
+    #[test]
+    fn every_flag_is_known_both_ways() {
+        let octets = hex("1f d0 c1 01 1122334455667788 0000 0001 c0000201 0000 \
+                          80 20 0001 0a010001 \
+                          0000000f 00 20 20 00 0000 0001 0a000001 \
+                          000102030405060708090a0b0c0d0e0f 0000000000000007");
+        let itr_rlocs = [V4, Address::None];
+        let eids = [EidRecord { is_subscription: true, ..HOST }];
+        let map_data = Records::parse(&octets[30..46], 1).unwrap().0;
+        let xtr_id = XtrId(core::array::from_fn(|index| index as u8));
+        let expected = Repr {
+            is_authoritative: true,
+            is_probe: true,
+            is_smr: true,
+            is_pitr: true,
+            is_smr_invoked: true,
+            is_local_xtr: true,
+            is_dont_map_reply: true,
+            nonce: NONCE,
+            source_eid: Address::None,
+            itr_rlocs: Addresses::new(&itr_rlocs),
+            eids: EidRecords::new(&eids),
+            map_data: Some(map_data),
+            xtr_identity: Some(XtrIdentity { xtr_id, site_id: SiteId(7) }),
+        };
+        check_message(
+            &octets,
+            Message::MapRequest(expected),
+            "Map-Request nonce=0x1122334455667788 authoritative probe smr pitr smr-invoked \
+             local-xtr dont-map-reply source=none itr-rlocs=192.0.2.1,none \
+             eids=10.1.0.1/32 subscribe map-data=(10.0.0.1/32 ttl=15m natively-forward) \
+             xtr-id=000102030405060708090a0b0c0d0e0f site-id=0000000000000007",
+        );
+    }
+
+    #[test]
+    fn each_flag_is_one_bit() {
+        type Get = fn(&Packet<[u8; HEADER_LEN]>) -> bool;
+        type Set = fn(&mut Packet<[u8; HEADER_LEN]>, bool);
+        let flags: [(u32, Get, Set); 9] = [
+            (0x0800_0000, Packet::is_authoritative, Packet::set_authoritative),
+            (0x0400_0000, Packet::has_map_data, Packet::set_map_data),
+            (0x0200_0000, Packet::is_probe, Packet::set_probe),
+            (0x0100_0000, Packet::is_smr, Packet::set_smr),
+            (0x0080_0000, Packet::is_pitr, Packet::set_pitr),
+            (0x0040_0000, Packet::is_smr_invoked, Packet::set_smr_invoked),
+            (0x0010_0000, Packet::has_xtr_identity, Packet::set_xtr_identity),
+            (0x0000_8000, Packet::is_local_xtr, Packet::set_local_xtr),
+            (0x0000_4000, Packet::is_dont_map_reply, Packet::set_dont_map_reply),
+        ];
+        for (mask, is_set, set) in flags {
+            let mut packet = Packet::new_unchecked([0; HEADER_LEN]);
+            assert!(!is_set(&packet));
+            set(&mut packet, true);
+            assert!(is_set(&packet));
+            assert_eq!(packet.buffer[..4], mask.to_be_bytes());
+            packet.buffer = [0xff; HEADER_LEN];
+            set(&mut packet, false);
+            assert_eq!(packet.buffer[..4], (!mask).to_be_bytes());
+        }
+    }
+
+    #[test]
+    fn the_itr_rloc_count_is_one_more_than_its_field() {
+        let mut packet = Packet::new_unchecked([0xff; HEADER_LEN]);
+        assert_eq!(packet.itr_rloc_count(), 32);
+        packet.set_itr_rloc_count(1);
+        assert_eq!((packet.itr_rloc_count(), packet.buffer[2]), (1, 0xe0));
+    }
+
+    #[test]
+    fn one_to_thirty_two_itr_rlocs_are_emitted() {
+        for (count, is_right) in [(0, false), (1, true), (32, true), (33, false)] {
+            let itr_rlocs = &[V4; 33][..count];
+            let repr =
+                Repr::new(NONCE, SOURCE, Addresses::new(itr_rlocs), EidRecords::new(&[HOST]));
+            let mut buffer = [0; 512];
+            assert_eq!(repr.emit(&mut buffer).is_ok(), is_right, "{count} ITR-RLOCs");
+        }
+    }
+
+    #[test]
+    fn an_unknown_family_a_foreign_vendor_and_left_over_octets_are_refused() {
+        for (rest, error) in [
+            ("0001 0a000001 0001 c0000201 00 20 0008 0a010001", Error::UnknownAfi(8)),
+            ("0001 0a000001 4009 c0000201 00 20 0001 0a010001", Error::UnknownAfi(0x4009)),
+            (
+                "4003 0000 ff00 0004 00001122 0001 c0000201 00 20 0001 0a010001",
+                Error::UnknownVendor(0x1122),
+            ),
+            ("0001 0a000001 0001 c0000201 00 20 0001 0a010001 00", Error::Malformed),
+            ("0001 0a000001 0001 c0000201 00 21 0001 0a010001", Error::Malformed),
+        ] {
+            let octets = hex(&std::format!("10000001 1122334455667788 {rest}"));
+            assert_eq!(Message::parse(&octets), Err(error), "{rest}");
+        }
+    }
+}

@@ -141,3 +141,45 @@ impl fmt::Display for Message<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+    use crate::testing::{check_mutations, hex};
+
+    #[test]
+    fn types_are_told_by_the_first_four_bits() {
+        assert_eq!(message_type(&[]), Err(Error::Truncated));
+        assert_eq!(message_type(&[0x1f]), Ok(MessageType::MapRequest));
+        for value in 0..16 {
+            let kind = MessageType::from(value);
+            assert_eq!(u8::from(kind), value);
+            assert_eq!(message_type(&[value << 4]), Ok(kind));
+        }
+        assert_eq!(MessageType::from(9).to_string(), "type-9");
+    }
+
+    #[test]
+    fn types_that_are_not_decoded_are_told() {
+        for (text, kind) in [
+            ("60000000", MessageType::MapReferral),
+            ("f0010000", MessageType::SharedExtension),
+            ("90000000", MessageType::Unknown(9)),
+        ] {
+            let octets = hex(text);
+            assert_eq!(Message::parse(&octets), Err(Error::UnexpectedType(kind)));
+            check_mutations(&octets);
+        }
+    }
+
+    #[test]
+    fn errors_tell_what_is_wrong() {
+        assert_eq!(Error::UnknownAfi(8).to_string(), "unknown address family 8");
+        assert_eq!(
+            Error::UnexpectedType(MessageType::MapReferral).to_string(),
+            "unexpected message type Map-Referral"
+        );
+    }
+}
