@@ -16,6 +16,7 @@ mod cursor;
 pub mod address;
 pub mod address_buffer;
 pub mod auth;
+pub mod eid_record;
 pub mod encapsulated_control;
 pub mod error;
 pub mod identifier;
@@ -33,6 +34,7 @@ pub mod security_key;
 pub use address::{Address, Addresses};
 pub use address_buffer::AddressBuffer;
 pub use auth::{AuthError, MacLength, SentAuthentication};
+pub use eid_record::{EidRecord, EidRecords};
 pub use error::Error;
 pub use identifier::{
     Action, AlgorithmId, InstanceId, KeyId, MapVersion, Nonce, SiteId, XtrId, XtrIdentity,

@@ -3,7 +3,8 @@ use core::fmt;
 
 use crate::address::{Address, Addresses};
 use crate::cursor::{Reader, Writer};
-use crate::record::{Records, check_mask_len};
+use crate::eid_record::EidRecords;
+use crate::record::Records;
 use crate::{Error, MessageType, Nonce, XtrIdentity};
 
 mod field {
@@ -40,9 +41,9 @@ bit_fields! {
     /// I-bit: xTR-ID and Site-ID are its last octets (RFC 9437).
     has_xtr_identity, set_xtr_identity = 11;
     /// L-bit: the sender is an xTR of the receiver's own site.
-    is_local_xtr, set_local_xtr = 16;
+    is_local_xtr, set_local_xtr = 17;
     /// D-bit: no Map-Reply is wanted.
-    is_dont_map_reply, set_dont_map_reply = 17;
+    is_dont_map_reply, set_dont_map_reply = 18;
 }
 
 number_fields! {
@@ -88,127 +89,6 @@ impl<T: AsRef<[u8]> + AsMut<[u8]>> Packet<T> {
     /// Everything after the nonce.
     pub fn body_mut(&mut self) -> &mut [u8] {
         &mut self.buffer.as_mut()[HEADER_LEN..]
-    }
-}
-
-/// An EID-prefix that is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EidRecord<'a> {
-    /// N-bit: notify the sender of changes too (RFC 9437).
-    pub is_subscription: bool,
-    /// Length of the EID-prefix in bits.
-    pub mask_len: u8,
-    /// The EID-prefix.
-    pub eid: Address<'a>,
-}
-
-impl<'a> EidRecord<'a> {
-    const SUBSCRIPTION: u8 = 0x80;
-
-    fn read(
-        reader: &mut Reader<'a>,
-        read_address: fn(&mut Reader<'a>) -> Result<Address<'a>, Error>,
-    ) -> Result<Self, Error> {
-        let [flags, mask_len] = reader.array()?;
-        Ok(EidRecord {
-            is_subscription: flags & Self::SUBSCRIPTION != 0,
-            mask_len,
-            eid: read_address(reader)?,
-        })
-    }
-
-    fn write(&self, writer: &mut Writer<'_>) -> Result<(), Error> {
-        check_mask_len(self.mask_len, &self.eid)?;
-        let flags = if self.is_subscription { Self::SUBSCRIPTION } else { 0 };
-        writer.put(&[flags, self.mask_len])?;
-        writer.put_with(|free| self.eid.emit(free))
-    }
-}
-
-impl fmt::Display for EidRecord<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let subscribe = if self.is_subscription { " subscribe" } else { "" };
-        write!(f, "{}/{}{subscribe}", self.eid, self.mask_len)
-    }
-}
-
-/// The EID-prefixes of one Map-Request: checked octets of a message, or values to be emitted.
-#[derive(Clone, Copy)]
-pub struct EidRecords<'a>(Source<'a>);
-
-#[derive(Clone, Copy)]
-enum Source<'a> {
-    Octets(&'a [u8], u8),
-    Values(&'a [EidRecord<'a>]),
-}
-
-impl<'a> EidRecords<'a> {
-    /// EID-prefixes to be asked for; a sender asks for exactly one (RFC 9301 section 5.2).
-    pub const fn new(records: &'a [EidRecord<'a>]) -> Self {
-        EidRecords(Source::Values(records))
-    }
-
-    fn read(reader: &mut Reader<'a>, count: u8) -> Result<Self, Error> {
-        let start = reader.rest();
-        for _ in 0..count {
-            let record = EidRecord::read(reader, Address::read_from_message)?;
-            check_mask_len(record.mask_len, &record.eid)?;
-        }
-        let octets = &start[..start.len() - reader.rest().len()];
-        Ok(EidRecords(Source::Octets(octets, count)))
-    }
-
-    /// How many there are.
-    pub const fn len(&self) -> usize {
-        match self.0 {
-            Source::Octets(_, count) => count as usize,
-            Source::Values(values) => values.len(),
-        }
-    }
-
-    /// Whether there is none.
-    pub const fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The EID-prefixes in order.
-    pub fn iter(&self) -> impl Iterator<Item = EidRecord<'a>> + Clone + use<'a> {
-        let (octets, count, values) = match self.0 {
-            Source::Octets(octets, count) => (octets, count, &[][..]),
-            Source::Values(values) => (&[][..], 0, values),
-        };
-        let mut reader = Reader::new(octets);
-        (0..count)
-            .map_while(move |_| EidRecord::read(&mut reader, Address::read).ok())
-            .chain(values.iter().copied())
-    }
-
-    fn buffer_len(&self) -> usize {
-        match self.0 {
-            Source::Octets(octets, _) => octets.len(),
-            Source::Values(values) => values.iter().map(|record| 2 + record.eid.buffer_len()).sum(),
-        }
-    }
-
-    fn write(&self, writer: &mut Writer<'_>) -> Result<(), Error> {
-        match self.0 {
-            Source::Octets(octets, _) => writer.put(octets),
-            Source::Values(values) => values.iter().try_for_each(|record| record.write(writer)),
-        }
-    }
-}
-
-impl PartialEq for EidRecords<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.iter().eq(other.iter())
-    }
-}
-
-impl Eq for EidRecords<'_> {}
-
-impl fmt::Debug for EidRecords<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
     }
 }
 
@@ -405,7 +285,7 @@ impl fmt::Display for Repr<'_> {
 mod tests {
     use super::*;
     use crate::testing::{check_message, hex};
-    use crate::{Message, SiteId, XtrId};
+    use crate::{EidRecord, Message, SiteId, XtrId};
 
     const V4: Address<'static> = Address::Ipv4(core::net::Ipv4Addr::new(192, 0, 2, 1));
     const SOURCE: Address<'static> = Address::Ipv4(core::net::Ipv4Addr::new(10, 0, 0, 1));
@@ -431,7 +311,7 @@ mod tests {
 
     #[test]
     fn every_flag_is_known_both_ways() {
-        let octets = hex("1f d0 c1 01 1122334455667788 0000 0001 c0000201 0000 \
+        let octets = hex("1f d0 61 01 1122334455667788 0000 0001 c0000201 0000 \
                           80 20 0001 0a010001 \
                           0000000f 00 20 20 00 0000 0001 0a000001 \
                           000102030405060708090a0b0c0d0e0f 0000000000000007");
@@ -476,8 +356,8 @@ mod tests {
             (0x0080_0000, Packet::is_pitr, Packet::set_pitr),
             (0x0040_0000, Packet::is_smr_invoked, Packet::set_smr_invoked),
             (0x0010_0000, Packet::has_xtr_identity, Packet::set_xtr_identity),
-            (0x0000_8000, Packet::is_local_xtr, Packet::set_local_xtr),
-            (0x0000_4000, Packet::is_dont_map_reply, Packet::set_dont_map_reply),
+            (0x0000_4000, Packet::is_local_xtr, Packet::set_local_xtr),
+            (0x0000_2000, Packet::is_dont_map_reply, Packet::set_dont_map_reply),
         ];
         for (mask, is_set, set) in flags {
             let mut packet = Packet::new_unchecked([0; HEADER_LEN]);
