@@ -32,7 +32,8 @@ impl<const N: usize> Text<N> {
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        core::str::from_utf8(&self.bytes[..self.len]).expect("only whole characters are stored")
+        // Only whole characters are stored, so that this never falls back to the empty text.
+        core::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
     }
 }
 

@@ -161,7 +161,7 @@ impl SendBatch {
     /// True when no further datagram fits before `send_batch` emptied the batch.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.pending.end == self.storage.capacity()
+        !self.is_empty() && self.pending.end == self.storage.capacity()
     }
 
     /// Appends a datagram that `write` puts into the slot given to it, returning its length, or

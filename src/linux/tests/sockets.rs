@@ -1,0 +1,300 @@
+//! TUN, UDP, packet and ICMP sockets in real namespaces.
+
+extern crate lispguard_linux as linux;
+
+mod isolated;
+
+use std::net::{IpAddr, SocketAddr};
+
+use isolated::{Node, eventually, ip, isolated, joined};
+use linux::icmp::EchoSocket;
+use linux::netlink::{Family, Route, RouteKind, Rule};
+use linux::packet::{Capture, HARDWARE_ETHERNET, Injector};
+use linux::tun::Tun;
+use linux::udp::{self, ReceiveBatch, SendBatch, Socket};
+use linux::{Errno, TransferError};
+
+fn bind(node: &Node, address: &str) -> Socket {
+    let address: SocketAddr = address.parse().expect("an address");
+    node.open(|| Socket::bind(address)).expect("a socket")
+}
+
+/// An IPv4 packet with a UDP datagram without checksum.
+fn udp_packet(from: [u8; 4], to: [u8; 4], port: u16, payload: &[u8]) -> Vec<u8> {
+    let len = (28 + payload.len()) as u16;
+    let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0];
+    packet[2..4].copy_from_slice(&len.to_be_bytes());
+    packet.extend(from);
+    packet.extend(to);
+    let sum: u32 = packet.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
+    let checksum = !((sum & 0xffff) + (sum >> 16)) as u16;
+    packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+    packet.extend(5000_u16.to_be_bytes());
+    packet.extend(port.to_be_bytes());
+    packet.extend((len - 20).to_be_bytes());
+    packet.extend([0, 0]);
+    packet.extend(payload);
+    packet
+}
+
+#[test]
+fn packets_go_through_a_tun_device() {
+    isolated("packets_go_through_a_tun_device", || {
+        if let Err(error) = std::fs::OpenOptions::new().write(true).open("/dev/net/tun") {
+            panic!("this test needs /dev/net/tun to be writable: {error}");
+        }
+        let mut node = Node::new();
+        let tun = node.open(|| Tun::open("lg%d")).expect("a device");
+        assert_eq!(tun.name(), "lg0");
+        assert_eq!(tun.index(), node.index("lg0"));
+        assert_eq!(tun.receive(&mut [0; 100]), Err(TransferError::WouldBlock));
+        assert_eq!(tun.send(&[0x45; 20]), Err(TransferError::Network(Errno::EIO)), "it is down");
+        node.add_address("lg0", "192.0.2.1", 24);
+        node.up("lg0");
+        let socket = bind(&node, "192.0.2.1:4342");
+        socket.send_to(b"out", "192.0.2.7:99".parse().expect("an address")).expect("sent");
+        let mut buffer = [0; 2000];
+        // Router solicitations of IPv6 leave by the device as well.
+        let len = loop {
+            let len = eventually(|| tun.receive(&mut buffer));
+            if buffer[0] >> 4 == 4 && buffer[9] == 17 {
+                break len;
+            }
+        };
+        assert_eq!((len, &buffer[16..20], &buffer[28..31]), (31, &[192, 0, 2, 7][..], &b"out"[..]));
+        tun.send(&udp_packet([192, 0, 2, 7], [192, 0, 2, 1], 4342, b"in")).expect("sent");
+        let (len, from) = eventually(|| socket.receive_from(&mut buffer));
+        assert_eq!((&buffer[..len], from.ip()), (&b"in"[..], ip("192.0.2.7")));
+        assert_eq!(tun.send(&[0; 20]), Err(TransferError::Failed(Errno::EINVAL)), "no IP packet");
+        drop(tun);
+        assert!(node.netlink.link("lg0").expect_err("gone").is_missing());
+    });
+}
+
+#[test]
+fn a_bad_device_name_is_an_error() {
+    isolated("a_bad_device_name_is_an_error", || {
+        let node = Node::new();
+        for name in ["a name that is too long", "sl/ash", "nul\0", "lo"] {
+            assert!(node.open(|| Tun::open(name)).is_err(), "{name}");
+        }
+    });
+}
+
+#[test]
+fn a_mark_chooses_the_route() {
+    isolated("a_mark_chooses_the_route", || {
+        let (mut a, mut b) = joined();
+        let mut route = Route::new(ip("198.51.100.0"), 24);
+        (route.table, route.gateway) = (4342, Some(ip("192.0.2.2")));
+        a.netlink.add_route(&route).expect("added");
+        let mut rule = Rule::new(Family::V4, 100, 4342);
+        rule.mark = Some(9);
+        a.netlink.add_rule(&rule).expect("added");
+        b.add_address("lo", "198.51.100.1", 32);
+        let receiver = bind(&b, "198.51.100.1:5000");
+        let sender = bind(&a, "0.0.0.0:0");
+        let to = receiver.local_address().expect("an address");
+        let error = sender.send_to(b"lost", to).expect_err("no route without the mark");
+        assert_eq!(error, TransferError::Network(Errno::ENETUNREACH));
+        sender.set_mark(9).expect("marked");
+        sender.send_to(b"found", to).expect("sent");
+        let mut buffer = [0; 100];
+        let (len, from) = eventually(|| receiver.receive_from(&mut buffer));
+        assert_eq!((&buffer[..len], from.ip()), (&b"found"[..], ip("192.0.2.1")));
+    });
+}
+
+#[test]
+fn errors_of_the_network_leave_the_socket_good() {
+    isolated("errors_of_the_network_leave_the_socket_good", || {
+        let (mut a, b) = joined();
+        let (sender, receiver) = (bind(&a, "[::]:0"), bind(&b, "[2001:db8::2]:5000"));
+        let to = receiver.local_address().expect("an address");
+        for (kind, destination) in
+            [(RouteKind::Unreachable, "2001:db8:1::1"), (RouteKind::Prohibit, "2001:db8:2::1")]
+        {
+            let mut route = Route::new(ip(destination), 128);
+            route.kind = kind;
+            a.netlink.add_route(&route).expect("added");
+            let error = sender.send_to(b"x", SocketAddr::new(ip(destination), 1));
+            assert!(error.expect_err("no way").is_transient());
+        }
+        let other_family = SocketAddr::new(ip("192.0.2.2"), 1);
+        assert!(sender.send_to(b"x", other_family).expect_err("IPv6 only").is_transient());
+        // The other end answers with an ICMP error, which nobody has to care for.
+        sender.send_to(b"x", SocketAddr::new(to.ip(), 1)).expect("sent");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let mut buffer = [0; 100];
+        let error = sender.receive_from(&mut buffer).expect_err("nothing came");
+        assert!(error.is_transient(), "{error:?}");
+        sender.send_to(b"fine", to).expect("sent");
+        assert_eq!(eventually(|| receiver.receive_from(&mut buffer)).0, 4);
+    });
+}
+
+#[test]
+fn fragments_are_made_only_where_allowed() {
+    isolated("fragments_are_made_only_where_allowed", || {
+        let (a, b) = joined();
+        for (from, to) in [("0.0.0.0:0", "192.0.2.2:5000"), ("[::]:0", "[2001:db8::2]:5000")] {
+            let (sender, receiver) = (bind(&a, from), bind(&b, to));
+            let to = receiver.local_address().expect("an address");
+            let mut buffer = [0; 3000];
+            sender.send_to(&[1; 3000], to).expect("sent in fragments");
+            assert_eq!(eventually(|| receiver.receive_from(&mut buffer)).0, 3000);
+            sender.set_dont_fragment(true).expect("set");
+            assert_eq!(sender.send_to(&[1; 3000], to), Err(TransferError::TooBig));
+            sender.send_to(&[1; 1400], to).expect("sent");
+            assert_eq!(eventually(|| receiver.receive_from(&mut buffer)).0, 1400);
+        }
+    });
+}
+
+#[test]
+fn batches_carry_datagrams_of_every_length() {
+    isolated("batches_carry_datagrams_of_every_length", || {
+        let (a, b) = joined();
+        for (from, to) in [("0.0.0.0:0", "192.0.2.2:5000"), ("[::]:0", "[2001:db8::2]:5000")] {
+            let (sender, receiver) = (bind(&a, from), bind(&b, to));
+            let to = receiver.local_address().expect("an address");
+            let (mut out, mut into) = (SendBatch::new(8, 1500), ReceiveBatch::new(5, 100));
+            assert_eq!(receiver.receive_batch(&mut into), Err(TransferError::WouldBlock));
+            for round in 0..3_u8 {
+                for index in 0..8_u8 {
+                    assert!(!out.is_full());
+                    assert!(out.push(&vec![round * 8 + index; usize::from(index) * 20], to));
+                }
+                assert!(out.is_full() && !out.push(b"no room", to));
+                assert_eq!(out.first().expect("unsent"), (&[][..], to));
+                assert_eq!(sender.send_batch(&mut out), Ok(8));
+                assert!(out.is_empty() && out.first().is_none());
+                let mut seen = 0;
+                while seen < 8 {
+                    let len = eventually(|| receiver.receive_batch(&mut into));
+                    assert!(len <= 5 && len == into.len() && into.datagram(len).is_none());
+                    for index in 0..len {
+                        let (datagram, from) = into.datagram(index).expect("a datagram");
+                        assert_eq!(from.port(), sender.local_address().expect("bound").port());
+                        // A slot holds 100 octets, the rest of a datagram is cut off.
+                        assert_eq!(datagram.len(), (usize::from(seen) * 20).min(100));
+                        assert!(datagram.iter().all(|&octet| octet == round * 8 + seen));
+                        seen += 1;
+                    }
+                }
+            }
+            assert!(!out.push(&[0; 1501], to), "longer than a slot");
+        }
+    });
+}
+
+#[test]
+fn a_datagram_that_cannot_be_sent_is_skipped() {
+    isolated("a_datagram_that_cannot_be_sent_is_skipped", || {
+        let (a, b) = joined();
+        let (sender, receiver) = (bind(&a, "0.0.0.0:0"), bind(&b, "192.0.2.2:5000"));
+        let to = receiver.local_address().expect("an address");
+        let nowhere = SocketAddr::new(ip("203.0.113.1"), 1);
+        let mut out = SendBatch::new(4, 100);
+        for (datagram, to) in [("one", to), ("two", nowhere), ("three", to)] {
+            assert!(out.push(datagram.as_bytes(), to));
+        }
+        assert_eq!(sender.send_batch(&mut out), Ok(1));
+        let error = sender.send_batch(&mut out).expect_err("no route");
+        assert!(error.is_transient());
+        assert_eq!(out.first(), Some((&b"two"[..], nowhere)));
+        out.skip();
+        assert_eq!(sender.send_batch(&mut out), Ok(1));
+        let mut buffer = [0; 100];
+        for expected in [&b"one"[..], b"three"] {
+            let (len, _) = eventually(|| receiver.receive_from(&mut buffer));
+            assert_eq!(&buffer[..len], expected);
+        }
+    });
+}
+
+#[test]
+fn the_source_towards_a_destination_is_known_without_sending() {
+    isolated("the_source_towards_a_destination_is_known_without_sending", || {
+        let (a, _b) = joined();
+        let source = |to: IpAddr| a.open(|| udp::source_towards(to));
+        assert_eq!(source(ip("192.0.2.2")), Ok(ip("192.0.2.1")));
+        assert_eq!(source(ip("2001:db8::2")), Ok(ip("2001:db8::1")));
+        assert!(source(ip("203.0.113.1")).expect_err("no route").is_transient());
+    });
+}
+
+#[test]
+fn a_capture_tells_both_directions_and_an_injector_passes_routing() {
+    isolated("a_capture_tells_both_directions_and_an_injector_passes_routing", || {
+        let (mut a, mut b) = joined();
+        let (index, all) = (a.index("to-b"), None);
+        let capture = a.open(|| Capture::open(Some(index))).expect("a capture");
+        let everything = b.open(|| Capture::open(all)).expect("a capture");
+        let (sender, receiver) = (bind(&a, "192.0.2.1:6000"), bind(&b, "192.0.2.2:5000"));
+        let to = receiver.local_address().expect("an address");
+        sender.send_to(b"there", to).expect("sent");
+        let mut buffer = [0; 2000];
+        let (_, from) = eventually(|| receiver.receive_from(&mut buffer));
+        receiver.send_to(b"back", from).expect("sent");
+        let mut seen = Vec::new();
+        while seen.len() < 2 {
+            let frame = eventually(|| capture.receive(&mut buffer));
+            assert_eq!((frame.index, frame.hardware), (index, HARDWARE_ETHERNET));
+            assert_eq!(frame.len, frame.frame_len);
+            // An Ethernet header of 14 octets, then IPv4 with protocol UDP.
+            if frame.protocol == 0x0800 && buffer[23] == 17 {
+                seen.push((frame.is_outgoing, buffer[42..46].to_vec()));
+            }
+        }
+        assert_eq!(seen, [(true, b"ther".to_vec()), (false, b"back".to_vec())]);
+        let frame = eventually(|| everything.receive(&mut buffer[..10]));
+        assert!(frame.len == 10 && frame.frame_len > 10, "the rest is cut off: {frame:?}");
+        assert_eq!(capture.take_drops().expect("statistics"), 0);
+
+        // A bridge without ports takes what is injected; there is no route to it.
+        b.netlink.create_link("side", "bridge").expect("a bridge");
+        b.up("side");
+        let side = b.index("side");
+        let injector = b.open(|| Injector::open(side)).expect("an injector");
+        let on_side = b.open(|| Capture::open(Some(side))).expect("a capture");
+        let packet = udp_packet([10, 0, 0, 1], [10, 0, 0, 2], 7, b"past routing");
+        injector.send(&packet).expect("sent");
+        loop {
+            let frame = eventually(|| on_side.receive(&mut buffer));
+            if frame.protocol == 0x0800 {
+                assert!(frame.is_outgoing && buffer[14..frame.len] == packet);
+                break;
+            }
+        }
+        let no_packet = TransferError::Failed(Errno::EINVAL);
+        assert_eq!(injector.send(&[0x12; 20]), Err(no_packet));
+        assert_eq!(injector.send(&[]), Err(no_packet));
+        b.netlink.delete_link(side).expect("deleted");
+        assert!(injector.send(&packet).expect_err("gone").is_transient());
+    });
+}
+
+#[test]
+fn echo_sockets_hear_their_own_replies_only() {
+    isolated("echo_sockets_hear_their_own_replies_only", || {
+        let (mut a, _b) = joined();
+        a.add_address("to-b", "192.0.2.77", 24);
+        let open = |identifier| a.open(|| EchoSocket::open(Family::V4, identifier));
+        let (first, second) = (open(1).expect("a socket"), open(2).expect("a socket"));
+        second.bind(ip("192.0.2.77")).expect("bound");
+        first.send(ip("192.0.2.2"), 10, b"first").expect("sent");
+        second.send(ip("192.0.2.2"), 20, b"second").expect("sent");
+        let mut buffer = [0; 200];
+        for (socket, sequence, payload) in [(&first, 10, &b"first"[..]), (&second, 20, b"second")] {
+            let reply = loop {
+                if let Some(reply) = eventually(|| socket.receive(&mut buffer)) {
+                    break reply;
+                }
+            };
+            assert_eq!((reply.sequence, &buffer[reply.payload]), (sequence, payload));
+        }
+        let error = first.send(ip("192.0.2.2"), 1, &[0; 2000]).expect_err("too long");
+        assert_eq!(error, TransferError::TooBig);
+    });
+}
