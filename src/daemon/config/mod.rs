@@ -1,7 +1,17 @@
 //! The configuration: UCI text in, typed and checked values or every error out.
 
 mod endpoint;
+mod error;
+mod file;
 pub mod key;
+mod load;
+mod problem;
+mod reader;
+mod schema;
+mod sections;
+#[cfg(test)]
+mod tests;
+mod value;
 
 use core::net::Ipv6Addr;
 use core::time::Duration;
@@ -11,7 +21,10 @@ use control::{EidPrefix, InstanceId, PeerKey};
 use log::LevelFilter;
 
 pub use endpoint::{Endpoint, EndpointError, Host};
+pub use error::{ConfigError, ConfigErrors, MAX_ERRORS, Place, Problem, SectionName};
 pub use key::{PrivateKey, Secret};
+pub use problem::{FileProblem, OptionProblem, SectionProblem, ValueProblem};
+pub use schema::User;
 
 /// Where the configuration is when the command line names no file.
 pub const DEFAULT_FILE: &str = "/etc/config/lispguard";
@@ -69,6 +82,8 @@ pub struct Config {
     pub uplinks: Vec<Uplink>,
 }
 
+/// Whether this build has a data plane that uses the kernel's WireGuard.
+pub const HAS_KERNEL_DATA_PLANE: bool = false;
 /// EID-prefixes in a node's database.
 pub const MAX_EID_PREFIXES: usize = 32;
 /// Map-Servers of a node.

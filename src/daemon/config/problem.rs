@@ -84,7 +84,7 @@ pub enum ValueProblem {
     /// It excludes another role.
     Roles,
     /// It is not a number between these.
-    Number(String, u64, u64),
+    Number(String, u32, u32),
     /// It is a routing table of the kernel's own.
     ReservedTable(u32),
     /// It is smaller than the option named.

@@ -1,0 +1,167 @@
+//! From a file to a checked configuration.
+
+use std::path::Path;
+
+use uci::{Document, Section, Value, limits::MAX_FILE};
+use zeroize::Zeroize;
+
+use super::error::{ConfigErrors, Place};
+use super::key::PrivateKey;
+use super::problem::SectionProblem;
+use super::reader::{Reader, Report};
+use super::schema::{SECTIONS, SectionRule};
+use super::sections::{self, Others, Seen};
+use super::{Config, MAX_EID_PREFIXES, MAX_MAP_SERVERS, MAX_UPLINKS, Problem, file};
+
+/// Options whose values are secrets.
+const SECRETS: [&str; 2] = ["private_key", "authentication_key"];
+
+impl Config {
+    /// Reads and checks a configuration file, and the private key file it names.
+    ///
+    /// # Errors
+    /// All that is wrong, each with line, option and remedy.
+    pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
+        let name = path.display().to_string();
+        match file::read(path, MAX_FILE) {
+            Ok(contents) => read(&contents.octets, &name, Some((path, contents.mode))),
+            Err(problem) => {
+                let mut report = Report::new(&name);
+                report.add(None, Place::File, problem);
+                report.finish(None)
+            }
+        }
+    }
+
+    /// Checks a configuration; `file` is what errors call it.
+    ///
+    /// # Errors
+    /// All that is wrong, each with line, option and remedy.
+    pub fn parse(octets: &[u8], file: &str) -> Result<Config, ConfigErrors> {
+        read(octets, file, None)
+    }
+}
+
+fn read(octets: &[u8], name: &str, origin: Option<(&Path, u32)>) -> Result<Config, ConfigErrors> {
+    let mut report = Report::new(name);
+    match uci::parse(octets) {
+        Err(error) => {
+            report.add(Some(error.position.line), Place::File, Problem::Syntax(error.kind));
+            report.finish(None)
+        }
+        Ok(mut document) => {
+            if let Some((path, mode)) = origin {
+                check_secrets(&document, path, mode, &mut report);
+            }
+            let config = check(&document, &mut report);
+            wipe(&mut document);
+            report.finish(config)
+        }
+    }
+}
+
+/// Refuses secrets in a file that others may read.
+fn check_secrets(document: &Document, path: &Path, mode: u32, report: &mut Report) {
+    let Err(problem) = file::check_mode(path, mode) else { return };
+    for section in &document.sections {
+        if let Some(name) = SECRETS.into_iter().find(|name| section.option(name).is_some()) {
+            Reader { section, report }.about(name, problem);
+            return;
+        }
+    }
+}
+
+/// Removes secrets from memory.
+fn wipe(document: &mut Document) {
+    for option in document.sections.iter_mut().flat_map(|section| &mut section.options) {
+        if SECRETS.contains(&option.name.as_str()) {
+            match &mut option.value {
+                Value::Single(text) => text.text.zeroize(),
+                Value::List(texts) => texts.iter_mut().for_each(|text| text.text.zeroize()),
+            }
+        }
+    }
+}
+
+/// Reads every section; the value counts only when nothing was reported.
+fn check(document: &Document, report: &mut Report) -> Option<Config> {
+    let main_rule = &SECTIONS[0];
+    let mut mains = document.sections.iter().filter(|section| is_main(section));
+    let Some(main) = mains.next() else {
+        report.add(None, Place::File, SectionProblem::NoMain);
+        return None;
+    };
+    let is_named_main = main.name.as_deref() == Some("main");
+    for other in mains.chain((!is_named_main).then_some(main)) {
+        report.section(other, SectionProblem::MainName);
+    }
+    let roles = sections::roles(&mut Reader { section: main, report });
+    let mut reader = Reader::open(main, main_rule, roles, report);
+    let private_key = sections::private_key(&mut reader);
+    let own_key = private_key.as_ref().map(PrivateKey::public_key);
+    // A stand-in for a wrong key or role lets the rest be read, so that it is reported as well.
+    let stand_in = || PrivateKey::from_random([0; 32]);
+    let private_key = private_key.unwrap_or_else(stand_in);
+    let mut config = sections::main(&mut reader, roles.unwrap_or_default(), private_key);
+    let eid_space = main.option("eid_space").map_or(0, |option| option.value.texts().len());
+    let mut others = Others {
+        config: &config.clone(),
+        own_key,
+        is_eid_space_known: eid_space > 0 && eid_space == config.eid_space.len(),
+        own_prefixes: Seen::default(),
+        map_server_keys: Seen::default(),
+        site_keys: Seen::default(),
+        site_prefixes: Seen::default(),
+        devices: Seen::default(),
+    };
+    for section in document.sections.iter().filter(|section| !is_main(section)) {
+        match SectionRule::of(&section.section_type) {
+            Some(rule) => {
+                let mut reader = Reader::open(section, rule, roles, report);
+                add(&mut config, &mut others, &mut reader);
+            }
+            None => {
+                let found = section.section_type.chars().take(40).collect();
+                report.section(section, SectionProblem::UnknownType(found));
+            }
+        }
+    }
+    check_counts(document, &config, main, report);
+    Some(config)
+}
+
+fn is_main(section: &Section) -> bool {
+    section.section_type == SECTIONS[0].section_type
+}
+
+/// Adds what a section says.
+fn add(config: &mut Config, others: &mut Others<'_>, reader: &mut Reader<'_>) {
+    match reader.section.section_type.as_str() {
+        "eid_prefix" => config.eid_prefixes.extend(others.eid_prefix(reader)),
+        "map_server" => config.map_servers.extend(others.map_server(reader)),
+        "site" => config.sites.extend(others.site(reader)),
+        "uplink" => config.uplinks.extend(others.uplink(reader)),
+        other => unreachable!("the schema has no section type {other}"),
+    }
+}
+
+/// Refuses too many sections of a type, and none where the role needs one.
+fn check_counts(document: &Document, config: &Config, main: &Section, report: &mut Report) {
+    let of = |section_type: &'static str| {
+        document.sections.iter().filter(move |section| section.section_type == section_type)
+    };
+    for (section_type, max) in
+        [("eid_prefix", MAX_EID_PREFIXES), ("map_server", MAX_MAP_SERVERS), ("uplink", MAX_UPLINKS)]
+    {
+        if let Some(section) = of(section_type).nth(max) {
+            report.section(section, SectionProblem::TooMany(max));
+        }
+        let is_needed = config.roles.has_database() && section_type != "uplink";
+        if is_needed && of(section_type).next().is_none() {
+            report.section(main, SectionProblem::NoneOf(section_type));
+        }
+    }
+    if let Some(section) = of("site").nth(config.limits.max_sites) {
+        report.section(section, SectionProblem::TooManySites(config.limits.max_sites));
+    }
+}

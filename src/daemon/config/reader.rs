@@ -1,0 +1,187 @@
+//! Takes options out of a section, and keeps account of all that is wrong.
+
+use uci::{Section, SectionOption, Text, Value};
+
+use super::Roles;
+use super::error::{ConfigError, ConfigErrors, MAX_ERRORS, Place, Problem, SectionName};
+use super::problem::{OptionProblem, SectionProblem, ValueProblem};
+use super::schema::{SECTIONS, SectionRule, User, nearest};
+
+/// The errors found so far.
+pub(super) struct Report {
+    file: String,
+    errors: Vec<ConfigError>,
+}
+
+impl Report {
+    pub(super) fn new(file: &str) -> Report {
+        Report { file: file.to_owned(), errors: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, line: Option<u32>, place: Place, problem: impl Into<Problem>) {
+        let (file, problem) = (self.file.clone(), problem.into());
+        self.errors.push(ConfigError { file, line, place, problem });
+    }
+
+    pub(super) fn section(&mut self, section: &Section, problem: impl Into<Problem>) {
+        self.add(Some(section.position.line), Place::Section(name_of(section)), problem);
+    }
+
+    /// The value, when nothing was wrong.
+    ///
+    /// # Errors
+    /// What was reported, in the order of lines.
+    pub(super) fn finish<T>(mut self, value: Option<T>) -> Result<T, ConfigErrors> {
+        if let (Some(value), true) = (value, self.errors.is_empty()) {
+            return Ok(value);
+        }
+        self.errors.sort_by_key(|error| error.line);
+        let more = self.errors.len().saturating_sub(MAX_ERRORS);
+        self.errors.truncate(MAX_ERRORS);
+        Err(ConfigErrors { errors: self.errors, more })
+    }
+}
+
+/// How people call the section.
+pub(super) fn name_of(section: &Section) -> SectionName {
+    match &section.name {
+        Some(name) => SectionName::Named(name.clone()),
+        None => SectionName::Anonymous(section.section_type.clone()),
+    }
+}
+
+/// A section whose options are taken one by one.
+pub(super) struct Reader<'a> {
+    pub(super) section: &'a Section,
+    pub(super) report: &'a mut Report,
+}
+
+impl<'a> Reader<'a> {
+    /// Opens a section after reporting whatever in it the schema does not know, and what this
+    /// node's roles do not use; `None` for the roles skips the latter.
+    pub(super) fn open(
+        section: &'a Section,
+        rule: &SectionRule,
+        roles: Option<Roles>,
+        report: &'a mut Report,
+    ) -> Reader<'a> {
+        let mut reader = Reader { section, report };
+        let is_used = |user: User| match (user, roles) {
+            (User::Any, _) | (_, None) => true,
+            (User::Database, Some(roles)) => roles.has_database(),
+            (User::MapServer, Some(roles)) => roles.is_map_server,
+        };
+        if let Some(again) = section.repeated_at {
+            reader.report.section(section, SectionProblem::Repeated(again.line));
+        }
+        if !is_used(rule.user) {
+            reader.report.section(section, SectionProblem::WrongRole(rule.user));
+        }
+        for option in &section.options {
+            if let Some(problem) = misplaced(option, rule) {
+                reader.option(option, problem);
+            } else if let Some(known) = rule.option(&option.name)
+                && !is_used(known.user)
+            {
+                reader.option(option, OptionProblem::WrongRole(known.user));
+            }
+        }
+        reader
+    }
+
+    /// Reports something about an option that is there.
+    fn option(&mut self, option: &SectionOption, problem: impl Into<Problem>) {
+        self.at(option.position.line, &option.name, problem);
+    }
+
+    /// Reports something about an option at a line.
+    pub(super) fn at(&mut self, line: u32, name: &str, problem: impl Into<Problem>) {
+        let place = Place::Option(name.to_owned(), name_of(self.section));
+        self.report.add(Some(line), place, problem);
+    }
+
+    /// The line of an option, or of the section when it is not there.
+    pub(super) fn line(&self, name: &str) -> u32 {
+        let option = self.section.option(name).map(|option| option.position);
+        option.unwrap_or(self.section.position).line
+    }
+
+    /// Reports something about an option that may not be there.
+    pub(super) fn about(&mut self, name: &str, problem: impl Into<Problem>) {
+        self.at(self.line(name), name, problem);
+    }
+
+    /// The values of an option that can be read, with their lines; the others are reported.
+    pub(super) fn list<T>(
+        &mut self,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, ValueProblem>,
+    ) -> Vec<(T, u32)> {
+        let Some(option) = self.section.option(name) else { return Vec::new() };
+        let mut values = Vec::new();
+        for text in option.value.texts() {
+            let line = text.position.line;
+            match check_text(text).and_then(|text| parse(text).map_err(Problem::from)) {
+                Ok(value) => values.push((value, line)),
+                Err(problem) => self.at(line, name, problem),
+            }
+        }
+        values
+    }
+
+    /// The value of an option; `None` when it is not there or was reported.
+    pub(super) fn one<T>(
+        &mut self,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, ValueProblem>,
+    ) -> Option<T> {
+        let values = self.list(name, parse);
+        values.into_iter().next().map(|(value, _)| value)
+    }
+
+    /// The value of an option that must be there; `remedy` is what to add otherwise.
+    pub(super) fn required<T>(
+        &mut self,
+        name: &str,
+        remedy: &'static str,
+        parse: impl Fn(&str) -> Result<T, ValueProblem>,
+    ) -> Option<T> {
+        if self.section.option(name).is_none() {
+            self.about(name, OptionProblem::Missing(remedy));
+        }
+        self.one(name, parse)
+    }
+
+    /// The name of the section, which must have one.
+    pub(super) fn name(&mut self) -> Option<String> {
+        if self.section.name.is_none() {
+            self.report.section(self.section, SectionProblem::Nameless);
+        }
+        self.section.name.clone()
+    }
+}
+
+/// What the schema has against an option as such.
+fn misplaced(option: &SectionOption, rule: &SectionRule) -> Option<OptionProblem> {
+    let Some(known) = rule.option(&option.name) else {
+        let near = nearest(&option.name, rule.options.iter().map(|option| option.name));
+        let elsewhere = SECTIONS.iter().find(|rule| rule.option(&option.name).is_some());
+        return Some(match (near, elsewhere) {
+            (None, Some(rule)) => OptionProblem::OptionOf(rule.section_type),
+            (near, _) => OptionProblem::Unknown(near),
+        });
+    };
+    if let Some(again) = option.repeated_at {
+        return Some(OptionProblem::Repeated(again.line));
+    }
+    let has_several = matches!(option.value, Value::List(_));
+    (has_several && !known.is_list).then_some(OptionProblem::NotAList)
+}
+
+fn check_text(text: &Text) -> Result<&str, Problem> {
+    match text.text.as_str() {
+        "" => Err(OptionProblem::Empty.into()),
+        text if text.contains('\n') => Err(ValueProblem::LineBreak.into()),
+        text => Ok(text),
+    }
+}

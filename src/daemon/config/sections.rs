@@ -1,0 +1,310 @@
+//! Each section type as a typed value.
+
+use core::hash::Hash;
+use core::time::Duration;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use control::{EidPrefix, InstanceId, PeerKey};
+use log::LevelFilter;
+
+use super::error::SectionName;
+use super::key::PrivateKey;
+use super::problem::{OptionProblem, ValueProblem};
+use super::reader::{Reader, name_of};
+use super::value::{self, Role};
+use super::{
+    Config, DataPlane, Limits, MapServer, OnMiss, OwnEidPrefix, Ports, Roles, Routing, Rules, Site,
+    Uplink, file,
+};
+
+/// A Unix socket's path has room for 107 octets and a NUL.
+const MAX_SOCKET_PATH: usize = 107;
+
+/// The roles, or `None` when they are missing or wrong.
+pub(super) fn roles(main: &mut Reader<'_>) -> Option<Roles> {
+    if main.section.option("role").is_none() {
+        main.about("role", OptionProblem::Missing("`list role 'xtr'` or another role"));
+        return None;
+    }
+    let values = main.list("role", value::role);
+    let mut roles = Roles::default();
+    for (place, &(role, line)) in values.iter().enumerate() {
+        let earlier = values.iter().take(place).find(|(other, _)| *other == role);
+        if let Some(&(_, earlier)) = earlier {
+            main.at(line, "role", ValueProblem::DuplicateItem(earlier));
+        }
+        match role {
+            Role::Xtr => roles.is_xtr = true,
+            Role::MobileNode => roles.is_mobile_node = true,
+            Role::MapServer => roles.is_map_server = true,
+        }
+    }
+    if roles.is_xtr && roles.is_mobile_node {
+        main.about("role", ValueProblem::Roles);
+    }
+    let is_complete = main.section.option("role").map(|option| option.value.texts().len());
+    (is_complete == Some(values.len())).then_some(roles)
+}
+
+/// The private key, from the option or from the file it names.
+pub(super) fn private_key(main: &mut Reader<'_>) -> Option<PrivateKey> {
+    let has = |name| main.section.option(name).is_some();
+    match (has("private_key"), has("private_key_file")) {
+        (false, false) => {
+            main.about("private_key_file", OptionProblem::NoPrivateKey);
+            None
+        }
+        (true, true) => {
+            main.about("private_key_file", OptionProblem::TwoPrivateKeys);
+            None
+        }
+        (true, false) => {
+            main.one("private_key", |text| PrivateKey::decode(text).map_err(ValueProblem::Key))
+        }
+        (false, true) => {
+            let path = main.one("private_key_file", value::path)?;
+            match file::private_key(&path) {
+                Ok(key) => Some(key),
+                Err(problem) => {
+                    main.about("private_key_file", problem);
+                    None
+                }
+            }
+        }
+    }
+}
+
+/// The main section with everything in it but the other sections.
+pub(super) fn main(main: &mut Reader<'_>, roles: Roles, private_key: PrivateKey) -> Config {
+    let instance_id = main.one("instance_id", value::instance_id).unwrap_or(InstanceId(0));
+    let eid_space = eid_space(main, roles, instance_id);
+    let run_dir = main.one("run_dir", value::path).unwrap_or("/var/run/lispguard".into());
+    let control_socket = control_socket(main, &run_dir);
+    let second = Duration::from_secs(1);
+    Config {
+        roles,
+        private_key,
+        ports: ports(main, roles),
+        instance_id,
+        control_address: main.one("control_address", value::control_address),
+        eid_space,
+        on_miss: main.one("on_miss", value::on_miss).unwrap_or(OnMiss::Drop),
+        record_ttl: main.one("record_ttl", value::record_ttl).unwrap_or(3600 * second),
+        routing: routing(main),
+        mtu: main.one("mtu", value::mtu).flatten(),
+        dataplane: main.one("dataplane", value::data_plane).unwrap_or(DataPlane::Auto),
+        limits: limits(main),
+        registration_timeout: main
+            .one("registration_timeout", |text| value::seconds(text, 3, 86_400))
+            .unwrap_or(180 * second),
+        register_interval: main
+            .one("register_interval", |text| value::seconds(text, 1, 3600))
+            .unwrap_or(60 * second),
+        log_level: main.one("log_level", value::log_level).unwrap_or(LevelFilter::Info),
+        run_dir,
+        state_dir: main.one("state_dir", value::path).unwrap_or("/etc/lispguard".into()),
+        control_socket,
+        data_device: main.one("data_device", value::device).unwrap_or("lg-data0".into()),
+        eid_prefixes: Vec::new(),
+        map_servers: Vec::new(),
+        sites: Vec::new(),
+        uplinks: Vec::new(),
+    }
+}
+
+fn eid_space(main: &mut Reader<'_>, roles: Roles, instance_id: InstanceId) -> Vec<EidPrefix> {
+    if roles.has_database() && main.section.option("eid_space").is_none() {
+        main.about("eid_space", OptionProblem::Missing("`list eid_space 'ADDRESS/LENGTH'`"));
+    }
+    let prefixes = main.list("eid_space", |text| value::prefix(text, instance_id));
+    let mut seen = Seen::default();
+    for &(prefix, line) in &prefixes {
+        seen.insert(prefix, main, "eid_space", line);
+    }
+    prefixes.into_iter().map(|(prefix, _)| prefix).collect()
+}
+
+fn ports(main: &mut Reader<'_>, roles: Roles) -> Ports {
+    let ports = Ports {
+        control: main.one("control_port", value::port).unwrap_or(51821),
+        data: main.one("data_port", value::port).unwrap_or(51820),
+        lisp: main.one("lisp_port", value::port).unwrap_or(control::LISP_PORT),
+    };
+    if roles.has_database() && ports.control == ports.data {
+        main.about("data_port", ValueProblem::SamePort(ports.control));
+    }
+    ports
+}
+
+fn routing(main: &mut Reader<'_>) -> Routing {
+    Routing {
+        fwmark: main.one("fwmark", |text| value::number(text, 1, u32::MAX)).unwrap_or(0x4c47),
+        table: main.one("table", value::table).unwrap_or(4342),
+        // The kernel's own rules are 0 (local), 32766 (main) and 32767 (default).
+        rule_priority: main
+            .one("rule_priority", |text| value::number(text, 1, 32765))
+            .unwrap_or(5090),
+        rules: main.one("rules", value::rules).unwrap_or(Rules::Auto),
+    }
+}
+
+fn limits(main: &mut Reader<'_>) -> Limits {
+    let mut size =
+        |name, max, default| main.one(name, |text| value::size(text, max)).unwrap_or(default);
+    let limits = Limits {
+        map_cache_size: size("map_cache_size", 1 << 16, 1024),
+        waiting_per_eid: size("waiting_per_eid", 1024, 16),
+        waiting_total: size("waiting_total", 1 << 16, 256),
+        max_sites: size("max_sites", 2000, 1000),
+    };
+    if limits.waiting_total < limits.waiting_per_eid {
+        main.about("waiting_total", ValueProblem::LessThan("waiting_per_eid"));
+    }
+    limits
+}
+
+fn control_socket(main: &mut Reader<'_>, run_dir: &Path) -> PathBuf {
+    let configured = main.one("control_socket", value::path);
+    let name = if configured.is_some() { "control_socket" } else { "run_dir" };
+    let socket = configured.unwrap_or_else(|| run_dir.join("control.sock"));
+    if socket.as_os_str().len() > MAX_SOCKET_PATH {
+        main.about(name, ValueProblem::SocketPath);
+    }
+    socket
+}
+
+/// What the sections after the main one are read with, and what they must not repeat.
+pub(super) struct Others<'a> {
+    /// The main section.
+    pub(super) config: &'a Config,
+    /// Our public control key, unless the private one is wrong.
+    pub(super) own_key: Option<PeerKey>,
+    /// Whether all of the EID-space could be read.
+    pub(super) is_eid_space_known: bool,
+    /// Own EID-prefixes.
+    pub(super) own_prefixes: Seen<EidPrefix>,
+    /// Public keys of Map-Servers.
+    pub(super) map_server_keys: Seen<PeerKey>,
+    /// Public keys of sites.
+    pub(super) site_keys: Seen<PeerKey>,
+    /// EID-prefixes of sites.
+    pub(super) site_prefixes: Seen<EidPrefix>,
+    /// Devices of uplinks.
+    pub(super) devices: Seen<String>,
+}
+
+/// Values and where they stand.
+pub(super) struct Seen<T>(HashMap<T, (SectionName, u32)>);
+
+impl<T> Default for Seen<T> {
+    fn default() -> Seen<T> {
+        Seen(HashMap::new())
+    }
+}
+
+impl<T: Eq + Hash> Seen<T> {
+    /// Reports a value of an option that was there before.
+    pub(super) fn insert(&mut self, value: T, reader: &mut Reader<'_>, option: &str, line: u32) {
+        let section = name_of(reader.section);
+        match self.0.get(&value) {
+            Some((earlier, at)) if *earlier == section => {
+                reader.at(line, option, ValueProblem::DuplicateItem(*at));
+            }
+            Some((earlier, at)) => {
+                reader.at(line, option, ValueProblem::Duplicate(earlier.clone(), *at));
+            }
+            None => {
+                self.0.insert(value, (section, line));
+            }
+        }
+    }
+}
+
+impl Others<'_> {
+    /// `config eid_prefix`
+    pub(super) fn eid_prefix(&mut self, reader: &mut Reader<'_>) -> Option<OwnEidPrefix> {
+        let config = self.config;
+        let parse =
+            if config.roles.is_mobile_node { value::host_prefix } else { value::eid_prefix };
+        let remedy = "`option prefix 'ADDRESS/LENGTH'`";
+        let prefix = reader.required("prefix", remedy, |text| parse(text, config.instance_id));
+        let record_ttl = reader.one("record_ttl", value::record_ttl).unwrap_or(config.record_ttl);
+        let prefix = prefix?;
+        self.own_prefixes.insert(prefix, reader, "prefix", reader.line("prefix"));
+        if self.is_eid_space_known && !config.eid_space.iter().any(|space| space.covers(&prefix)) {
+            reader.about("prefix", ValueProblem::OutsideEidSpace(prefix));
+        }
+        Some(OwnEidPrefix { name: reader.section.name.clone(), prefix, record_ttl })
+    }
+
+    /// `config map_server`
+    pub(super) fn map_server(&mut self, reader: &mut Reader<'_>) -> Option<MapServer> {
+        let name = reader.name();
+        let public_key = public_key(reader, &mut self.map_server_keys);
+        let endpoint = reader.one("endpoint", value::endpoint);
+        let has_endpoint = reader.section.option("endpoint").is_some();
+        let is_myself = public_key.is_some() && public_key == self.own_key;
+        if is_myself && !self.config.roles.is_map_server {
+            reader.about("public_key", ValueProblem::OwnKey);
+        } else if is_myself && has_endpoint {
+            reader.about("endpoint", OptionProblem::OwnEndpoint);
+        } else if !is_myself && !has_endpoint && self.own_key.is_some() {
+            reader.about("endpoint", OptionProblem::NoEndpoint);
+        }
+        let authentication_key = reader.one("authentication_key", value::secret);
+        let persistent_keepalive =
+            reader.one("persistent_keepalive", |text| value::seconds(text, 1, 65_535));
+        Some(MapServer {
+            name: name?,
+            public_key: public_key?,
+            endpoint,
+            authentication_key,
+            persistent_keepalive,
+        })
+    }
+
+    /// `config site`
+    pub(super) fn site(&mut self, reader: &mut Reader<'_>) -> Option<Site> {
+        let name = reader.name();
+        let public_key = public_key(reader, &mut self.site_keys);
+        if reader.section.option("eid_prefix").is_none() {
+            let remedy = OptionProblem::Missing("`list eid_prefix 'ADDRESS/LENGTH'`");
+            reader.about("eid_prefix", remedy);
+        }
+        let instance_id = self.config.instance_id;
+        let prefixes = reader.list("eid_prefix", |text| value::eid_prefix(text, instance_id));
+        for &(prefix, line) in &prefixes {
+            self.site_prefixes.insert(prefix, reader, "eid_prefix", line);
+        }
+        let endpoint = reader.one("endpoint", value::endpoint);
+        let authentication_key = reader.one("authentication_key", value::secret);
+        let more_specifics = reader.one("accept_more_specifics", value::flag);
+        Some(Site {
+            name: name?,
+            public_key: public_key?,
+            eid_prefixes: prefixes.into_iter().map(|(prefix, _)| prefix).collect(),
+            endpoint,
+            authentication_key,
+            accepts_more_specifics: more_specifics.unwrap_or(true),
+        })
+    }
+
+    /// `config uplink`
+    pub(super) fn uplink(&mut self, reader: &mut Reader<'_>) -> Option<Uplink> {
+        let device = reader.required("device", "`option device 'NAME'`", value::device);
+        let priority = reader.one("priority", value::octet).unwrap_or(1);
+        let weight = reader.one("weight", value::octet).unwrap_or(100);
+        let device = device?;
+        self.devices.insert(device.clone(), reader, "device", reader.line("device"));
+        let name = reader.section.name.clone().unwrap_or_else(|| device.clone());
+        Some(Uplink { name, device, priority, weight })
+    }
+}
+
+fn public_key(reader: &mut Reader<'_>, seen: &mut Seen<PeerKey>) -> Option<PeerKey> {
+    let remedy = "`option public_key 'KEY'` as `lispguard pubkey` prints it there";
+    let key = reader.required("public_key", remedy, value::public_key)?;
+    seen.insert(key, reader, "public_key", reader.line("public_key"));
+    Some(key)
+}
