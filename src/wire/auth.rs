@@ -122,6 +122,9 @@ pub fn sign(message: &mut [u8], key: &[u8], sent: SentAuthentication) -> Result<
 /// Checks the authentication data of a whole message in constant time, whole or truncated, with or
 /// without the xTR-ID and Site-ID in it. Nothing else of the message is looked at.
 ///
+/// As a MAC may leave them out, xTR-ID and Site-ID are a claim, not a proof: replay protection has to
+/// hold per key as well.
+///
 /// # Errors
 /// [`AuthError`]; a message without authentication is [`AuthError::Missing`].
 pub fn verify(message: &[u8], key: &[u8]) -> Result<(), AuthError> {
