@@ -3,6 +3,20 @@
 
 use core::net::SocketAddr;
 
+mod engine;
+#[cfg(feature = "memory")]
+pub mod memory;
+mod plane;
+#[cfg(feature = "userspace")]
+pub mod userspace;
+
+pub use engine::{
+    Counters, DATA_OVERHEAD, Engine, EngineConfig, EngineError, INITIATION_LEN, Interface, Io,
+    Listener, MessageKind, PeerStatus, Received, Refusal, Sender, Tunnel, receiver_index,
+    sender_index,
+};
+pub use plane::Plane;
+
 use control::{Change, Duration, Eid, Instant, PeerKey, Side};
 
 /// Which tunnels a LISP message travels in.

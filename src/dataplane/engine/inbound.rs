@@ -1,0 +1,227 @@
+//! Datagrams from the underlay: authenticated, decrypted, checked, and handed on.
+
+use core::net::SocketAddr;
+
+use control::{Duration, Instant, Side};
+
+use super::packet::Header;
+use super::peers::Slot;
+use super::routes::Route;
+use super::tunnel::{Listener, MessageKind, Received, Refusal, Sender, Tunnel, receiver_index};
+use super::{Engine, Interface, Io, lisp_message};
+use crate::{Channel, Event};
+
+/// Traffic of one peer is told no more often.
+const TRAFFIC_INTERVAL: Duration = Duration::from_secs(10);
+
+impl<L: Listener> Engine<L> {
+    /// Takes a datagram that came in on the interface's port.
+    pub fn handle_udp(
+        &mut self,
+        interface: Interface,
+        from: SocketAddr,
+        datagram: &[u8],
+        now: Instant,
+        io: &mut impl Io,
+    ) {
+        let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+        let mut out = core::mem::take(&mut self.out);
+        let slot = self.sender(interface, from, datagram, &mut out, now, io);
+        self.out = out;
+        let result = slot.and_then(|slot| self.receive(interface, slot, from, datagram, now, io));
+        if let Err(refusal) = result {
+            let counters = &mut self.counters;
+            *match refusal {
+                Refusal::Malformed => &mut counters.malformed,
+                Refusal::Unauthentic => &mut counters.unauthentic,
+                Refusal::Replayed => &mut counters.replayed,
+                Refusal::UnknownPeer => &mut counters.unknown_peer,
+                Refusal::UnderLoad => &mut counters.under_load,
+            } += 1;
+        }
+    }
+
+    /// Takes the next LISP message that came out of a tunnel: its peer and length.
+    pub fn receive_control(
+        &mut self,
+        buf: &mut [u8],
+    ) -> Option<(Channel, control::PeerKey, usize)> {
+        self.inbox.pop(buf)
+    }
+
+    fn sender(
+        &mut self,
+        interface: Interface,
+        from: SocketAddr,
+        datagram: &[u8],
+        out: &mut [u8],
+        now: Instant,
+        io: &mut impl Io,
+    ) -> Result<Slot, Refusal> {
+        if datagram.len() > out.len() {
+            return Err(Refusal::Malformed);
+        }
+        let kind = MessageKind::of(datagram).ok_or(Refusal::Malformed)?;
+        let peers = self.peers_mut(interface);
+        let index = match kind {
+            MessageKind::Data | MessageKind::CookieReply => receiver_index(datagram),
+            MessageKind::Initiation | MessageKind::Response => {
+                match peers.listener.identify(from, datagram, out, now)? {
+                    Sender::Key(key) => return peers.slot(key).ok_or(Refusal::UnknownPeer),
+                    Sender::Index(index) => Some(index),
+                    Sender::Reply(len) => {
+                        io.send_udp(interface, from, &out[..len]);
+                        return Err(Refusal::UnderLoad);
+                    }
+                }
+            }
+        };
+        index.and_then(|index| peers.slot_of_index(index)).ok_or(Refusal::Unauthentic)
+    }
+
+    fn receive(
+        &mut self,
+        interface: Interface,
+        slot: Slot,
+        from: SocketAddr,
+        datagram: &[u8],
+        now: Instant,
+        io: &mut impl Io,
+    ) -> Result<(), Refusal> {
+        self.refresh(interface, slot, now, io);
+        let mut out = core::mem::take(&mut self.out);
+        let received = match self.peers_mut(interface).get_mut(slot) {
+            Some(peer) => peer.tunnel.decapsulate(datagram, &mut out, now),
+            None => Err(Refusal::Unauthentic),
+        };
+        if received.is_ok() {
+            self.handle_authentic(interface, slot, from, datagram.len(), received, now);
+        }
+        match received {
+            Ok(Received::Initiation(len)) => io.send_udp(interface, from, &out[..len]),
+            Ok(Received::Response(len)) => {
+                io.send_udp(interface, from, &out[..len]);
+                self.out = out;
+                let round_trip = self.round_trip(interface, slot, datagram, now);
+                self.handle_established(interface, slot, Side::Initiator, round_trip, now, io);
+                return Ok(());
+            }
+            Ok(Received::Data { len, confirms }) => {
+                if confirms {
+                    // What waited leaves through the buffer, so the packet goes in first.
+                    self.deliver(interface, slot, &out[..len], now, io);
+                    self.out = out;
+                    self.handle_established(interface, slot, Side::Responder, None, now, io);
+                    return Ok(());
+                }
+                self.deliver(interface, slot, &out[..len], now, io);
+            }
+            Ok(Received::CookieReply) | Err(_) => {}
+        }
+        self.out = out;
+        received.map(|_| ())
+    }
+
+    /// Notes who spoke, and from where: an authentic packet from a new address moves the peer.
+    fn handle_authentic(
+        &mut self,
+        interface: Interface,
+        slot: Slot,
+        from: SocketAddr,
+        len: usize,
+        received: Result<Received, Refusal>,
+        now: Instant,
+    ) {
+        let peers = self.peers_mut(interface);
+        let Some(peer) = peers.get_mut(slot) else { return };
+        peer.rx_bytes += len as u64;
+        // A cookie reply proves no more than that somebody saw our initiation.
+        if received == Ok(Received::CookieReply) {
+            return;
+        }
+        let is_data = matches!(received, Ok(Received::Data { len: 1.., .. }));
+        if peer.timers.handle_received(is_data, now) {
+            peer.initiator.start(now);
+        }
+        let key = peer.key;
+        let has_roamed = peer.endpoint.is_some_and(|endpoint| endpoint != from);
+        peer.endpoint = Some(from);
+        let wake_at = peer.poll_at();
+        peers.wake(wake_at);
+        if has_roamed {
+            self.counters.roamed += 1;
+            if interface == Interface::Control {
+                self.tell(Event::ControlRoamed { peer: key, endpoint: from });
+            }
+        }
+    }
+
+    /// Hands on what came out of a tunnel, once its source is what the peer may send.
+    fn deliver(
+        &mut self,
+        interface: Interface,
+        slot: Slot,
+        packet: &[u8],
+        now: Instant,
+        io: &mut impl Io,
+    ) {
+        if packet.is_empty() {
+            return;
+        }
+        let peers = self.peers_mut(interface);
+        let our_address = peers.address;
+        let Some(peer) = peers.get_mut(slot) else { return };
+        let (key, address) = (peer.key, peer.address);
+        let Some(header) = Header::parse(packet) else {
+            self.counters.inner_malformed += 1;
+            return;
+        };
+        let packet = &packet[..header.len];
+        if interface == Interface::Control || header.source.address == address {
+            let channel = match interface {
+                Interface::Control => Channel::Control,
+                Interface::Data => Channel::Link,
+            };
+            match lisp_message::parse(packet, address, our_address) {
+                None => self.counters.inner_malformed += 1,
+                Some(message) if self.inbox.push(channel, key, message) => {
+                    self.counters.messages_received += 1;
+                }
+                Some(_) => self.counters.inbox_overflow += 1,
+            }
+            return;
+        }
+        if self.routes.lookup(header.source) != Some(Route::Peer(slot)) {
+            self.counters.source_refused += 1;
+            return;
+        }
+        self.counters.decapsulated += 1;
+        self.counters.tun_written += 1;
+        io.write_tun(packet);
+        self.tell_traffic(slot, now);
+    }
+
+    fn tell_traffic(&mut self, slot: Slot, now: Instant) {
+        let Some(peer) = self.data.get_mut(slot) else { return };
+        if peer.traffic_told_at.is_none_or(|at| now - at >= TRAFFIC_INTERVAL) {
+            peer.traffic_told_at = Some(now);
+            let key = peer.key;
+            self.tell(Event::Traffic { peer: key });
+        }
+    }
+
+    /// The time since the initiation that a response answers.
+    fn round_trip(
+        &self,
+        interface: Interface,
+        slot: Slot,
+        response: &[u8],
+        now: Instant,
+    ) -> Option<Duration> {
+        let index = receiver_index(response)?;
+        let peer = self.peers(interface).get(slot)?;
+        let (_, sent_at) =
+            peer.initiations.iter().flatten().find(|(initiation, _)| *initiation == index)?;
+        Some(now - *sent_at)
+    }
+}

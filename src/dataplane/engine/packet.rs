@@ -1,0 +1,76 @@
+//! The outermost header of an inner packet: whence, whither, and of what kind.
+
+use core::net::IpAddr;
+
+use control::{Eid, InstanceId};
+use smoltcp::wire::{Ipv4Packet, Ipv6Packet};
+
+/// What the engine reads of an IPv4 or IPv6 packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Header {
+    pub(super) source: Eid,
+    pub(super) destination: Eid,
+    /// Octets, as the header says; what follows in the buffer is padding.
+    pub(super) len: usize,
+}
+
+impl Header {
+    /// Reads a packet that is complete; `None` when it is not, or of another version.
+    pub(super) fn parse(packet: &[u8]) -> Option<Header> {
+        let (source, destination, len): (IpAddr, IpAddr, usize) = match packet.first()? >> 4 {
+            4 => {
+                let ip = Ipv4Packet::new_checked(packet).ok()?;
+                if ip.header_len() < 20 {
+                    return None;
+                }
+                (ip.src_addr().into(), ip.dst_addr().into(), ip.total_len().into())
+            }
+            6 => {
+                let ip = Ipv6Packet::new_checked(packet).ok()?;
+                (ip.src_addr().into(), ip.dst_addr().into(), ip.total_len())
+            }
+            _ => return None,
+        };
+        if len > packet.len() {
+            return None;
+        }
+        Some(Header { source: eid(source), destination: eid(destination), len })
+    }
+
+    /// Whether it can cross the overlay: neither end is multicast, link-local or the like.
+    pub(super) fn is_routable(&self) -> bool {
+        is_routable(self.source.address) && is_routable(self.destination.address)
+    }
+}
+
+fn eid(address: IpAddr) -> Eid {
+    Eid { instance_id: InstanceId(0), address }
+}
+
+fn is_routable(address: IpAddr) -> bool {
+    let is_local = match address {
+        IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast() || v4.octets()[0] == 0,
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    !(is_local || address.is_multicast() || address.is_loopback() || address.is_unspecified())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn truncated_and_foreign_packets_have_no_header() {
+        let mut packet = [0; 20];
+        packet[0] = 0x45;
+        packet[3] = 21;
+        assert_eq!(Header::parse(&packet), None);
+        packet[3] = 20;
+        assert!(Header::parse(&packet).is_some_and(|header| header.len == 20));
+        packet[0] = 0x44;
+        assert_eq!(Header::parse(&packet), None);
+        packet[0] = 0x60;
+        assert_eq!(Header::parse(&packet), None);
+        assert_eq!(Header::parse(&[]), None);
+    }
+}

@@ -1,0 +1,147 @@
+//! WireGuard in user space: boringtun on a TUN device and UDP sockets.
+
+mod boringtun;
+mod error;
+mod sockets;
+
+use core::net::Ipv6Addr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use control::{EidPrefix, Instant};
+use x25519_dalek::StaticSecret;
+use zeroize::Zeroizing;
+
+pub use self::boringtun::{BoringtunListener, BoringtunTunnel};
+pub use self::error::UserspaceError;
+pub use self::sockets::{LinuxIo, SocketCounters};
+use crate::engine::{Engine, EngineConfig, Interface, Io};
+use crate::plane::Plane;
+
+/// The data plane that needs no kernel module.
+pub type Userspace = Plane<BoringtunListener, LinuxIo>;
+
+/// What the userspace data plane is made from.
+pub struct UserspaceConfig {
+    /// The private control key.
+    pub control_private_key: StaticSecret,
+    /// UDP port of the control tunnels; 0 lets the kernel choose.
+    pub control_port: u16,
+    /// Our control address, where it is not derived from the key.
+    pub control_address: Option<Ipv6Addr>,
+    /// The data side; `None` for a Map-Server that forwards nothing.
+    pub data: Option<DataConfig>,
+    /// Firewall mark of all we send, by which policy rules keep it off the overlay; 0 is none.
+    pub fwmark: u32,
+    /// Table sizes and the tunnel's MTU.
+    pub engine: EngineConfig,
+}
+
+/// The TUN device and the port of the data tunnels.
+pub struct DataConfig {
+    /// UDP port of the data tunnels; 0 lets the kernel choose.
+    pub port: u16,
+    /// Name of the TUN device.
+    pub tun_name: String,
+    /// Our EID-prefixes.
+    pub database: Vec<EidPrefix>,
+}
+
+/// A descriptor to be watched for reading, as `Userspace::handle_ready` wants it named.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// The TUN device.
+    Tun,
+    /// A UDP socket of one family.
+    Socket {
+        /// Of which interface.
+        interface: Interface,
+        /// Whether IPv6.
+        is_v6: bool,
+    },
+}
+
+impl Userspace {
+    /// Opens the sockets and, for a data side, makes the TUN device with its MTU, up. The data key
+    /// is made here, and stays here. Addresses, routes and rules are the caller's.
+    ///
+    /// # Errors
+    /// When a port is taken, `/dev/net/tun` is missing or may not be used, or the kernel refuses.
+    pub fn new(config: UserspaceConfig) -> Result<Userspace, UserspaceError> {
+        let mut data_key = Zeroizing::new([0; 32]);
+        linux::random::fill(data_key.as_mut_slice()).map_err(UserspaceError::Random)?;
+        let control = BoringtunListener::new(config.control_private_key);
+        let data = BoringtunListener::new(StaticSecret::from(*data_key));
+        let mut engine_config = config.engine;
+        engine_config.control_address = config.control_address.or(engine_config.control_address);
+        let mut engine = Engine::new(&engine_config, control, data);
+        if let Some(data) = &config.data {
+            engine.set_database(&data.database).map_err(UserspaceError::Engine)?;
+        }
+        let io = LinuxIo::open(
+            config.control_port,
+            config.data.as_ref(),
+            config.fwmark,
+            engine_config.mtu,
+        )?;
+        Ok(Plane { engine, io })
+    }
+
+    /// The descriptors to watch for reading, level-triggered.
+    pub fn sources(&self) -> impl Iterator<Item = (Source, BorrowedFd<'_>)> {
+        let tun = self.io.tun.as_ref().map(|tun| (Source::Tun, tun.as_fd()));
+        let sockets = self.io.sockets.iter().map(|socket| (socket.source(), socket.as_fd()));
+        tun.into_iter().chain(sockets)
+    }
+
+    /// Handles up to 64 packets of a descriptor that is ready. Events and messages are to be
+    /// taken after it.
+    pub fn handle_ready(&mut self, source: Source, now: Instant) {
+        match source {
+            Source::Tun => self.handle_tun_ready(now),
+            Source::Socket { interface, is_v6 } => self.handle_socket_ready(interface, is_v6, now),
+        }
+        self.io.flush();
+    }
+
+    /// The UDP port that an interface is bound to; `None` when it has no socket.
+    pub fn port(&self, interface: Interface) -> Option<u16> {
+        self.io.port(interface)
+    }
+
+    /// The TUN device's name, when there is one.
+    pub fn tun_name(&self) -> Option<&str> {
+        self.io.tun.as_ref().map(|tun| tun.name())
+    }
+
+    /// The TUN device's interface index, when there is one.
+    pub fn tun_index(&self) -> Option<u32> {
+        self.io.tun.as_ref().map(|tun| tun.index())
+    }
+
+    /// What the kernel did not take.
+    pub fn socket_counters(&self) -> &SocketCounters {
+        &self.io.counters
+    }
+
+    fn handle_tun_ready(&mut self, now: Instant) {
+        let mut packet = core::mem::take(&mut self.io.packet);
+        for _ in 0..sockets::BATCH {
+            let Some(tun) = &self.io.tun else { break };
+            let Ok(len) = tun.receive(&mut packet) else { break };
+            self.engine.handle_tun(&packet[..len], now, &mut self.io);
+        }
+        self.io.packet = packet;
+    }
+
+    fn handle_socket_ready(&mut self, interface: Interface, is_v6: bool, now: Instant) {
+        let Some(mut batch) = self.io.received.take() else { return };
+        if self.io.receive(interface, is_v6, &mut batch) {
+            for index in 0..batch.len() {
+                if let Some((datagram, from)) = batch.datagram(index) {
+                    self.engine.handle_udp(interface, from, datagram, now, &mut self.io);
+                }
+            }
+        }
+        self.io.received = Some(batch);
+    }
+}
