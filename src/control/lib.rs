@@ -8,11 +8,19 @@ pub mod auth;
 mod change;
 mod config;
 mod eid;
+mod etr;
 mod event;
+mod itr;
 mod key;
 mod locator;
+pub mod map_server;
+pub mod node;
 mod prefix_table;
+pub mod random;
+mod record;
+mod retransmission;
 mod time;
+pub mod xtr;
 
 pub use change::{Change, Forwarding, PeerConfig, Side};
 pub use config::{
@@ -22,6 +30,7 @@ pub use eid::{Eid, EidPrefix, InstanceId, PrefixError, address_bits, left_aligne
 pub use event::Event;
 pub use key::PeerKey;
 pub use locator::{Action, DataKey, Locator, Locators, MAX_LOCATORS, Mapping};
+pub use node::{Node, Output};
 pub use prefix_table::PrefixTable;
 pub use time::{Duration, Instant};
 

@@ -1,0 +1,265 @@
+//! The Egress Tunnel Router: what we tell the mapping system of ourselves, and what it pushes.
+
+pub(crate) mod database;
+pub(crate) mod nat;
+pub(crate) mod registrar;
+pub(crate) mod registration;
+pub(crate) mod responder;
+
+use core::net::SocketAddr;
+
+use crate::auth::{self, AuthenticationKey};
+use crate::itr::Version;
+use crate::random::Random;
+use crate::record;
+use crate::xtr::{Counter, Counters};
+use crate::{Change, Config, Event, Instant, PeerKey, Side, Uplink, XtrConfig};
+use database::Database;
+use nat::Nat;
+use registrar::Registrar;
+use responder::{MAX_MESSAGE, Responder};
+use wire::{AlgorithmId, KeyId, MessageType, SentAuthentication, SiteId, XtrIdentity};
+
+/// Key-ID 0: one secret per pair.
+const KEY_ID: KeyId = KeyId(0);
+
+/// How everything we send is authenticated.
+const ALGORITHM: AlgorithmId = AlgorithmId::HmacSha256_128;
+
+/// Database, registrations, NAT and pushes.
+pub(crate) struct Etr {
+    pub(crate) database: Database,
+    pub(crate) registrar: Registrar,
+    pub(crate) nat: Nat,
+    responder: Responder,
+    random: Random,
+    identity: XtrIdentity,
+    control_key: PeerKey,
+}
+
+/// What a Map-Notify turned out to be.
+pub(crate) enum Notify {
+    /// A push or publication that is new.
+    Push(Version),
+    /// Nothing more to be done.
+    Done,
+}
+
+impl Etr {
+    pub(crate) fn new(config: &Config, xtr: &XtrConfig, now: Instant) -> Etr {
+        let interval = xtr.register_interval;
+        let xtr_id = auth::xtr_id(config.control_key);
+        Etr {
+            database: Database::new(xtr),
+            registrar: Registrar::new(&xtr.map_servers, config.boot_counter, interval, now),
+            nat: Nat::new(),
+            responder: Responder::new(),
+            random: Random::new(&config.seed, b"etr"),
+            identity: XtrIdentity { xtr_id, site_id: SiteId(0) },
+            control_key: config.control_key,
+        }
+    }
+
+    pub(crate) fn handle_config(&mut self, xtr: &XtrConfig, now: Instant) {
+        self.registrar.handle_config(&xtr.map_servers, xtr.register_interval, now);
+        let registrar = &self.registrar;
+        self.responder.retain(|key| registrar.authentication(key).is_some());
+        if self.database.handle_config(xtr) {
+            self.registrar.restart(now);
+        }
+    }
+
+    /// Registers anew and asks for the NAT when our RLOCs changed.
+    pub(crate) fn handle_uplinks(&mut self, uplinks: &[Uplink], now: Instant) {
+        if !self.database.set_uplinks(uplinks) {
+            return;
+        }
+        self.registrar.restart(now);
+        if let Some(used) = self.registrar.used() {
+            self.nat.ask(used, &mut self.random, now);
+        }
+    }
+
+    pub(crate) fn handle_session(&mut self, peer: PeerKey, side: Side, now: Instant) {
+        if self.registrar.handle_session(peer, side, now) {
+            self.responder.handle_session(peer);
+            self.nat.ask(peer, &mut self.random, now);
+        }
+    }
+
+    pub(crate) fn handle_lost(&mut self, peer: PeerKey) {
+        self.registrar.handle_lost(peer);
+    }
+
+    /// A Map-Notify proves nothing unless it verifies with the key of the Map-Server whose tunnel
+    /// it came through.
+    pub(crate) fn handle_notify(
+        &mut self,
+        peer: PeerKey,
+        notify: &wire::MapNotify<'_>,
+        message: &[u8],
+        counters: &mut Counters,
+        now: Instant,
+    ) -> Notify {
+        let is_authentic = self
+            .registrar
+            .authentication(peer)
+            .is_some_and(|key| wire::auth::verify(message, key.as_bytes()).is_ok());
+        if !is_authentic {
+            counters.count(Counter::AuthenticationFailures);
+            return Notify::Done;
+        }
+        if self.registrar.is_outstanding(peer, notify.nonce) {
+            let (len, random) = (self.database.len(), &mut self.random);
+            if self.registrar.handle_acknowledgement(peer, len, random, now) {
+                self.database.handle_registered();
+            }
+            return Notify::Done;
+        }
+        if registrar::is_register(notify.nonce) {
+            counters.count(Counter::NoncesUnknown);
+            return Notify::Done;
+        }
+        match self.responder.handle_push(peer, notify.nonce, message, now) {
+            Some(version) => {
+                counters.count(Counter::PushesAccepted);
+                Notify::Push(version)
+            }
+            None => {
+                counters.count(Counter::PushesRepeated);
+                Notify::Done
+            }
+        }
+    }
+
+    /// False when the Info-Reply answers nothing outstanding or tells no address.
+    pub(crate) fn handle_info_reply(&mut self, peer: PeerKey, info: &wire::Info<'_>) -> bool {
+        let outer = info.nat().and_then(|nat| {
+            Some(SocketAddr::new(nat.global_etr.ip()?.to_canonical(), nat.etr_port))
+        });
+        outer.is_some_and(|outer| {
+            self.nat.handle_reply(peer, info.nonce, outer, &self.database)
+        })
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        let can_register =
+            !self.database.locators().is_empty() && !self.database.eid_prefixes().is_empty();
+        self.registrar.handle_timeout(can_register, now);
+        self.nat.handle_timeout(now);
+    }
+
+    pub(crate) fn poll_change(&mut self, now: Instant) -> Option<Change> {
+        let keepalive = self.nat.poll_change(self.registrar.used());
+        keepalive.or_else(|| self.registrar.poll_change(now))
+    }
+
+    /// Writes the next message that is due: to whom and how long it is.
+    pub(crate) fn poll_transmit(
+        &mut self,
+        counters: &mut Counters,
+        now: Instant,
+        buf: &mut [u8],
+    ) -> Option<(PeerKey, usize)> {
+        if let Some(sent) = self.poll_acknowledgement(buf) {
+            return Some(sent);
+        }
+        while let Some(register) = self.registrar.poll_register(now) {
+            let written = emit_register(&self.database, &register, self.identity, buf);
+            let key = register.map_server;
+            let (len, mappings) = written.unwrap_or((0, 0));
+            self.registrar.sent(key, mappings, now);
+            if len > 0 {
+                counters.count(Counter::RegistersSent);
+                return Some((key, len));
+            }
+        }
+        while let Some((key, nonce)) = self.nat.poll_request(now) {
+            if let Some(len) = self.emit_info_request(nonce, buf) {
+                return Some((key, len));
+            }
+        }
+        None
+    }
+
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        self.registrar.poll_event().or_else(|| self.nat.poll_event(self.control_key))
+    }
+
+    pub(crate) fn poll_at(&self) -> Option<Instant> {
+        [self.registrar.poll_at(), self.nat.poll_at()].into_iter().flatten().min()
+    }
+
+    /// RFC 9301 section 5.7: the Map-Notify's content, authenticated anew.
+    fn poll_acknowledgement(&mut self, buf: &mut [u8]) -> Option<(PeerKey, usize)> {
+        let (key, message) = self.responder.poll_acknowledgement()?;
+        let buf = buf.get_mut(..message.len())?;
+        buf.copy_from_slice(message);
+        let mut packet = wire::MapNotifyPacket::new_unchecked(&mut *buf);
+        packet.set_message_type(MessageType::MapNotifyAck);
+        sign(buf, self.registrar.authentication(key)?)?;
+        Some((key, buf.len()))
+    }
+
+    fn emit_info_request(&self, nonce: wire::Nonce, buf: &mut [u8]) -> Option<usize> {
+        let own = self.database.eid_prefixes().first()?;
+        let eid = record::eid_address(own.instance_id(), own.address());
+        let request = wire::Info {
+            is_reply: false,
+            nonce,
+            key_id: KEY_ID,
+            // The tunnel and the nonce authenticate it.
+            algorithm: AlgorithmId::None,
+            authentication_data: &[],
+            ttl_minutes: 0,
+            mask_len: own.len(),
+            eid: eid.address(),
+            nat: wire::Address::None,
+        };
+        request.emit(buf).ok()
+    }
+}
+
+/// Writes a register with as many mappings as fit from its first one on: its length, and how many.
+fn emit_register(
+    database: &Database,
+    register: &registrar::Register<'_>,
+    identity: XtrIdentity,
+    buf: &mut [u8],
+) -> Option<(usize, usize)> {
+    let sent = SentAuthentication::default();
+    let blank = sent.blank(ALGORITHM);
+    let overhead = wire::map_register::HEADER_LEN + blank.len() + XtrIdentity::LEN;
+    let mut room = [0; MAX_MESSAGE];
+    let room_len = buf.len().min(MAX_MESSAGE).checked_sub(overhead)?;
+    let mut writer = wire::RecordsWriter::new(&mut room[..room_len]);
+    let mut mappings = 0;
+    while let Some(mapping) = database.mapping(register.first + mappings) {
+        if record::write(&mut writer, &mapping, record::Sender::Etr).is_err() {
+            break;
+        }
+        mappings += 1;
+    }
+    let message = wire::MapRegister {
+        is_proxy_reply: true,
+        is_security_capable: false,
+        is_through_rtr: false,
+        is_eid_notify: false,
+        is_ttl_timeout: false,
+        is_merge_request: false,
+        is_want_map_notify: true,
+        nonce: register.nonce,
+        key_id: KEY_ID,
+        algorithm: ALGORITHM,
+        authentication_data: blank,
+        records: writer.finish(),
+        xtr_identity: Some(identity),
+    };
+    let len = message.emit(buf).ok()?;
+    sign(&mut buf[..len], register.authentication)?;
+    Some((len, mappings))
+}
+
+fn sign(message: &mut [u8], key: &AuthenticationKey) -> Option<()> {
+    wire::auth::sign(message, key.as_bytes(), SentAuthentication::default()).ok()
+}

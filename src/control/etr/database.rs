@@ -1,0 +1,155 @@
+//! The database: our own EID-prefixes and where we are (RFC 9301 section 8.2).
+
+use core::net::IpAddr;
+
+use crate::{
+    Action, DataKey, Eid, EidPrefix, Locator, Locators, MAX_LOCATORS, Mapping, PeerKey, Uplink,
+    XtrConfig,
+};
+use core::time::Duration;
+
+/// EID-prefixes in the database; further ones of a configuration are left out.
+pub const MAX_EID_PREFIXES: usize = 32;
+
+/// Our own mappings, all with the same locators, and the ones that are being withdrawn.
+pub(crate) struct Database {
+    eid_prefixes: heapless::Vec<EidPrefix, MAX_EID_PREFIXES>,
+    /// Registered once more, with record TTL 0; in a full list the oldest is left to expire.
+    withdrawn: heapless::Vec<EidPrefix, MAX_EID_PREFIXES>,
+    record_ttl: Duration,
+    data_key: DataKey,
+    locators: Locators,
+}
+
+impl Database {
+    pub(crate) fn new(config: &XtrConfig) -> Database {
+        Database {
+            eid_prefixes: config.database.iter().copied().take(MAX_EID_PREFIXES).collect(),
+            withdrawn: heapless::Vec::new(),
+            record_ttl: config.record_ttl,
+            data_key: config.data_key,
+            locators: Locators::new(),
+        }
+    }
+
+    /// Takes a new configuration over; true when what is registered changes.
+    pub(crate) fn handle_config(&mut self, config: &XtrConfig) -> bool {
+        let fresh = Database::new(config);
+        let is_changed = self.eid_prefixes != fresh.eid_prefixes
+            || (self.record_ttl, self.data_key) != (fresh.record_ttl, fresh.data_key);
+        self.withdrawn.retain(|eid_prefix| !fresh.eid_prefixes.contains(eid_prefix));
+        for gone in self.eid_prefixes.iter().filter(|own| !fresh.eid_prefixes.contains(own)) {
+            if self.withdrawn.is_full() {
+                self.withdrawn.remove(0);
+            }
+            self.withdrawn.push(*gone).expect("a place was made");
+        }
+        self.eid_prefixes = fresh.eid_prefixes;
+        (self.record_ttl, self.data_key) = (fresh.record_ttl, fresh.data_key);
+        for locator in &mut self.locators {
+            locator.data_key = Some(self.data_key);
+        }
+        is_changed
+    }
+
+    /// Takes our RLOCs over, the eight of lowest priority; true when they change.
+    pub(crate) fn set_uplinks(&mut self, uplinks: &[Uplink]) -> bool {
+        let mut locators = Locators::new();
+        for uplink in uplinks.iter().filter(|uplink| !uplink.rloc.is_unspecified()) {
+            let locator = self.locator(uplink);
+            let place = locators.iter().position(|known| order(&locator) < order(known));
+            let place = place.unwrap_or(locators.len());
+            if locators.iter().any(|known| known.rloc == locator.rloc) || place == MAX_LOCATORS {
+                continue;
+            }
+            if locators.is_full() {
+                locators.pop();
+            }
+            locators.insert(place, locator).ok().expect("a place was made");
+        }
+        let is_changed = self.locators != locators;
+        self.locators = locators;
+        is_changed
+    }
+
+    fn locator(&self, uplink: &Uplink) -> Locator {
+        Locator {
+            rloc: uplink.rloc,
+            priority: uplink.priority,
+            weight: uplink.weight,
+            mpriority: 255,
+            mweight: 0,
+            is_reachable: true,
+            data_key: Some(self.data_key),
+        }
+    }
+
+    /// The mapping at this place, withdrawn ones last; `None` after the last.
+    pub(crate) fn mapping(&self, place: usize) -> Option<Mapping> {
+        let own = self.eid_prefixes.get(place).map(|eid_prefix| Mapping {
+            eid_prefix: *eid_prefix,
+            record_ttl: self.record_ttl,
+            action: Action::NoAction,
+            locators: self.locators.clone(),
+        });
+        own.or_else(|| {
+            let place = place.checked_sub(self.eid_prefixes.len())?;
+            self.withdrawn.get(place).map(|eid_prefix| Mapping {
+                eid_prefix: *eid_prefix,
+                record_ttl: Duration::ZERO,
+                action: Action::NoAction,
+                locators: Locators::new(),
+            })
+        })
+    }
+
+    /// How many mappings a whole registration has, withdrawn ones too.
+    pub(crate) fn len(&self) -> usize {
+        self.eid_prefixes.len() + self.withdrawn.len()
+    }
+
+    /// A Map-Server acknowledged them all: withdrawals are done.
+    pub(crate) fn handle_registered(&mut self) {
+        self.withdrawn.clear();
+    }
+
+    pub(crate) fn eid_prefixes(&self) -> &[EidPrefix] {
+        &self.eid_prefixes
+    }
+
+    /// Our RLOCs, the preferred first.
+    pub(crate) fn locators(&self) -> &Locators {
+        &self.locators
+    }
+
+    pub(crate) fn is_own_rloc(&self, address: IpAddr) -> bool {
+        self.locators.iter().any(|locator| locator.rloc == address)
+    }
+
+    pub(crate) fn is_own_key(&self, key: PeerKey) -> bool {
+        self.data_key.key == key
+    }
+
+    /// Whether an EID is one of ours.
+    pub(crate) fn contains(&self, eid: Eid) -> bool {
+        self.eid_prefixes.iter().any(|own| own.contains(eid))
+    }
+
+    /// Whether a claim to `eid_prefix` by others takes one of our EID-prefixes over.
+    pub(crate) fn is_claimed_by(&self, eid_prefix: &EidPrefix) -> bool {
+        self.eid_prefixes.iter().any(|own| eid_prefix.covers(own))
+    }
+
+    /// One of our EIDs to ask for `eid` with: of the same instance and family if there is one.
+    pub(crate) fn source_for(&self, eid: Eid) -> Option<Eid> {
+        let is_alike = |own: &&EidPrefix| {
+            own.instance_id() == eid.instance_id && own.address().is_ipv4() == eid.address.is_ipv4()
+        };
+        let alike = self.eid_prefixes.iter().find(is_alike);
+        alike.or(self.eid_prefixes.first()).map(EidPrefix::eid)
+    }
+}
+
+fn order(locator: &Locator) -> (u8, IpAddr) {
+    (locator.priority, locator.rloc)
+}

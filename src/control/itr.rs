@@ -1,0 +1,356 @@
+//! The Ingress Tunnel Router: what we learn of others, and how we ask.
+
+mod lig;
+pub(crate) mod map_cache;
+pub(crate) mod map_cache_entry;
+mod map_request;
+mod peers;
+mod policy;
+pub(crate) mod resolver;
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+pub(crate) use map_cache_entry::Version;
+
+use crate::etr::database::Database;
+use crate::etr::nat::KEEPALIVE;
+use crate::random::Random;
+use crate::record;
+use crate::xtr::{Counter, Counters};
+use crate::{
+    Change, Config, Eid, EidPrefix, Event, Forwarding, Instant, Mapping, PeerKey, Side, XtrConfig,
+};
+use core::time::Duration;
+use lig::Ligs;
+use map_cache::MapCache;
+use map_cache_entry::{Learned, Origin, Outcome};
+use policy::{best, endpoint, is_within, negative_forwarding, outside};
+use resolver::{Asked, Resolver};
+
+/// A negative answer is believed for at least so long.
+const MIN_NEGATIVE_TTL: Duration = Duration::from_secs(1);
+
+/// Map-cache, resolver and `lig`.
+pub(crate) struct Itr {
+    pub(crate) map_cache: MapCache,
+    pub(crate) resolver: Resolver,
+    ligs: Ligs,
+    random: Random,
+    eid_space: Vec<EidPrefix>,
+    on_miss: Forwarding,
+    /// The miss just refused; one input is answered before the next.
+    refused: Option<Eid>,
+    /// The `lig` just refused.
+    refused_lig: Option<Eid>,
+    is_behind_nat: bool,
+}
+
+/// What the ITR needs of the rest of the xTR.
+pub(crate) struct Context<'a> {
+    pub(crate) database: &'a Database,
+    /// The Map-Server that acknowledges our registration.
+    pub(crate) map_server: Option<PeerKey>,
+    pub(crate) counters: &'a mut Counters,
+}
+
+impl Itr {
+    pub(crate) fn new(config: &Config, xtr: &XtrConfig) -> Itr {
+        let limits = &config.limits;
+        Itr {
+            map_cache: MapCache::with_limits(limits.map_cache, limits.peers),
+            resolver: Resolver::with_limit(limits.pending_requests),
+            ligs: Ligs::new(),
+            random: Random::new(&config.seed, b"itr"),
+            eid_space: xtr.eid_space.clone(),
+            on_miss: xtr.on_miss,
+            refused: None,
+            refused_lig: None,
+            is_behind_nat: false,
+        }
+    }
+
+    /// Forgets what the new configuration does not allow any more.
+    pub(crate) fn handle_config(&mut self, xtr: &XtrConfig, database: &Database) {
+        self.eid_space.clone_from(&xtr.eid_space);
+        self.on_miss = xtr.on_miss;
+        let eid_space = &self.eid_space;
+        self.map_cache.retain(|eid_prefix, _| {
+            is_within(eid_space, eid_prefix) && !database.is_claimed_by(eid_prefix)
+        });
+        let on_miss = self.on_miss;
+        self.map_cache.set_negatives(|action| negative_forwarding(action, on_miss));
+    }
+
+    /// We are behind NAT, or not any more.
+    pub(crate) fn set_behind_nat(&mut self, is_behind_nat: bool) {
+        self.is_behind_nat = is_behind_nat;
+        self.map_cache.peers.set_keepalive(is_behind_nat.then_some(KEEPALIVE));
+    }
+
+    /// Our RLOCs changed: the best locator of a peer may be another one.
+    pub(crate) fn handle_uplinks(&mut self, database: &Database) {
+        self.map_cache.describe_again(|locators| {
+            best(locators, database).and_then(|(locator, _)| endpoint(locator))
+        });
+    }
+
+    /// Packets from `source` to `destination` have no route.
+    pub(crate) fn handle_miss(
+        &mut self,
+        source: Eid,
+        destination: Eid,
+        context: &mut Context<'_>,
+        now: Instant,
+    ) {
+        let is_ours = context.database.contains(destination);
+        let refused = if !context.database.contains(source) {
+            Some(Counter::SourcesRefused)
+        } else if is_ours || !is_within(&self.eid_space, &EidPrefix::host(destination)) {
+            Some(Counter::DestinationsRefused)
+        } else if self.map_cache.lookup(destination).is_some() {
+            // The data plane told of it before it had the route.
+            return;
+        } else {
+            match self.resolver.ask(destination, source, true, now) {
+                Asked::Yes => return,
+                Asked::Paused => None,
+                Asked::Full => Some(Counter::RequestsRefused),
+            }
+        };
+        self.refused = Some(destination);
+        if let Some(counter) = refused {
+            context.counters.count(counter);
+        }
+    }
+
+    /// A person asks the mapping system.
+    pub(crate) fn handle_lig(&mut self, eid: Eid, context: &mut Context<'_>, now: Instant) {
+        let source = context.database.source_for(eid);
+        let is_asked = source.is_some_and(|source| {
+            self.ligs.ask(eid) && self.resolver.ask(eid, source, false, now) == Asked::Yes
+        });
+        if !is_asked {
+            context.counters.count(Counter::RequestsRefused);
+            self.ligs.handle_answer(eid, None);
+            if !self.ligs.contains(eid) {
+                self.refused_lig = Some(eid);
+            }
+        }
+    }
+
+    /// A Map-Reply counts only from the Map-Server that was asked, with the nonce it was asked
+    /// with.
+    pub(crate) fn handle_reply(
+        &mut self,
+        peer: PeerKey,
+        reply: &wire::MapReply<'_>,
+        context: &mut Context<'_>,
+        now: Instant,
+    ) {
+        let Some((asked, origin)) = self.resolver.outstanding(peer, reply.nonce) else {
+            context.counters.count(Counter::NoncesUnknown);
+            return;
+        };
+        context.counters.count(Counter::RepliesAccepted);
+        let mut answer: Option<Mapping> = None;
+        let mut answered = None;
+        for record in reply.records.iter() {
+            let Ok(parsed) = record::parse(&record) else {
+                context.counters.count(Counter::RecordsUnusable);
+                continue;
+            };
+            let mapping = parsed.mapping;
+            let reaches = mapping.eid_prefix.contains(asked);
+            let learned = if context.database.contains(asked) {
+                // A person asked what the mapping system says of us: nothing to be learned.
+                Some(mapping.eid_prefix).filter(|_| reaches)
+            } else if !record.locators.is_empty() {
+                self.learn(&mapping, origin, context, now)
+            } else if reaches {
+                self.learn_negative(&mapping, asked, origin, context, now)
+            } else {
+                None
+            };
+            if reaches {
+                answered = answered.or(learned);
+                answer = answer.or(Some(mapping));
+            }
+        }
+        self.ligs.handle_answer(asked, answer.as_ref());
+        match answered {
+            Some(eid_prefix) => self.resolver.handle_answer(asked, eid_prefix, now),
+            None => self.resolver.handle_useless_answer(asked, now),
+        }
+    }
+
+    /// A push or publication that is new.
+    pub(crate) fn handle_push(
+        &mut self,
+        records: &wire::Records<'_>,
+        version: Version,
+        context: &mut Context<'_>,
+        now: Instant,
+    ) {
+        for record in records.iter() {
+            let Ok(parsed) = record::parse(&record) else {
+                context.counters.count(Counter::RecordsUnusable);
+                continue;
+            };
+            let mapping = parsed.mapping;
+            let is_usable = mapping.record_ttl > Duration::ZERO
+                && best(&mapping.locators, context.database).is_some();
+            if is_usable {
+                if self.learn(&mapping, Origin::Push(version), context, now).is_some() {
+                    self.resolver.handle_push(&mapping.eid_prefix);
+                    self.ligs.handle_push(&mapping);
+                }
+                continue;
+            }
+            if !record.locators.is_empty() {
+                context.counters.count(Counter::RecordsUnusable);
+            }
+            if self.map_cache.withdraw(&mapping.eid_prefix, version) == Outcome::Stale {
+                context.counters.count(Counter::RecordsStale);
+            }
+        }
+    }
+
+    /// Does what is due: expiry, refresh, requests.
+    pub(crate) fn handle_timeout(&mut self, context: &mut Context<'_>, now: Instant) {
+        self.map_cache.handle_timeout(context.map_server.is_some(), now);
+        while let Some(eid_prefix) = self.map_cache.poll_refresh(now) {
+            let eid = eid_prefix.eid();
+            if let Some(source) = context.database.source_for(eid) {
+                self.resolver.ask(eid, source, false, now);
+            }
+        }
+        let Itr { resolver, ligs, random, .. } = self;
+        resolver.handle_timeout(context.map_server, random, now, |eid| {
+            context.counters.count(Counter::ResolutionsFailed);
+            ligs.handle_answer(eid, None);
+        });
+    }
+
+    pub(crate) fn poll_change(&mut self) -> Option<Change> {
+        let change = self.map_cache.poll_change();
+        change
+            .or_else(|| self.resolver.poll_change())
+            .or_else(|| self.refused.take().map(Change::FailWaiting))
+    }
+
+    /// Writes the next Map-Request that is due: to whom and how long it is.
+    pub(crate) fn poll_transmit(
+        &mut self,
+        context: &mut Context<'_>,
+        now: Instant,
+        buf: &mut [u8],
+    ) -> Option<(PeerKey, usize)> {
+        while let Some((map_server, nonce, source, eid)) = self.resolver.poll_request(now) {
+            let itr_rloc = context.database.locators().first();
+            if let Some(len) = map_request::emit_request(nonce, source, eid, itr_rloc, buf) {
+                context.counters.count(Counter::RequestsSent);
+                return Some((map_server, len));
+            }
+        }
+        None
+    }
+
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        self.map_cache
+            .poll_event()
+            .or_else(|| self.resolver.poll_event())
+            .or_else(|| self.ligs.poll_event())
+            .or_else(|| self.refused_lig.take().map(|eid| Event::Lig { eid, mapping: None }))
+    }
+
+    pub(crate) fn poll_at(&self) -> Option<Instant> {
+        [self.map_cache.poll_at(), self.resolver.poll_at()].into_iter().flatten().min()
+    }
+
+    /// Takes a positive mapping in: how far it reaches, unless it is refused.
+    fn learn(
+        &mut self,
+        mapping: &Mapping,
+        origin: Origin,
+        context: &mut Context<'_>,
+        now: Instant,
+    ) -> Option<EidPrefix> {
+        let eid_prefix = mapping.eid_prefix;
+        let Some((locator, key)) = best(&mapping.locators, context.database) else {
+            context.counters.count(Counter::RecordsUnusable);
+            return None;
+        };
+        if !is_within(&self.eid_space, &eid_prefix)
+            || context.database.is_claimed_by(&eid_prefix)
+            || context.database.is_own_key(key.key)
+        {
+            context.counters.count(Counter::ClaimsRefused);
+            return None;
+        }
+        let endpoint = endpoint(locator);
+        let learned = Learned {
+            eid_prefix,
+            record_ttl: mapping.record_ttl,
+            locators: &mapping.locators,
+            peer: key.key,
+            endpoint,
+            side: self.side(endpoint, &eid_prefix, origin, now),
+            is_both_nat: endpoint.is_none() && self.is_behind_nat,
+        };
+        let outcome = self.map_cache.learn(&learned, origin, now);
+        count_outcome(outcome, context.counters);
+        (outcome != Outcome::NoPeer).then_some(eid_prefix)
+    }
+
+    /// Who initiates towards a new peer. The one that was answered does, for the Map-Server told
+    /// the other one first; so does who is behind NAT, towards a peer that can be reached. A
+    /// restarted site has its new key pushed to those that hold its mapping: they initiate when
+    /// they had traffic with it.
+    fn side(
+        &self,
+        endpoint: Option<SocketAddr>,
+        eid_prefix: &EidPrefix,
+        origin: Origin,
+        now: Instant,
+    ) -> Side {
+        let is_initiator = endpoint.is_some()
+            && (self.is_behind_nat
+                || matches!(origin, Origin::Reply { .. })
+                || self.map_cache.is_live(eid_prefix, now));
+        if is_initiator { Side::Initiator } else { Side::Responder }
+    }
+
+    /// Takes a negative answer in: how far it reaches, unless it is refused.
+    fn learn_negative(
+        &mut self,
+        mapping: &Mapping,
+        asked: Eid,
+        origin: Origin,
+        context: &mut Context<'_>,
+        now: Instant,
+    ) -> Option<EidPrefix> {
+        let Origin::Reply { asked_at } = origin else { return None };
+        let space = self.eid_space.iter().filter(|space| space.contains(asked));
+        let space = space.max_by_key(|space| space.len())?;
+        let mut hole = mapping.eid_prefix;
+        if hole.len() < space.len() {
+            hole = *space;
+        }
+        hole = outside(hole, asked, context.database)?;
+        let ttl = mapping.record_ttl.max(MIN_NEGATIVE_TTL);
+        let meaning = (mapping.action, negative_forwarding(mapping.action, self.on_miss));
+        let outcome = self.map_cache.learn_negative(hole, asked, ttl, meaning, asked_at, now);
+        count_outcome(outcome, context.counters);
+        Some(hole)
+    }
+}
+
+fn count_outcome(outcome: Outcome, counters: &mut Counters) {
+    match outcome {
+        Outcome::Held => {}
+        Outcome::Stale => counters.count(Counter::RecordsStale),
+        Outcome::NoPeer => counters.count(Counter::PeersRefused),
+        Outcome::Live => counters.count(Counter::NegativesIgnored),
+    }
+}

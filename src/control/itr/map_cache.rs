@@ -1,0 +1,373 @@
+//! The map-cache: what other sites' EID-prefixes map to (RFC 9301 section 8.1).
+//!
+//! Bounded. When full, the mapping soonest to expire is evicted, one whose peer carried traffic
+//! in the last 180 s only when all are such. What a row has installed in the data plane and what
+//! it wants there may differ: the differences are the queue of changes.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use super::map_cache_entry::{Learned, MapCacheEntry, Origin, Outcome, Version};
+use super::peers::Peers;
+use crate::{
+    Action, Change, Eid, EidPrefix, Event, Forwarding, Instant, Locators, PeerKey, PrefixTable,
+};
+
+/// Rows beyond the limit, for mappings on their way out of the data plane: more than the records
+/// that fit a message.
+const SLACK: usize = 96;
+
+/// Withdrawn mappings whose numbers are remembered; a further one displaces the oldest.
+const MAX_TOMBSTONES: usize = 64;
+
+/// How long the number of a withdrawn mapping is remembered.
+const TOMBSTONE_TTL: Duration = Duration::from_secs(60);
+
+/// How much longer a mapping with live traffic is kept when no Map-Server can be asked.
+const OVERSTAY: Duration = Duration::from_secs(60);
+
+/// Until a refresh that got no answer is tried again (RFC 9301 section 5.3).
+const REFRESH_PAUSE: Duration = Duration::from_secs(30);
+
+struct Tombstone {
+    eid_prefix: EidPrefix,
+    version: Version,
+    expires_at: Instant,
+}
+
+/// Learned mappings and the peers that they lead to.
+pub(crate) struct MapCache {
+    rows: PrefixTable<MapCacheEntry>,
+    pub(crate) peers: Peers,
+    tombstones: heapless::Vec<Tombstone, MAX_TOMBSTONES>,
+    limit: usize,
+    live_rows: usize,
+    is_dirty: bool,
+    has_news: bool,
+    /// No row is due before; it may be that none is due then.
+    due_at: Option<Instant>,
+    pub(crate) evicted: u64,
+    pub(crate) overstayed: u64,
+}
+
+impl MapCache {
+    pub(crate) fn with_limits(mappings: usize, peers: usize) -> MapCache {
+        MapCache {
+            rows: PrefixTable::with_capacity(mappings + SLACK),
+            peers: Peers::with_limit(peers),
+            tombstones: heapless::Vec::new(),
+            limit: mappings,
+            live_rows: 0,
+            is_dirty: false,
+            has_news: false,
+            due_at: None,
+            evicted: 0,
+            overstayed: 0,
+        }
+    }
+
+    /// The mapping that packets to `eid` use.
+    pub(crate) fn lookup(&self, eid: Eid) -> Option<(EidPrefix, &MapCacheEntry)> {
+        let mut found = self.rows.lookup(eid)?;
+        while found.1.is_leaving {
+            let (address, len) = (found.0.eid(), found.0.len().checked_sub(1)?);
+            let wider = EidPrefix::new(address.instance_id, address.address, len)?;
+            found = self.rows.covering_prefix(&wider)?;
+        }
+        Some((*found.0, found.1))
+    }
+
+    /// All mappings, sorted by EID-prefix.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (EidPrefix, &MapCacheEntry)> {
+        self.rows.iter().filter(|(_, row)| !row.is_leaving).map(|(prefix, row)| (*prefix, row))
+    }
+
+    /// How many mappings there are.
+    pub(crate) fn len(&self) -> usize {
+        self.live_rows
+    }
+
+    /// Takes a positive mapping in.
+    pub(crate) fn learn(&mut self, learned: &Learned<'_>, origin: Origin, now: Instant) -> Outcome {
+        let Some(version) = self.admit(&learned.eid_prefix, origin) else { return Outcome::Stale };
+        let held = self.rows.get(&learned.eid_prefix);
+        let old_peer = held.and_then(MapCacheEntry::peer);
+        let is_same = held.is_some_and(|row| row.locators == *learned.locators);
+        let key = learned.peer;
+        if old_peer == Some(key) {
+            if !is_same {
+                self.peers.describe(key, learned.endpoint);
+            }
+        } else if !self.peers.add_use(key, learned.endpoint, learned.side, old_peer.is_some()) {
+            return Outcome::NoPeer;
+        }
+        let mut row = MapCacheEntry::new(learned.record_ttl, Forwarding::Peer(key), version, now);
+        row.locators.clone_from(learned.locators);
+        row.is_news = old_peer != Some(key) || !is_same;
+        row.is_both_nat = learned.is_both_nat && old_peer != Some(key);
+        self.put(learned.eid_prefix, row, old_peer.filter(|old| *old != key), now);
+        self.drop_negatives_within(&learned.eid_prefix);
+        Outcome::Held
+    }
+
+    /// Takes a negative answer for `asked` in, unless packets to it are carried right now.
+    pub(crate) fn learn_negative(
+        &mut self,
+        eid_prefix: EidPrefix,
+        asked: Eid,
+        record_ttl: Duration,
+        (action, forwarding): (Action, Forwarding),
+        asked_at: Instant,
+        now: Instant,
+    ) -> Outcome {
+        let carries =
+            |row: &MapCacheEntry| row.peer().is_some_and(|peer| self.peers.is_live(peer, now));
+        let exact = self.rows.get(&eid_prefix).is_some_and(carries);
+        if exact || self.lookup(asked).is_some_and(|(_, row)| carries(row)) {
+            return Outcome::Live;
+        }
+        let Some(version) = self.admit(&eid_prefix, Origin::Reply { asked_at }) else {
+            return Outcome::Stale;
+        };
+        let old_peer = self.rows.get(&eid_prefix).and_then(MapCacheEntry::peer);
+        let mut row = MapCacheEntry::new(record_ttl, forwarding, version, now);
+        row.action = action;
+        row.refresh_at = None;
+        row.is_news = old_peer.is_some();
+        self.put(eid_prefix, row, old_peer, now);
+        Outcome::Held
+    }
+
+    /// Forgets a mapping that was withdrawn, and remembers by which push.
+    pub(crate) fn withdraw(&mut self, eid_prefix: &EidPrefix, version: Version) -> Outcome {
+        if self.admit(eid_prefix, Origin::Push(version)).is_none() {
+            return Outcome::Stale;
+        }
+        self.leave(eid_prefix);
+        self.tombstones.retain(|tombstone| tombstone.eid_prefix != *eid_prefix);
+        if self.tombstones.is_full() {
+            self.tombstones.remove(0);
+        }
+        let expires_at = version.pushed_at + TOMBSTONE_TTL;
+        let tombstone = Tombstone { eid_prefix: *eid_prefix, version, expires_at };
+        self.tombstones.push(tombstone).ok().expect("a place was made");
+        Outcome::Held
+    }
+
+    /// Takes a mapping out of the data plane and forgets it.
+    pub(crate) fn leave(&mut self, eid_prefix: &EidPrefix) {
+        let Some(row) = self.rows.get_mut(eid_prefix) else { return };
+        if row.is_leaving {
+            return;
+        }
+        if let Some(peer) = row.peer() {
+            self.peers.drop_use(peer);
+        }
+        row.is_leaving = true;
+        self.is_dirty = true;
+        self.live_rows -= 1;
+    }
+
+    /// Forgets every mapping that `keep` says no to.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&EidPrefix, &MapCacheEntry) -> bool) {
+        loop {
+            let unwanted = self.iter().find(|(eid_prefix, row)| !keep(eid_prefix, row));
+            let Some((eid_prefix, _)) = unwanted else { break };
+            self.leave(&eid_prefix);
+        }
+    }
+
+    /// Whether the peer of exactly this mapping carried traffic lately.
+    pub(crate) fn is_live(&self, eid_prefix: &EidPrefix, now: Instant) -> bool {
+        let peer = self.rows.get(eid_prefix).and_then(MapCacheEntry::peer);
+        peer.is_some_and(|peer| self.peers.is_live(peer, now))
+    }
+
+    /// Describes the endpoint of every peer anew.
+    pub(crate) fn describe_again(&mut self, endpoint_of: impl Fn(&Locators) -> Option<SocketAddr>) {
+        for (_, row) in self.rows.values_mut() {
+            if let Some(peer) = row.peer() {
+                self.peers.describe(peer, endpoint_of(&row.locators));
+            }
+        }
+    }
+
+    /// Judges negative mappings anew.
+    pub(crate) fn set_negatives(&mut self, forwarding_of: impl Fn(Action) -> Forwarding) {
+        for (_, row) in self.rows.values_mut() {
+            if !matches!(row.forwarding, Forwarding::Peer(_)) {
+                row.forwarding = forwarding_of(row.action);
+                self.is_dirty |= row.installed != row.wanted();
+            }
+        }
+    }
+
+    /// Ends what expired. Without a Map-Server to ask, a mapping that carries traffic stays.
+    pub(crate) fn handle_timeout(&mut self, can_ask: bool, now: Instant) {
+        self.tombstones.retain(|tombstone| tombstone.expires_at > now);
+        if self.due_at.is_none_or(|due_at| due_at > now) {
+            return;
+        }
+        for (_, row) in self.rows.values_mut() {
+            if row.is_leaving || row.expires_at > now {
+                continue;
+            }
+            match row.peer() {
+                Some(peer) if !can_ask && self.peers.is_live(peer, now) => {
+                    row.expires_at = now + OVERSTAY;
+                    row.refresh_at = Some(now + REFRESH_PAUSE);
+                    self.overstayed += 1;
+                    continue;
+                }
+                Some(peer) => self.peers.drop_use(peer),
+                None => {}
+            }
+            row.is_leaving = true;
+            self.is_dirty = true;
+            self.live_rows -= 1;
+        }
+    }
+
+    /// The next mapping near its end whose peer carried traffic since it was set: to be asked for
+    /// again. An idle one is looked at again later.
+    pub(crate) fn poll_refresh(&mut self, now: Instant) -> Option<EidPrefix> {
+        if self.due_at.is_none_or(|due_at| due_at > now) {
+            return None;
+        }
+        for (eid_prefix, row) in self.rows.values_mut() {
+            let Some(peer) = row.peer() else { continue };
+            if row.refresh_at.is_none_or(|refresh_at| refresh_at > now) {
+                continue;
+            }
+            row.refresh_at = Some(now + REFRESH_PAUSE);
+            if self.peers.traffic_at(peer).is_some_and(|traffic_at| traffic_at > row.set_at) {
+                return Some(*eid_prefix);
+            }
+        }
+        let live = self.rows.iter().filter(|(_, row)| !row.is_leaving);
+        self.due_at = live.map(|(_, row)| row.due_at()).min();
+        None
+    }
+
+    pub(crate) fn poll_at(&self) -> Option<Instant> {
+        self.due_at
+    }
+
+    /// The next change, in the order that keeps the data plane whole: peers before the routes to
+    /// them, routes before the removal of what they led to.
+    pub(crate) fn poll_change(&mut self) -> Option<Change> {
+        if let Some(config) = self.peers.poll_set() {
+            return Some(Change::SetPeer(config));
+        }
+        while self.is_dirty {
+            let differs = |row: &MapCacheEntry| row.is_leaving || row.installed != row.wanted();
+            let leaving = self.rows.iter().find(|(_, row)| row.is_leaving);
+            let next = leaving.or_else(|| self.rows.iter().find(|(_, row)| differs(row)));
+            let Some((eid_prefix, row)) = next.map(|(eid_prefix, row)| (*eid_prefix, row)) else {
+                self.is_dirty = false;
+                break;
+            };
+            if row.is_leaving {
+                let was_installed = row.installed.is_some();
+                self.rows.remove(&eid_prefix);
+                if was_installed {
+                    return Some(Change::RemoveRoute(eid_prefix));
+                }
+            } else {
+                let forwarding = row.forwarding;
+                let row = self.rows.get_mut(&eid_prefix).expect("the row was just found");
+                row.installed = Some(forwarding);
+                return Some(Change::SetRoute { eid_prefix, forwarding });
+            }
+        }
+        self.peers.poll_remove().map(Change::RemovePeer)
+    }
+
+    /// The next mapping worth telling of.
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        if !self.has_news {
+            return None;
+        }
+        for (eid_prefix, row) in self.rows.values_mut().filter(|(_, row)| !row.is_leaving) {
+            let eid_prefix = *eid_prefix;
+            if core::mem::take(&mut row.is_both_nat) {
+                return Some(Event::BothBehindNat { eid_prefix });
+            }
+            if core::mem::take(&mut row.is_news) {
+                let best = row.locators.iter().min_by_key(|locator| locator.priority);
+                return Some(Event::Mapped { eid_prefix, rloc: best.map(|best| best.rloc) });
+            }
+        }
+        self.has_news = false;
+        None
+    }
+
+    /// The number that a mapping has after this, or `None` when it is older than what is held.
+    fn admit(&self, eid_prefix: &EidPrefix, origin: Origin) -> Option<Option<Version>> {
+        let tombstone = self.tombstones.iter().find(|row| row.eid_prefix == *eid_prefix);
+        let row = self.rows.get(eid_prefix).filter(|row| !row.is_leaving);
+        let held = row.and_then(|row| row.version).or(tombstone.map(|row| row.version));
+        match (origin, held) {
+            (Origin::Push(version), Some(held)) if version.is_older_than(&held) => None,
+            (Origin::Reply { asked_at }, Some(held)) if held.pushed_at >= asked_at => None,
+            (Origin::Push(version), _) => Some(Some(version)),
+            (Origin::Reply { .. }, held) => Some(held),
+        }
+    }
+
+    /// Puts a row in place of the one held, making room first.
+    fn put(
+        &mut self,
+        eid_prefix: EidPrefix,
+        mut row: MapCacheEntry,
+        left_peer: Option<PeerKey>,
+        now: Instant,
+    ) {
+        if let Some(peer) = left_peer {
+            self.peers.drop_use(peer);
+        }
+        let held = self.rows.get(&eid_prefix);
+        row.installed = held.and_then(|held| held.installed);
+        if held.is_none_or(|held| held.is_leaving) {
+            if self.live_rows >= self.limit {
+                self.evict(now);
+            }
+            self.live_rows += 1;
+        }
+        self.is_dirty |= row.installed != row.wanted();
+        self.has_news |= row.is_news || row.is_both_nat;
+        let due_at = row.due_at();
+        self.due_at = Some(self.due_at.map_or(due_at, |known| known.min(due_at)));
+        let peer = row.peer();
+        if self.rows.insert(eid_prefix, row).is_err() {
+            self.live_rows -= 1;
+            if let Some(peer) = peer {
+                self.peers.drop_use(peer);
+            }
+        }
+    }
+
+    fn evict(&mut self, now: Instant) {
+        let rank = |row: &MapCacheEntry| {
+            (row.peer().is_some_and(|peer| self.peers.is_live(peer, now)), row.expires_at)
+        };
+        let candidates = self.rows.iter().filter(|(_, row)| !row.is_leaving);
+        let victim = candidates.min_by_key(|(_, row)| rank(row)).map(|(prefix, _)| *prefix);
+        if let Some(victim) = victim {
+            self.leave(&victim);
+            self.evicted += 1;
+        }
+    }
+
+    /// A site that registers fills the holes that were told of it before.
+    fn drop_negatives_within(&mut self, eid_prefix: &EidPrefix) {
+        loop {
+            let mut within = self.rows.within(eid_prefix);
+            let negative = within.find(|(_, row)| !row.is_leaving && row.peer().is_none());
+            let Some((negative, _)) = negative else { break };
+            let negative = *negative;
+            drop(within);
+            self.leave(&negative);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! A row of the map-cache, and how it comes to be.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::{Action, EidPrefix, Forwarding, Instant, Locators, PeerKey, Side};
+
+/// The push that last set a mapping; numbers compare within one Map-Server and epoch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Version {
+    pub(crate) map_server: PeerKey,
+    /// Grows when the Map-Server starts numbering anew.
+    pub(crate) epoch: u32,
+    pub(crate) number: u64,
+    pub(crate) pushed_at: Instant,
+}
+
+impl Version {
+    pub(super) fn is_older_than(&self, held: &Version) -> bool {
+        (self.map_server, self.epoch) == (held.map_server, held.epoch) && self.number < held.number
+    }
+}
+
+/// Where what is learned comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Origin {
+    /// An answer to what was first asked then.
+    Reply { asked_at: Instant },
+    /// A push or publication.
+    Push(Version),
+}
+
+/// A positive mapping as the xTR judged it.
+pub(crate) struct Learned<'a> {
+    pub(crate) eid_prefix: EidPrefix,
+    pub(crate) record_ttl: Duration,
+    pub(crate) locators: &'a Locators,
+    pub(crate) peer: PeerKey,
+    /// `None` when the peer cannot be reached from outside.
+    pub(crate) endpoint: Option<SocketAddr>,
+    pub(crate) side: Side,
+    /// Neither side can be reached from outside.
+    pub(crate) is_both_nat: bool,
+}
+
+/// What became of a learned mapping.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outcome {
+    /// Held now.
+    Held,
+    /// Older than what is held.
+    Stale,
+    /// The table of peers is full.
+    NoPeer,
+    /// A negative answer for what carries traffic.
+    Live,
+}
+
+/// A row of the map-cache, for status.
+#[derive(Clone, Debug)]
+pub struct MapCacheEntry {
+    /// The RLOCs; none when the answer was negative.
+    pub locators: Locators,
+    /// What a negative answer asked for.
+    pub action: Action,
+    /// What happens to packets.
+    pub forwarding: Forwarding,
+    /// When it was last learned, confirmed or pushed.
+    pub set_at: Instant,
+    /// When it expires.
+    pub expires_at: Instant,
+    pub(super) refresh_at: Option<Instant>,
+    pub(super) version: Option<Version>,
+    pub(super) installed: Option<Forwarding>,
+    pub(super) is_leaving: bool,
+    pub(super) is_news: bool,
+    pub(super) is_both_nat: bool,
+}
+
+impl MapCacheEntry {
+    pub(super) fn new(
+        record_ttl: Duration,
+        forwarding: Forwarding,
+        version: Option<Version>,
+        now: Instant,
+    ) -> MapCacheEntry {
+        MapCacheEntry {
+            locators: Locators::new(),
+            action: Action::NoAction,
+            forwarding,
+            set_at: now,
+            expires_at: now + record_ttl,
+            refresh_at: Some(now + record_ttl * 9 / 10),
+            version,
+            installed: None,
+            is_leaving: false,
+            is_news: false,
+            is_both_nat: false,
+        }
+    }
+
+    pub(super) fn peer(&self) -> Option<PeerKey> {
+        match self.forwarding {
+            Forwarding::Peer(peer) if !self.is_leaving => Some(peer),
+            _ => None,
+        }
+    }
+
+    pub(super) fn wanted(&self) -> Option<Forwarding> {
+        (!self.is_leaving).then_some(self.forwarding)
+    }
+
+    pub(super) fn due_at(&self) -> Instant {
+        self.refresh_at.map_or(self.expires_at, |refresh_at| refresh_at.min(self.expires_at))
+    }
+}

@@ -1,0 +1,397 @@
+//! Which EIDs are being asked for (RFC 9301 sections 5.3 and 8.1).
+//!
+//! Bounded. When full, an answered question gives its place up, then one that pauses; a new one
+//! is refused when all are waiting for their answer.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::map_cache_entry::Origin;
+use crate::random::Random;
+use crate::retransmission::Retransmission;
+use crate::{Change, Eid, EidPrefix, Event, Instant, PeerKey};
+use wire::Nonce;
+
+/// Transmissions of one Map-Request (RFC 9301 section 5.3).
+pub(crate) const MAX_TRIES: u32 = 10;
+
+/// Pause after the last one in vain (RFC 9301 section 5.3).
+pub(crate) const PAUSE: Duration = Duration::from_secs(30);
+
+/// New Map-Requests for one EID-prefix are this far apart (RFC 9301 section 5.3).
+pub(crate) const REQUEST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a question waits for a Map-Server that acknowledges our registration.
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// Questions and their progress.
+pub(crate) struct Resolver {
+    requests: Vec<Request>,
+    limit: usize,
+}
+
+/// One EID that is asked for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The EID.
+    pub eid: Eid,
+    /// The EID of ours that wants to talk to it.
+    pub source: Eid,
+    state: State,
+    /// Packets wait for the answer.
+    has_packets: bool,
+    /// The data plane must be told that they wait in vain.
+    fails_packets: bool,
+    /// A person is to be told.
+    is_news: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// Until a Map-Server acknowledges our registration.
+    Waiting { give_up_at: Instant },
+    /// Until the rate limit allows the request.
+    Limited { ask_at: Instant },
+    /// A Map-Request is outstanding.
+    Asking { map_server: PeerKey, nonce: Nonce, asked_at: Instant, retransmission: Retransmission },
+    /// Remembered for the rate limit.
+    Answered { eid_prefix: EidPrefix, until: Instant },
+    /// No answer came, or no use could be made of it.
+    Paused { until: Instant },
+}
+
+/// How far a question is, for status.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// Waits for our registration or for the rate limit.
+    Waiting,
+    /// Sent this many times.
+    Asked(u32),
+    /// Answered less than a second ago.
+    Answered,
+    /// No answer: pauses until then.
+    Paused(Instant),
+}
+
+/// What became of a miss.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Asked {
+    /// The EID is being asked for, or will be.
+    Yes,
+    /// It was in vain less than 30 s ago.
+    Paused,
+    /// Too many are being asked for.
+    Full,
+}
+
+impl Request {
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        match self.state {
+            State::Waiting { .. } | State::Limited { .. } => Progress::Waiting,
+            State::Asking { retransmission, .. } => Progress::Asked(retransmission.tries()),
+            State::Answered { .. } => Progress::Answered,
+            State::Paused { until } => Progress::Paused(until),
+        }
+    }
+
+    fn due_at(&self) -> Instant {
+        match self.state {
+            State::Waiting { give_up_at } => give_up_at,
+            State::Limited { ask_at } => ask_at,
+            State::Asking { retransmission, .. } => retransmission.due_at(),
+            State::Answered { until, .. } | State::Paused { until } => until,
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        !matches!(self.state, State::Answered { .. } | State::Paused { .. })
+    }
+
+    fn fail(&mut self, until: Instant) {
+        self.state = State::Paused { until };
+        self.fails_packets = self.has_packets;
+        self.is_news = self.has_packets;
+        self.has_packets = false;
+    }
+}
+
+impl Resolver {
+    pub(crate) fn with_limit(limit: usize) -> Resolver {
+        Resolver { requests: Vec::with_capacity(limit), limit }
+    }
+
+    /// Asks for `eid` unless it is being asked for already.
+    pub(crate) fn ask(&mut self, eid: Eid, source: Eid, has_packets: bool, now: Instant) -> Asked {
+        let is_closed = |request: &Request| matches!(request.state, State::Answered { .. });
+        if let Some(known) = self.requests.iter_mut().find(|request| request.eid == eid)
+            && !is_closed(known)
+        {
+            if matches!(known.state, State::Paused { until } if until > now) {
+                return Asked::Paused;
+            }
+            known.has_packets |= has_packets;
+            if matches!(known.state, State::Paused { .. }) {
+                known.state = State::Waiting { give_up_at: now + MAX_WAIT };
+            }
+            return Asked::Yes;
+        }
+        let answered = self.requests.iter().filter_map(|request| match request.state {
+            State::Answered { eid_prefix, until } if eid_prefix.contains(eid) => Some(until),
+            _ => None,
+        });
+        let state = match answered.max().filter(|until| *until > now) {
+            Some(ask_at) => State::Limited { ask_at },
+            None => State::Waiting { give_up_at: now + MAX_WAIT },
+        };
+        self.requests.retain(|request| request.eid != eid);
+        if !self.make_room() {
+            return Asked::Full;
+        }
+        let (fails_packets, is_news) = (false, false);
+        let request = Request { eid, source, state, has_packets, fails_packets, is_news };
+        self.requests.push(request);
+        Asked::Yes
+    }
+
+    fn make_room(&mut self) -> bool {
+        if self.requests.len() < self.limit {
+            return true;
+        }
+        let rank =
+            |request: &Request| (matches!(request.state, State::Paused { .. }), request.due_at());
+        let closed = self.requests.iter().enumerate().filter(|(_, request)| {
+            !request.is_open() && !request.fails_packets && !request.is_news
+        });
+        let Some((place, _)) = closed.min_by_key(|(_, request)| rank(request)) else {
+            return false;
+        };
+        self.requests.swap_remove(place);
+        true
+    }
+
+    /// The outstanding question that a nonce from this Map-Server answers.
+    pub(crate) fn outstanding(&self, peer: PeerKey, answer: Nonce) -> Option<(Eid, Origin)> {
+        self.requests.iter().find_map(|request| match request.state {
+            State::Asking { map_server, nonce, asked_at, .. }
+                if (map_server, nonce) == (peer, answer) =>
+            {
+                Some((request.eid, Origin::Reply { asked_at }))
+            }
+            _ => None,
+        })
+    }
+
+    /// The question is answered by a mapping or hole that reaches this far.
+    pub(crate) fn handle_answer(&mut self, eid: Eid, eid_prefix: EidPrefix, now: Instant) {
+        if let Some(request) = self.requests.iter_mut().find(|request| request.eid == eid) {
+            let asked_at = match request.state {
+                State::Asking { asked_at, .. } => asked_at,
+                _ => now,
+            };
+            request.state = State::Answered { eid_prefix, until: asked_at + REQUEST_INTERVAL };
+            request.has_packets = false;
+        }
+    }
+
+    /// The answer is of no use to packets that wait; a person may still like it.
+    pub(crate) fn handle_useless_answer(&mut self, eid: Eid, now: Instant) {
+        if let Some(request) = self.requests.iter_mut().find(|request| request.eid == eid) {
+            if request.has_packets {
+                request.fail(now + PAUSE);
+            } else {
+                self.handle_answer(eid, EidPrefix::host(eid), now);
+            }
+        }
+    }
+
+    /// A push answers what packets wait for. The question stays open, because a more specific
+    /// mapping than the pushed one may be the answer.
+    pub(crate) fn handle_push(&mut self, eid_prefix: &EidPrefix) {
+        for request in self.requests.iter_mut().filter(|row| eid_prefix.contains(row.eid)) {
+            match request.state {
+                State::Paused { until } => {
+                    let eid_prefix = *eid_prefix;
+                    request.state = State::Answered { eid_prefix, until };
+                    (request.fails_packets, request.is_news) = (false, false);
+                }
+                _ => request.has_packets = false,
+            }
+        }
+    }
+
+    /// Asks what waits for `map_server`, the one that acknowledges our registration; gives up
+    /// what had its ten tries; forgets what is over. Calls `failed` with each EID given up.
+    pub(crate) fn handle_timeout(
+        &mut self,
+        map_server: Option<PeerKey>,
+        random: &mut Random,
+        now: Instant,
+        mut failed: impl FnMut(Eid),
+    ) {
+        for request in &mut self.requests {
+            match &request.state {
+                State::Asking { map_server: asked, .. } if map_server != Some(*asked) => {
+                    request.state = State::Waiting { give_up_at: now + MAX_WAIT };
+                }
+                State::Limited { ask_at } if *ask_at <= now => {
+                    request.state = State::Waiting { give_up_at: now + MAX_WAIT };
+                }
+                State::Asking { retransmission, .. }
+                    if retransmission.tries() >= MAX_TRIES && retransmission.is_due(now) =>
+                {
+                    request.fail(now + PAUSE);
+                    failed(request.eid);
+                }
+                _ => {}
+            }
+            let State::Waiting { give_up_at } = request.state else { continue };
+            if let Some(map_server) = map_server {
+                let nonce = Nonce(random.next_u64());
+                let retransmission = Retransmission::starting_at(now);
+                request.state = State::Asking { map_server, nonce, asked_at: now, retransmission };
+            } else if give_up_at <= now {
+                request.fail(now);
+                failed(request.eid);
+            }
+        }
+        self.requests.retain(|request| {
+            request.is_open() || request.due_at() > now || request.fails_packets || request.is_news
+        });
+    }
+
+    /// Packets that wait in vain, one EID at a time.
+    pub(crate) fn poll_change(&mut self) -> Option<Change> {
+        let failed = self.requests.iter_mut().find(|request| request.fails_packets)?;
+        failed.fails_packets = false;
+        Some(Change::FailWaiting(failed.eid))
+    }
+
+    /// The next Map-Request to be sent: to whom, with which nonce, for what.
+    pub(crate) fn poll_request(&mut self, now: Instant) -> Option<(PeerKey, Nonce, Eid, Eid)> {
+        self.requests.iter_mut().find_map(|request| match &mut request.state {
+            State::Asking { map_server, nonce, retransmission, .. }
+                if retransmission.is_due(now) && retransmission.tries() < MAX_TRIES =>
+            {
+                retransmission.sent(now);
+                Some((*map_server, *nonce, request.source, request.eid))
+            }
+            _ => None,
+        })
+    }
+
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        let failed = self.requests.iter_mut().find(|request| request.is_news)?;
+        failed.is_news = false;
+        Some(Event::ResolutionFailed { eid: failed.eid })
+    }
+
+    pub(crate) fn poll_at(&self) -> Option<Instant> {
+        self.requests.iter().map(Request::due_at).min()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Request> {
+        self.requests.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::InstanceId;
+    use std::vec::Vec;
+
+    const SERVER: PeerKey = PeerKey([9; 32]);
+
+    fn eid(last: u8) -> Eid {
+        Eid { instance_id: InstanceId(0), address: [10, 0, 0, last].into() }
+    }
+
+    /// Runs the resolver to `until` and lists when it sent what.
+    fn run(
+        resolver: &mut Resolver,
+        server: Option<PeerKey>,
+        from: u64,
+        until: u64,
+    ) -> Vec<(u64, Nonce)> {
+        let mut random = Random::new(&[from as u8; 32], b"test");
+        let mut sent = Vec::new();
+        let mut now = Instant::from_millis(from);
+        while now <= Instant::from_millis(until) {
+            resolver.handle_timeout(server, &mut random, now, |_| {});
+            while let Some((_, nonce, _, _)) = resolver.poll_request(now) {
+                sent.push((now.as_micros() / 1000, nonce));
+            }
+            while resolver.poll_event().is_some() {}
+            match resolver.poll_at() {
+                Some(at) => now = at.max(now + Duration::from_micros(1)),
+                None => break,
+            }
+        }
+        sent
+    }
+
+    #[test]
+    fn ten_transmissions_of_the_same_message_then_a_pause() {
+        let mut resolver = Resolver::with_limit(4);
+        assert_eq!(resolver.ask(eid(1), eid(0), true, Instant::ZERO), Asked::Yes);
+        let sent = run(&mut resolver, Some(SERVER), 0, 20_000);
+        let times: Vec<_> = sent.iter().map(|(at, _)| *at).collect();
+        assert_eq!(times, [0, 50, 150, 350, 750, 1550, 2550, 3550, 4550, 5550]);
+        assert!(sent.iter().all(|(_, nonce)| *nonce == sent[0].1));
+        assert_eq!(resolver.poll_change(), Some(Change::FailWaiting(eid(1))));
+        let paused_at = Instant::from_millis(6550);
+        let late = resolver.ask(eid(1), eid(0), true, paused_at + PAUSE - Duration::from_micros(1));
+        assert_eq!(late, Asked::Paused);
+        assert_eq!(resolver.ask(eid(1), eid(0), true, paused_at + PAUSE), Asked::Yes);
+    }
+
+    #[test]
+    fn a_question_waits_for_the_registration_and_gives_up_after_ten_seconds() {
+        let mut resolver = Resolver::with_limit(4);
+        resolver.ask(eid(1), eid(0), true, Instant::ZERO);
+        assert!(run(&mut resolver, None, 0, 9_999).is_empty());
+        assert_eq!(run(&mut resolver, Some(SERVER), 9_999, 9_999).len(), 1);
+        resolver.ask(eid(2), eid(0), true, Instant::from_millis(9_999));
+        assert!(run(&mut resolver, None, 10_000, 30_000).is_empty());
+        assert!(resolver.poll_change().is_some() && resolver.poll_change().is_some());
+        assert_eq!(resolver.poll_change(), None);
+    }
+
+    #[test]
+    fn new_requests_for_one_prefix_are_a_second_apart() {
+        let mut resolver = Resolver::with_limit(4);
+        let mut random = Random::new(&[0; 32], b"");
+        resolver.ask(eid(1), eid(0), true, Instant::ZERO);
+        resolver.handle_timeout(Some(SERVER), &mut random, Instant::ZERO, |_| {});
+        assert!(resolver.poll_request(Instant::ZERO).is_some());
+        let at = Instant::from_millis(10);
+        resolver.handle_answer(eid(1), "10.0.0.0/24".parse().unwrap(), at);
+        assert_eq!(resolver.ask(eid(2), eid(0), true, at), Asked::Yes);
+        let sent = run(&mut resolver, Some(SERVER), 10, 1000);
+        assert_eq!(sent.len(), 1);
+        assert_eq!(sent[0].0, 1000);
+    }
+
+    #[test]
+    fn a_full_table_refuses_only_when_all_are_open() {
+        let mut resolver = Resolver::with_limit(2);
+        resolver.ask(eid(1), eid(0), true, Instant::ZERO);
+        resolver.ask(eid(2), eid(0), true, Instant::ZERO);
+        assert_eq!(resolver.ask(eid(3), eid(0), true, Instant::ZERO), Asked::Full);
+        resolver.handle_answer(eid(1), "10.0.0.1/32".parse().unwrap(), Instant::ZERO);
+        assert_eq!(resolver.ask(eid(3), eid(0), true, Instant::ZERO), Asked::Yes);
+        assert_eq!(resolver.iter().count(), 2);
+    }
+
+    #[test]
+    fn a_lost_map_server_sends_the_question_to_the_next() {
+        let mut resolver = Resolver::with_limit(2);
+        resolver.ask(eid(1), eid(0), true, Instant::ZERO);
+        let first = run(&mut resolver, Some(SERVER), 0, 0)[0].1;
+        let second = run(&mut resolver, Some(PeerKey([8; 32])), 1, 1)[0].1;
+        assert_ne!(first, second);
+        assert_eq!(resolver.outstanding(SERVER, first), None);
+        assert!(resolver.outstanding(PeerKey([8; 32]), second).is_some());
+    }
+}

@@ -1,0 +1,274 @@
+//! A node: the roles that its configuration gives it, each fed with what concerns it.
+
+use alloc::boxed::Box;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::map_server::{self, MapServer};
+use crate::xtr::Xtr;
+use crate::{Change, Config, Eid, Event, Instant, LISP_PORT, PeerKey, Side, Uplink, XtrConfig};
+
+/// What is to be done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(clippy::large_enum_variant, reason = "passed on at once, one at a time")]
+pub enum Output {
+    /// Send a message: the first `len` octets of the buffer that was passed in.
+    Transmit {
+        /// Between link addresses of data peers instead of control addresses.
+        link: bool,
+        /// The peer, named by its data key or its control key accordingly.
+        peer: PeerKey,
+        /// Octets.
+        len: usize,
+    },
+    /// Apply a change to the data plane.
+    Change(Change),
+    /// Tell a person.
+    Event(Event),
+    /// Nothing more until then, or until the next input.
+    Wait(Option<Instant>),
+}
+
+/// Octets that the buffer of [`Node::poll_output`] needs.
+pub const MAX_MESSAGE: usize = 1200;
+
+/// A LISP router. One input, then [`Node::poll_output`] until [`Output::Wait`].
+pub struct Node {
+    control_key: PeerKey,
+    xtr: Option<Box<Xtr>>,
+    map_server: Option<Box<MapServer>>,
+    /// Our own Map-Server spoke to our xTR, which answers before the next message.
+    is_xtr_first: bool,
+}
+
+impl Node {
+    /// A node with the roles of its configuration. An xTR allocates nothing after this.
+    pub fn new(config: &Config, now: Instant) -> Node {
+        let mut node =
+            Node { control_key: config.control_key, xtr: None, map_server: None, is_xtr_first: false };
+        node.handle_config(config, now);
+        node
+    }
+
+    /// A LISP message came out of a tunnel; `link` says out of which kind. Who sent it is the
+    /// peer of the tunnel.
+    pub fn handle_datagram(&mut self, link: bool, peer: PeerKey, datagram: &[u8], now: Instant) {
+        if link {
+            // Nothing is spoken between data peers yet.
+            return;
+        }
+        match &mut self.map_server {
+            Some(map_server) if is_for_map_server(datagram) => {
+                map_server.handle_datagram(peer, datagram, now);
+            }
+            map_server => match (&mut self.xtr, map_server) {
+                (Some(xtr), _) => xtr.handle_datagram(peer, datagram, now),
+                (None, Some(map_server)) => map_server.handle_datagram(peer, datagram, now),
+                (None, None) => {}
+            },
+        }
+    }
+
+    /// A packet from `source` to `destination` has no route and waits.
+    pub fn handle_miss(&mut self, source: Eid, destination: Eid, now: Instant) {
+        if let Some(xtr) = &mut self.xtr {
+            xtr.handle_miss(source, destination, now);
+        }
+    }
+
+    /// A control session stands (again).
+    pub fn handle_control_session(
+        &mut self,
+        peer: PeerKey,
+        endpoint: SocketAddr,
+        side: Side,
+        _round_trip: Option<Duration>,
+        now: Instant,
+    ) {
+        if let Some(xtr) = &mut self.xtr {
+            xtr.handle_control_session(peer, side, now);
+        }
+        if let Some(map_server) = &mut self.map_server {
+            map_server.handle_control_session(peer, endpoint, side, now);
+        }
+    }
+
+    /// A control session is lost.
+    pub fn handle_control_lost(&mut self, peer: PeerKey, now: Instant) {
+        if let Some(xtr) = &mut self.xtr {
+            xtr.handle_control_lost(peer, now);
+        }
+        if let Some(map_server) = &mut self.map_server {
+            map_server.handle_control_lost(peer, now);
+        }
+    }
+
+    /// An authenticated packet came from a new outer address of a control peer.
+    pub fn handle_control_roamed(&mut self, peer: PeerKey, endpoint: SocketAddr, now: Instant) {
+        if let Some(map_server) = &mut self.map_server {
+            map_server.handle_control_roamed(peer, endpoint, now);
+        }
+    }
+
+    /// A data session stands (again); nothing depends on it yet.
+    pub fn handle_data_session(&mut self, _peer: PeerKey, _side: Side, _now: Instant) {}
+
+    /// Data was received from a data peer.
+    pub fn handle_traffic(&mut self, peer: PeerKey, now: Instant) {
+        if let Some(xtr) = &mut self.xtr {
+            xtr.handle_traffic(peer, now);
+        }
+    }
+
+    /// Our RLOCs are these now; the same ones again change nothing.
+    pub fn handle_uplinks(&mut self, uplinks: &[Uplink], now: Instant) {
+        if let Some(xtr) = &mut self.xtr {
+            xtr.handle_uplinks(uplinks, now);
+        }
+        if let (Some(map_server), Some(uplink)) = (&mut self.map_server, uplinks.first()) {
+            // Our own xTR sits on our own RLOC.
+            let endpoint = SocketAddr::new(uplink.rloc, LISP_PORT);
+            map_server.handle_control_session(self.control_key, endpoint, Side::Responder, now);
+        }
+    }
+
+    /// Asks the mapping system for `eid`; [`Event::Lig`] answers.
+    pub fn handle_lig(&mut self, eid: Eid, now: Instant) {
+        if let Some(xtr) = &mut self.xtr {
+            xtr.handle_lig(eid, now);
+        }
+    }
+
+    /// Takes a new configuration over, and touches only what changed. Control key, boot counter,
+    /// seed and limits are those of the start.
+    pub fn handle_config(&mut self, config: &Config, now: Instant) {
+        match (&mut self.xtr, &config.xtr) {
+            (Some(xtr), Some(new)) => xtr.handle_config(new, now),
+            (Some(xtr), None) => xtr.handle_config(&retired(), now),
+            (None, Some(new)) => self.xtr = Some(Box::new(Xtr::new(config, new, now))),
+            (None, None) => {}
+        }
+        match (&mut self.map_server, &config.map_server) {
+            (Some(map_server), Some(new)) => map_server.handle_config(new, now),
+            (Some(_), None) => self.map_server = None,
+            (None, Some(new)) => {
+                let map_server = MapServer::new(new, config.boot_counter, now);
+                self.map_server = Some(Box::new(map_server));
+            }
+            (None, None) => {}
+        }
+        if let (Some(xtr), Some(_)) = (&mut self.xtr, &self.map_server) {
+            xtr.handle_control_session(self.control_key, Side::Initiator, now);
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if let Some(xtr) = &mut self.xtr {
+            xtr.handle_timeout(now);
+        }
+        if let Some(map_server) = &mut self.map_server {
+            map_server.handle_timeout(now);
+        }
+    }
+
+    /// The next thing to do, until [`Output::Wait`], whose instant lies in the future. `buf` needs
+    /// [`MAX_MESSAGE`] octets.
+    ///
+    /// # Panics
+    /// When `buf` is shorter.
+    pub fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Output {
+        assert!(buf.len() >= MAX_MESSAGE, "the buffer holds any message");
+        if self.poll_at().is_some_and(|at| at <= now) {
+            self.handle_timeout(now);
+        }
+        loop {
+            let output = self.poll_roles(now, buf);
+            match output {
+                Some(Output::Transmit { peer, len, .. }) if peer == self.control_key => {
+                    self.loop_back(&buf[..len], now);
+                }
+                Some(Output::Change(change)) if is_about(&change, self.control_key) => {}
+                Some(output) => return output,
+                None => return Output::Wait(self.poll_at()),
+            }
+        }
+    }
+
+    /// When to call [`Node::handle_timeout`].
+    pub fn poll_at(&self) -> Option<Instant> {
+        let xtr = self.xtr.as_ref().and_then(|xtr| xtr.poll_at());
+        let map_server = self.map_server.as_ref().and_then(|map_server| map_server.poll_at());
+        [xtr, map_server].into_iter().flatten().min()
+    }
+
+    /// The xTR, for status.
+    pub fn xtr(&self) -> Option<&Xtr> {
+        self.xtr.as_deref()
+    }
+
+    /// The Map-Server, for status.
+    pub fn map_server(&self) -> Option<&MapServer> {
+        self.map_server.as_deref()
+    }
+
+    fn poll_roles(&mut self, now: Instant, buf: &mut [u8]) -> Option<Output> {
+        let poll_map_server = |node: &mut Node, buf: &mut [u8]| {
+            let output = node.map_server.as_mut()?.poll_output(now, buf)?;
+            Some(match output {
+                map_server::Output::Transmit { peer, len } => {
+                    Output::Transmit { link: false, peer, len }
+                }
+                map_server::Output::Change(change) => Output::Change(change),
+                map_server::Output::Event(event) => Output::Event(event),
+            })
+        };
+        let poll_xtr = |node: &mut Node, buf: &mut [u8]| node.xtr.as_mut()?.poll_output(now, buf);
+        if core::mem::take(&mut self.is_xtr_first)
+            && let Some(output) = poll_xtr(self, buf)
+        {
+            return Some(output);
+        }
+        poll_map_server(self, buf).or_else(|| poll_xtr(self, buf))
+    }
+
+    /// A message to our own control key: from the xTR to the Map-Server here, or back.
+    fn loop_back(&mut self, datagram: &[u8], now: Instant) {
+        self.is_xtr_first = !is_for_map_server(datagram);
+        self.handle_datagram(false, self.control_key, datagram, now);
+    }
+}
+
+/// Whether a Map-Server is who understands this message.
+fn is_for_map_server(datagram: &[u8]) -> bool {
+    use wire::MessageType as Type;
+    match wire::message_type(datagram) {
+        Ok(Type::MapRequest | Type::MapRegister | Type::MapNotifyAck) => true,
+        Ok(Type::EncapsulatedControl) => true,
+        Ok(Type::Info) => !wire::InfoPacket::new_unchecked(datagram).is_reply(),
+        _ => false,
+    }
+}
+
+/// Steps of the control tunnel to ourselves, which does not exist.
+fn is_about(change: &Change, control_key: PeerKey) -> bool {
+    match change {
+        Change::ResetControlPeer(peer)
+        | Change::InitiateControl(peer)
+        | Change::SetControlKeepalive(peer, _) => *peer == control_key,
+        _ => false,
+    }
+}
+
+/// The configuration of an xTR that is no more: it forgets all it has.
+fn retired() -> XtrConfig {
+    XtrConfig {
+        data_key: crate::DataKey { key: PeerKey([0; 32]), port: 0, lane: 0 },
+        database: alloc::vec::Vec::new(),
+        eid_space: alloc::vec::Vec::new(),
+        on_miss: crate::Forwarding::Drop,
+        record_ttl: Duration::ZERO,
+        register_interval: Duration::from_secs(60),
+        map_servers: alloc::vec::Vec::new(),
+    }
+}

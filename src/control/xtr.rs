@@ -1,0 +1,229 @@
+//! The xTR: an ITR and an ETR over one database (RFC 9301 section 3).
+//!
+//! A mobile node is one whose EID-prefixes are host addresses of its own.
+
+mod counters;
+
+use core::net::SocketAddr;
+
+pub use crate::etr::database::MAX_EID_PREFIXES;
+pub use crate::etr::registrar::MAX_MAP_SERVERS;
+pub use crate::etr::registration::{RegistrationState, Server};
+pub use crate::itr::map_cache_entry::MapCacheEntry;
+pub use crate::itr::resolver::{Progress, Request};
+pub use counters::{Counter, Counters};
+
+use crate::etr::{Etr, Notify};
+use crate::itr::{Context, Itr};
+use crate::node::Output;
+use crate::{Config, Eid, EidPrefix, Instant, Locators, PeerKey, Side, Uplink, XtrConfig};
+use wire::{Message, MessageType};
+
+/// Octets of the longest message taken; those we send are shorter.
+pub const MAX_MESSAGE: usize = crate::etr::responder::MAX_MESSAGE;
+
+/// An xTR. One input, then [`Xtr::poll_output`] until it has nothing more.
+pub struct Xtr {
+    itr: Itr,
+    etr: Etr,
+    counters: Counters,
+}
+
+impl Xtr {
+    /// An xTR without RLOCs and sessions yet; all of its memory is allocated here.
+    pub fn new(config: &Config, xtr: &XtrConfig, now: Instant) -> Xtr {
+        Xtr {
+            itr: Itr::new(config, xtr),
+            etr: Etr::new(config, xtr, now),
+            counters: Counters::default(),
+        }
+    }
+
+    /// A message out of the control tunnel of `peer`.
+    pub fn handle_datagram(&mut self, peer: PeerKey, datagram: &[u8], now: Instant) {
+        if self.etr.registrar.authentication(peer).is_none() {
+            return self.counters.count(Counter::MessagesUnexpected);
+        }
+        match Message::parse(datagram) {
+            _ if datagram.len() > MAX_MESSAGE => self.counters.count(Counter::MessagesMalformed),
+            Err(_) => self.counters.count(Counter::MessagesMalformed),
+            Ok(Message::MapReply(reply)) => {
+                let (itr, mut context) = self.split();
+                itr.handle_reply(peer, &reply, &mut context, now);
+            }
+            Ok(Message::MapNotify(notify)) if notify.message_type() == MessageType::MapNotify => {
+                self.handle_notify(peer, &notify, datagram, now);
+            }
+            Ok(Message::Info(info)) if info.is_reply => {
+                if !self.etr.handle_info_reply(peer, &info) {
+                    self.counters.count(Counter::NoncesUnknown);
+                }
+            }
+            Ok(_) => self.counters.count(Counter::MessagesUnexpected),
+        }
+        self.handle_timeout(now);
+    }
+
+    fn handle_notify(
+        &mut self,
+        peer: PeerKey,
+        notify: &wire::MapNotify<'_>,
+        datagram: &[u8],
+        now: Instant,
+    ) {
+        let counters = &mut self.counters;
+        if let Notify::Push(version) =
+            self.etr.handle_notify(peer, notify, datagram, counters, now)
+        {
+            let (itr, mut context) = self.split();
+            itr.handle_push(&notify.records, version, &mut context, now);
+        }
+    }
+
+    /// A packet has no route.
+    pub fn handle_miss(&mut self, source: Eid, destination: Eid, now: Instant) {
+        let (itr, mut context) = self.split();
+        itr.handle_miss(source, destination, &mut context, now);
+        self.handle_timeout(now);
+    }
+
+    /// A control session with a Map-Server stands (again).
+    pub fn handle_control_session(&mut self, peer: PeerKey, side: Side, now: Instant) {
+        self.etr.handle_session(peer, side, now);
+        self.handle_timeout(now);
+    }
+
+    /// The control session with a Map-Server is lost.
+    pub fn handle_control_lost(&mut self, peer: PeerKey, now: Instant) {
+        self.etr.handle_lost(peer);
+        self.handle_timeout(now);
+    }
+
+    /// Data was received from a data peer.
+    pub fn handle_traffic(&mut self, peer: PeerKey, now: Instant) {
+        self.itr.map_cache.peers.handle_traffic(peer, now);
+        self.handle_timeout(now);
+    }
+
+    /// Our RLOCs are these now.
+    pub fn handle_uplinks(&mut self, uplinks: &[Uplink], now: Instant) {
+        self.etr.handle_uplinks(uplinks, now);
+        self.itr.handle_uplinks(&self.etr.database);
+        self.handle_timeout(now);
+    }
+
+    /// Asks the mapping system for `eid`, cached or not; [`crate::Event::Lig`] answers. At most
+    /// eight at once, further ones are answered with nothing.
+    pub fn handle_lig(&mut self, eid: Eid, now: Instant) {
+        let (itr, mut context) = self.split();
+        itr.handle_lig(eid, &mut context, now);
+        self.handle_timeout(now);
+    }
+
+    /// Takes a new configuration over: what did not change is left alone. Table sizes, the seed
+    /// and the boot counter stay as they were.
+    pub fn handle_config(&mut self, xtr: &XtrConfig, now: Instant) {
+        self.etr.handle_config(xtr, now);
+        self.itr.handle_config(xtr, &self.etr.database);
+        self.handle_timeout(now);
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.etr.handle_timeout(now);
+        self.itr.set_behind_nat(self.etr.nat.is_behind());
+        let (itr, mut context) = self.split();
+        itr.handle_timeout(&mut context, now);
+    }
+
+    /// The next thing to do, or `None`: changes first, so that a peer stands before a message
+    /// makes the other side use it, then messages, then events. A message is in `buf`, which
+    /// needs [`MAX_MESSAGE`] octets.
+    pub fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Option<Output> {
+        if self.poll_at().is_some_and(|at| at <= now) {
+            self.handle_timeout(now);
+        }
+        let change = self.itr.poll_change().or_else(|| self.etr.poll_change(now));
+        if let Some(change) = change {
+            return Some(Output::Change(change));
+        }
+        let sent = self.etr.poll_transmit(&mut self.counters, now, buf);
+        let sent = sent.or_else(|| {
+            let (itr, mut context) = self.split();
+            itr.poll_transmit(&mut context, now, buf)
+        });
+        if let Some((peer, len)) = sent {
+            return Some(Output::Transmit { link: false, peer, len });
+        }
+        self.etr.poll_event().or_else(|| self.itr.poll_event()).map(Output::Event)
+    }
+
+    /// When to call [`Xtr::handle_timeout`].
+    pub fn poll_at(&self) -> Option<Instant> {
+        [self.etr.poll_at(), self.itr.poll_at()].into_iter().flatten().min()
+    }
+
+    /// The map-cache, sorted by EID-prefix.
+    pub fn map_cache(&self) -> impl Iterator<Item = (EidPrefix, &MapCacheEntry)> {
+        self.itr.map_cache.iter()
+    }
+
+    /// How many mappings the map-cache holds.
+    pub fn map_cache_len(&self) -> usize {
+        self.itr.map_cache.len()
+    }
+
+    /// Our own EID-prefixes; all are registered when [`Xtr::registered_with`] is a Map-Server.
+    pub fn database(&self) -> &[EidPrefix] {
+        self.etr.database.eid_prefixes()
+    }
+
+    /// Our RLOCs, the preferred first.
+    pub fn locators(&self) -> &Locators {
+        self.etr.database.locators()
+    }
+
+    /// The Map-Servers in order of preference, and our registrations there.
+    pub fn map_servers(&self) -> &[Server] {
+        self.etr.registrar.servers()
+    }
+
+    /// The Map-Server that acknowledges our registration and is asked.
+    pub fn registered_with(&self) -> Option<PeerKey> {
+        self.etr.registrar.used()
+    }
+
+    /// What is being asked for, or was lately.
+    pub fn requests(&self) -> impl Iterator<Item = &Request> {
+        self.itr.resolver.iter()
+    }
+
+    /// Whether a NAT stands before us.
+    pub fn is_behind_nat(&self) -> bool {
+        self.etr.nat.is_behind()
+    }
+
+    /// The address that the Map-Server last saw us under.
+    pub fn outer(&self) -> Option<SocketAddr> {
+        self.etr.nat.outer()
+    }
+
+    /// The mapping that packets to `eid` use.
+    pub fn lookup(&self, eid: Eid) -> Option<(EidPrefix, &MapCacheEntry)> {
+        self.itr.map_cache.lookup(eid)
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> Counters {
+        let mut counters = self.counters.clone();
+        counters.set(Counter::MappingsEvicted, self.itr.map_cache.evicted);
+        counters.set(Counter::MappingsOverstayed, self.itr.map_cache.overstayed);
+        counters
+    }
+
+    fn split(&mut self) -> (&mut Itr, Context<'_>) {
+        let Xtr { itr, etr, counters } = self;
+        let map_server = etr.registrar.used();
+        (itr, Context { database: &etr.database, map_server, counters })
+    }
+}
