@@ -126,7 +126,9 @@ impl fmt::Display for EndpointError {
                 "this is neither an address nor a host name; write HOST:PORT, 192.0.2.1:PORT or \
                  [2001:db8::1]:PORT"
             ),
-            EndpointError::Port => write!(f, "the port is not a number from 1 to 65535"),
+            EndpointError::Port => {
+                write!(f, "the port is not a number from 1 to 65535; write {DEFAULT_PORT}")
+            }
             EndpointError::Address(address) => {
                 write!(f, "no machine has the address {address}; write the machine's own")
             }

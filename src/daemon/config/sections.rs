@@ -42,6 +42,7 @@ pub(super) fn roles(main: &mut Reader<'_>) -> Option<Roles> {
     }
     if roles.is_xtr && roles.is_mobile_node {
         main.about("role", ValueProblem::Roles);
+        return None;
     }
     let is_complete = main.section.option("role").map(|option| option.value.texts().len());
     (is_complete == Some(values.len())).then_some(roles)
