@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use nix::libc::{self, c_int};
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getppid};
 
 /// Keeps keys out of core dumps and debuggers. Files under `/proc/self` belong to root from then
@@ -38,4 +38,32 @@ pub fn die_with_parent(parent: Pid, signal: Signal) -> Result<(), Errno> {
     Errno::result(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal as c_int, 0, 0, 0) })?;
     // A parent that died before the call sends nothing.
     if getppid() == parent { Ok(()) } else { Err(Errno::ESRCH) }
+}
+
+/// Sends a signal to one process.
+///
+/// # Errors
+/// `EINVAL` for a number that is no single process, `ESRCH` when it is gone, `EPERM` when it
+/// belongs to somebody else.
+pub fn send_signal(process: u32, signal: Signal) -> io::Result<()> {
+    // Zero and negative numbers would mean groups of processes.
+    let process = i32::try_from(process).ok().filter(|&process| process > 0);
+    Ok(kill(Pid::from_raw(process.ok_or(Errno::EINVAL)?), signal)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
+    #[test]
+    fn a_signal_reaches_its_process_and_no_group() {
+        let mut child = Command::new("sleep").arg("60").spawn().expect("a child");
+        send_signal(child.id(), Signal::SIGTERM).expect("sent");
+        assert_eq!(child.wait().expect("ended").signal(), Some(Signal::SIGTERM as i32));
+        for number in [0, u32::MAX] {
+            assert!(send_signal(number, Signal::SIGCONT).is_err());
+        }
+    }
 }
