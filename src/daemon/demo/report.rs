@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::net::UnderlayCounts;
 use super::step::Step;
 use crate::commands::print;
 use crate::status::json;
@@ -16,21 +17,6 @@ pub(super) struct StepReport {
     ok: bool,
     ms: u64,
     text: String,
-}
-
-/// Packets on the underlay by kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct UnderlayCounts {
-    /// WireGuard messages.
-    pub wireguard: u64,
-    /// LISP outside a tunnel.
-    pub lisp_clear: u64,
-    /// Packets from or to an EID outside a tunnel.
-    pub inner_clear: u64,
-    /// The underlay's own: neighbour discovery, ICMP.
-    pub other: u64,
-    /// WireGuard-port packets that went by too fast to be looked at; the rest is never missed.
-    pub missed: u64,
 }
 
 /// The measured values; `None` where the step was left out or failed.
@@ -77,7 +63,12 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(is_json: bool) -> Report {
-        Report { is_json, started_at: Instant::now(), steps: Vec::new(), figures: Figures::default() }
+        Report {
+            is_json,
+            started_at: Instant::now(),
+            steps: Vec::new(),
+            figures: Figures::default(),
+        }
     }
 
     /// Prints a line for a reader.
@@ -175,10 +166,13 @@ mod tests {
         let mut report = Report::new(true);
         assert!(!report.is_ok());
         report.figures.handover_gap_ms = Some(milliseconds(Duration::from_micros(12_340)));
-        report.figures.underlay = Some(UnderlayCounts { wireguard: 5, ..UnderlayCounts::default() });
+        report.figures.underlay =
+            Some(UnderlayCounts { wireguard: 5, ..UnderlayCounts::default() });
         report.note(Step::Ping, Ok("12 pings".into()), Duration::from_millis(7));
         let json = report.to_json();
-        assert!(json.starts_with("{\"ok\":true,\"registered_ms\":null,\"first_packet_lost\":null,"));
+        assert!(
+            json.starts_with("{\"ok\":true,\"registered_ms\":null,\"first_packet_lost\":null,")
+        );
         for part in [
             "\"handover_gap_ms\":12.3,",
             "\"underlay\":{\"wireguard\":5,\"lisp_clear\":0,\"inner_clear\":0,",

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use control::{Eid, EidPrefix, InstanceId};
+use serde::Serialize;
 
 /// What an observer takes a packet for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,6 +16,33 @@ pub enum Kind {
     InnerClear,
     /// The underlay's own.
     Other,
+}
+
+/// Packets by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct UnderlayCounts {
+    /// WireGuard messages.
+    pub wireguard: u64,
+    /// LISP outside a tunnel.
+    pub lisp_clear: u64,
+    /// Packets from or to an EID outside a tunnel.
+    pub inner_clear: u64,
+    /// The underlay's own: neighbour discovery, ICMP.
+    pub other: u64,
+    /// Packets that went by too fast to be looked at.
+    pub missed: u64,
+}
+
+impl UnderlayCounts {
+    /// Counts one packet.
+    pub fn count(&mut self, kind: Kind) {
+        *match kind {
+            Kind::WireGuard => &mut self.wireguard,
+            Kind::LispClear => &mut self.lisp_clear,
+            Kind::InnerClear => &mut self.inner_clear,
+            Kind::Other => &mut self.other,
+        } += 1;
+    }
 }
 
 const UDP: u8 = 17;

@@ -1,0 +1,66 @@
+//! Ctrl-C and `kill`: what the demo made goes away at once, whatever it is doing.
+
+use std::io;
+use std::path::PathBuf;
+use std::process;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use linux::poller::{Interest, Poller};
+use linux::signals::{Signal, Signals};
+
+/// Waits for signals on a thread of its own.
+///
+/// Ending this process is enough for the nodes and their namespaces, which the kernel takes along;
+/// the temporary directory is removed here.
+#[derive(Debug)]
+pub(super) struct Interrupt {
+    ending: Arc<Mutex<Ending>>,
+}
+
+#[derive(Debug, Default)]
+struct Ending {
+    directory: Option<PathBuf>,
+    code: Option<u8>,
+}
+
+impl Interrupt {
+    /// Starts to wait; to be called before any other thread is started.
+    pub(super) fn watch() -> io::Result<Interrupt> {
+        let signals = Signals::block(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP])?;
+        let ending = Arc::new(Mutex::new(Ending::default()));
+        let shared = Arc::clone(&ending);
+        thread::spawn(move || {
+            let signal = wait(&signals).unwrap_or(Signal::SIGTERM);
+            // Held until the process is gone: the main thread cannot end it with another code.
+            let ending = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(directory) = &ending.directory {
+                let _ = std::fs::remove_dir_all(directory);
+            }
+            // As a shell reports a program that a signal ended.
+            process::exit(ending.code.map_or(128 + signal as i32, i32::from))
+        });
+        Ok(Interrupt { ending })
+    }
+
+    /// Removes this directory when a signal comes.
+    pub(super) fn remove_on_signal(&self, directory: PathBuf) {
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner).directory = Some(directory);
+    }
+
+    /// A signal is the expected end from now on, with this exit code.
+    pub(super) fn exit_with(&self, code: u8) {
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner).code = Some(code);
+    }
+}
+
+fn wait(signals: &Signals) -> io::Result<Signal> {
+    let mut poller = Poller::new()?;
+    poller.add(signals, 0, Interest::Readable)?;
+    loop {
+        if let Some(signal) = signals.receive()? {
+            return Ok(signal);
+        }
+        let _ = poller.wait(None)?;
+    }
+}

@@ -1,0 +1,178 @@
+//! A machine: a network namespace with links, addresses and routes.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use linux::icmp::EchoSocket;
+use linux::namespace::NetworkNamespace;
+use linux::netlink::{Address, Family, Route, Socket};
+use linux::poller::{Interest, Poller};
+
+/// A machine of the little internet; it goes away when dropped.
+#[derive(Debug)]
+pub struct Place {
+    name: String,
+    namespace: NetworkNamespace,
+}
+
+impl Place {
+    /// A machine with its loopback up, whose IPv6 addresses are usable at once.
+    ///
+    /// # Errors
+    /// Without the privilege to make network namespaces.
+    pub fn new(name: &str) -> io::Result<Place> {
+        let place = Place { name: name.into(), namespace: NetworkNamespace::create()? };
+        place.namespace.write_sysctl("net/ipv6/conf/default/accept_dad", "0").or_else(absent)?;
+        place.namespace.write_sysctl("net/ipv6/conf/default/accept_ra", "0").or_else(absent)?;
+        place.set_up("lo")?;
+        Ok(place)
+    }
+
+    /// Lets it forward IPv4 and IPv6, as a router does.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn make_router(&self) -> io::Result<()> {
+        self.namespace.write_sysctl("net/ipv4/ip_forward", "1")?;
+        self.namespace.write_sysctl("net/ipv6/conf/all/forwarding", "1").or_else(absent)
+    }
+
+    /// Its name, for people.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its network namespace.
+    pub fn namespace(&self) -> &NetworkNamespace {
+        &self.namespace
+    }
+
+    /// Does `work` inside, on the calling thread.
+    ///
+    /// # Errors
+    /// When the thread cannot enter, or as `work`.
+    pub fn inside<T>(&self, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let _entered = self.namespace.enter()?;
+        work()
+    }
+
+    fn netlink<T>(
+        &self,
+        work: impl FnOnce(&mut Socket) -> Result<T, linux::netlink::Error>,
+    ) -> io::Result<T> {
+        self.inside(|| Ok(work(&mut Socket::open()?)?))
+    }
+
+    /// Connects a device here with a device there; both come up.
+    ///
+    /// # Errors
+    /// When the kernel refuses, as when a name is taken.
+    pub fn connect(&self, device: &str, there: &Place, device_there: &str) -> io::Result<()> {
+        let peer = there.namespace.as_fd();
+        self.netlink(|socket| socket.create_veth(device, device_there, Some(peer)))?;
+        self.set_up(device)?;
+        there.set_up(device_there)
+    }
+
+    /// Brings a device up.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn set_up(&self, device: &str) -> io::Result<()> {
+        self.netlink(|socket| {
+            let index = socket.link_index(device)?;
+            socket.set_link_up(index)
+        })
+    }
+
+    /// Takes a device down; the other end loses its carrier.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn set_down(&self, device: &str) -> io::Result<()> {
+        self.netlink(|socket| {
+            let index = socket.link_index(device)?;
+            socket.set_link_down(index)
+        })
+    }
+
+    /// Gives a device an address, written `ADDRESS/LENGTH`.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn add_address(&self, device: &str, address: &str) -> io::Result<()> {
+        let (ip, len) = parse_prefix(address)?;
+        self.netlink(|socket| {
+            let index = socket.link_index(device)?;
+            socket.add_address(&Address::new(index, ip, len))
+        })
+    }
+
+    /// Sends what has no better route to `gateway`.
+    ///
+    /// # Errors
+    /// When the gateway is on no connected network.
+    pub fn add_default_route(&self, gateway: IpAddr) -> io::Result<()> {
+        let any = Family::of(gateway).unspecified();
+        let route = Route { gateway: Some(gateway), ..Route::new(any, 0) };
+        self.netlink(|socket| socket.replace_route(&route))
+    }
+
+    /// A UDP socket on this machine.
+    ///
+    /// # Errors
+    /// When the address is not its own, or taken.
+    pub fn udp(&self, local: SocketAddr) -> io::Result<UdpSocket> {
+        self.inside(|| UdpSocket::bind(local))
+    }
+
+    /// A TCP connection from this machine to one that listens on `there`.
+    ///
+    /// # Errors
+    /// When it does not come about.
+    pub fn tcp(&self, there: &Place, to: SocketAddr) -> io::Result<(TcpStream, TcpListener)> {
+        let listener = there.inside(|| TcpListener::bind(to))?;
+        let stream = self.inside(|| TcpStream::connect_timeout(&to, Duration::from_secs(5)))?;
+        Ok((stream, listener))
+    }
+
+    /// Sends an ICMP echo request and waits for its reply; the round trip, or `TimedOut`.
+    ///
+    /// # Errors
+    /// When no reply came within `patience`, or the machine has not the address `from`.
+    pub fn ping(&self, from: IpAddr, to: IpAddr, patience: Duration) -> io::Result<Duration> {
+        let identifier = u16::from_be_bytes(linux::random::array()?);
+        let socket = self.inside(|| EchoSocket::open(Family::of(to), identifier))?;
+        socket.bind(from)?;
+        let started_at = Instant::now();
+        socket.send(to, 1, &[0x5a; 56])?;
+        let (mut poller, mut buffer) = (Poller::new()?, [0; 2048]);
+        poller.add(&socket, 0, Interest::Readable)?;
+        loop {
+            match socket.receive(&mut buffer) {
+                Ok(Some(reply)) if reply.from == to => return Ok(started_at.elapsed()),
+                Ok(_) => continue,
+                Err(error) if error.is_transient() => {}
+                Err(error) => return Err(error.into()),
+            }
+            let left = patience.saturating_sub(started_at.elapsed());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            let _ = poller.wait(Some(left))?;
+        }
+    }
+}
+
+/// A kernel without IPv6 or a setting of it needs no such setting.
+fn absent(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+fn parse_prefix(text: &str) -> io::Result<(IpAddr, u8)> {
+    text.split_once('/')
+        .and_then(|(ip, len)| Some((ip.parse().ok()?, len.parse().ok()?)))
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, format!("address '{text}'")))
+}
