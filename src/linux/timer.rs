@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::libc::{self, c_int, itimerspec, time_t, timespec};
+use nix::libc::{self, c_int, itimerspec, timespec};
 
 use crate::clock;
 use crate::system;
@@ -98,7 +98,8 @@ impl ClockWatch {
         match system::read(self.as_fd(), &mut [0; 8]) {
             Err(Errno::EAGAIN) => Ok(false),
             Err(Errno::ECANCELED) => self.arm().map(|()| true),
-            Ok(_) => self.arm().map(|()| false),
+            // It fired, for want of a later instant in 32 bits; steps are still reported.
+            Ok(_) => Ok(false),
             Err(errno) => Err(errno.into()),
         }
     }
@@ -141,7 +142,8 @@ fn set(fd: &OwnedFd, flags: c_int, value: Duration) -> Result<(), Errno> {
 fn to_timespec(value: Duration) -> timespec {
     // SAFETY: timespec is plain integers, for which zeroes are valid; some have padding.
     let mut time: timespec = unsafe { core::mem::zeroed() };
-    time.tv_sec = time_t::try_from(value.as_secs()).unwrap_or(time_t::MAX);
+    // 32-bit systems count seconds in 32 bits.
+    time.tv_sec = value.as_secs().try_into().unwrap_or(i32::MAX.into());
     time.tv_nsec = value.subsec_nanos() as _;
     time
 }

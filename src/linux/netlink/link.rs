@@ -4,9 +4,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::REQUEST_LEN;
 use super::abi::{
-    IFF_RUNNING, IFF_UP, IFLA_ADDRESS, IFLA_IFNAME, IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_LINKINFO,
-    IFLA_MASTER, IFLA_MTU, IFLA_NET_NS_FD, NLM_F_CREATE, NLM_F_EXCL, RTM_DELLINK, RTM_GETLINK,
-    RTM_NEWLINK, VETH_INFO_PEER,
+    IFF_LOWER_UP, IFF_RUNNING, IFF_UP, IFLA_ADDRESS, IFLA_IFNAME, IFLA_INFO_DATA, IFLA_INFO_KIND,
+    IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, IFLA_NET_NS_FD, NLM_F_CREATE, NLM_F_EXCL, RTM_DELLINK,
+    RTM_GETLINK, RTM_NEWLINK, VETH_INFO_PEER,
 };
 use super::attribute::Attributes;
 use super::error::Error;
@@ -46,10 +46,12 @@ impl Link {
         self.flags & IFF_UP != 0
     }
 
-    /// True when the interface is up and has a carrier.
+    /// True when the interface is up and carries packets. The kernel decides so a while after the
+    /// carrier came, up to a second on a busy machine, and tells it as an event.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.is_up() && self.flags & IFF_RUNNING != 0
+        let needed = IFF_UP | IFF_RUNNING | IFF_LOWER_UP;
+        self.flags & needed == needed
     }
 
     /// Reads the payload of an `RTM_NEWLINK` or `RTM_DELLINK`.

@@ -16,6 +16,7 @@ use crate::system::{self, RawAddress};
 
 /// Octets of the receive buffer: what the kernel packs into one datagram of a dump at most.
 const RECEIVE_LEN: usize = 32 * 1024;
+const LIST_ATTEMPTS: usize = 10;
 
 /// A `NETLINK_ROUTE` socket of the network namespace in which it was opened.
 #[derive(Debug)]
@@ -61,6 +62,26 @@ impl Socket {
     /// As `request`, and `Interrupted` when the entries changed meanwhile.
     pub fn dump(&mut self, message: Message<'_>, each: impl FnMut(&Part<'_>)) -> Result<(), Error> {
         self.exchange(message, NLM_F_DUMP, each)
+    }
+
+    /// Collects a listing, such as `socket.list(|socket, each| socket.links(each))`, repeating it
+    /// while the entries change under it.
+    ///
+    /// # Errors
+    /// As the listing; `Interrupted` after ten attempts.
+    pub fn list<T>(
+        &mut self,
+        listing: impl Fn(&mut Self, &mut dyn FnMut(T)) -> Result<(), Error>,
+    ) -> Result<Vec<T>, Error> {
+        let mut entries = Vec::new();
+        for _ in 0..LIST_ATTEMPTS {
+            entries.clear();
+            match listing(self, &mut |entry| entries.push(entry)) {
+                Err(Error::Interrupted) => {}
+                result => return result.map(|()| entries),
+            }
+        }
+        Err(Error::Interrupted)
     }
 
     fn exchange(

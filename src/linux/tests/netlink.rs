@@ -53,7 +53,7 @@ fn a_link_is_changed_and_deleted() {
         let link = a.netlink.link("renamed").expect("a link");
         assert!(link.is_up() && !link.is_running(), "its peer is down");
         a.up("second");
-        assert!(a.netlink.link("renamed").expect("a link").is_running());
+        a.wait_until_running("renamed");
 
         a.netlink.create_link("bridge", "bridge").expect("a bridge");
         let bridge = a.index("bridge");
@@ -68,10 +68,9 @@ fn a_link_is_changed_and_deleted() {
         let moved = b.index("renamed");
         b.netlink.delete_link(moved).expect("deleted");
         assert!(a.netlink.link("second").expect_err("gone with its peer").is_missing());
-        let mut names = Vec::new();
-        a.netlink.links(|link: Link| names.push(link.name.to_string())).expect("a dump");
-        assert!(names.contains(&"lo".into()) && names.contains(&"bridge".into()));
-        assert!(!names.contains(&"second".into()));
+        let links = a.netlink.list(|netlink, each| netlink.links(each)).expect("a listing");
+        let has = |name: &str| links.iter().any(|link: &Link| link.name == name);
+        assert!(has("lo") && has("bridge") && !has("second"));
     });
 }
 
@@ -112,8 +111,7 @@ fn addresses_come_and_go() {
             node.netlink.add_address(address).expect("added again");
         }
         node.up("net");
-        let mut listed = Vec::new();
-        node.netlink.addresses(|address| listed.push(address)).expect("a dump");
+        let listed = node.netlink.list(|netlink, each| netlink.addresses(each)).expect("a listing");
         for address in &added {
             let found = listed.iter().find(|found| found.ip == address.ip).expect("listed");
             assert_eq!((found.index, found.prefix_len), (index, address.prefix_len));
@@ -124,17 +122,14 @@ fn addresses_come_and_go() {
             let error = node.netlink.delete_address(address).expect_err("gone");
             assert!(error.is_missing(), "{error}");
         }
-        let mut count = 0;
-        let mut is_listed = |address: Address| count += usize::from(address.prefix_len == 24);
-        node.netlink.addresses(&mut is_listed).expect("a dump");
-        assert_eq!(count, 0);
+        let left = node.netlink.list(|netlink, each| netlink.addresses(each)).expect("a listing");
+        assert!(left.iter().all(|left| added.iter().all(|added| added.ip != left.ip)));
     });
 }
 
 fn listed(node: &mut Node, family: Family, table: u32) -> Vec<Route> {
-    let mut routes = Vec::new();
-    node.netlink.routes(family, table, |route| routes.push(route)).expect("a dump");
-    routes
+    let routes = node.netlink.list(|netlink, each| netlink.routes(family, table, each));
+    routes.expect("a listing")
 }
 
 #[test]
@@ -202,8 +197,8 @@ fn a_lookup_follows_rules_and_marks() {
             (rule.mark, rule.is_inverted) = (Some(0x4c49), true);
             node.netlink.add_rule(&rule).expect("added");
             assert!(node.netlink.add_rule(&rule).expect_err("there").is_existing());
-            let mut rules = Vec::new();
-            node.netlink.rules(family, |rule| rules.push(rule)).expect("a dump");
+            let rules =
+                node.netlink.list(|netlink, each| netlink.rules(family, each)).expect("a listing");
             assert!(rules.contains(&rule), "{rules:?}");
 
             let found = node.netlink.lookup_route(&query).expect("asked").expect("a way");
@@ -245,8 +240,8 @@ fn a_rule_may_ask_for_source_destination_and_input() {
         rule.destination = Some((ip("198.51.100.0"), 25));
         rule.input = linux::Text::new("lo");
         node.netlink.add_rule(&rule).expect("added");
-        let mut rules = Vec::new();
-        node.netlink.rules(Family::V4, |rule| rules.push(rule)).expect("a dump");
+        let rules =
+            node.netlink.list(|netlink, each| netlink.rules(Family::V4, each)).expect("a listing");
         assert!(rules.contains(&rule), "{rules:?}");
         node.netlink.delete_rule(&rule).expect("deleted");
     });

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use isolated::{eventually, ip, isolated, joined};
-use linux::netlink::{Family, Monitor, Route, RouteQuery, Rule, TABLE_MAIN};
+use linux::netlink::{Error, Family, Monitor, Route, RouteQuery, TABLE_MAIN};
 use linux::poller::{Interest, Poller};
 use linux::timer::Timer;
 use linux::udp::{ReceiveBatch, SendBatch, Socket};
@@ -56,10 +56,12 @@ fn netlink_allocates_nothing_per_message() {
                 let query = RouteQuery::new(ip("198.51.100.1"));
                 assert!(node.netlink.lookup_route(&query).expect("asked").is_some());
                 let mut seen = 0;
-                node.netlink.links(|_| seen += 1).expect("links");
-                node.netlink.addresses(|_| seen += 1).expect("addresses");
-                node.netlink.routes(Family::V4, TABLE_MAIN, |_| seen += 1).expect("routes");
-                node.netlink.rules(Family::V6, |_: Rule| seen += 1).expect("rules");
+                // Link-local addresses come meanwhile.
+                let is_fine = |result| matches!(result, Ok(()) | Err(Error::Interrupted));
+                assert!(is_fine(node.netlink.links(|_| seen += 1)));
+                assert!(is_fine(node.netlink.addresses(|_| seen += 1)));
+                assert!(is_fine(node.netlink.routes(Family::V4, TABLE_MAIN, |_| seen += 1)));
+                assert!(is_fine(node.netlink.rules(Family::V6, |_| seen += 1)));
                 assert!(seen > 0);
                 node.netlink.delete_route(&route).expect("deleted");
                 assert!(node.netlink.delete_route(&route).expect_err("gone").is_missing());

@@ -106,7 +106,7 @@ fn inside_the_user_namespace() {
     }
     let (mut a, mut b) = joined();
     a.namespace.write_sysctl("net/ipv4/ip_forward", "1").expect("written");
-    assert!(a.netlink.link("to-b").expect("a link").is_running());
+    a.wait_until_running("to-b");
     let rule = linux::netlink::Rule::new(linux::netlink::Family::V6, 100, 4342);
     b.netlink.add_rule(&rule).expect("added");
     let to = "192.0.2.2:5000".parse().expect("an address");

@@ -225,6 +225,25 @@ fn the_source_towards_a_destination_is_known_without_sending() {
 }
 
 #[test]
+fn a_socket_may_keep_to_one_interface() {
+    isolated("a_socket_may_keep_to_one_interface", || {
+        let (mut a, b) = joined();
+        a.add_address("lo", "198.51.100.1", 32);
+        let (sender, receiver) = (bind(&a, "0.0.0.0:0"), bind(&b, "192.0.2.2:5000"));
+        assert!(sender.bind_to_device("no-such").is_err());
+        sender.bind_to_device("lo").expect("bound");
+        let to = receiver.local_address().expect("an address");
+        // Without a route by that interface the packet gets lost, or the sender is told.
+        let _ = sender.send_to(b"lost", to);
+        sender.bind_to_device("to-b").expect("bound");
+        sender.send_to(b"found", to).expect("sent");
+        let mut buffer = [0; 100];
+        let (len, _) = eventually(|| receiver.receive_from(&mut buffer));
+        assert_eq!(&buffer[..len], b"found");
+    });
+}
+
+#[test]
 fn a_capture_tells_both_directions_and_an_injector_passes_routing() {
     isolated("a_capture_tells_both_directions_and_an_injector_passes_routing", || {
         let (mut a, mut b) = joined();

@@ -57,6 +57,11 @@ impl Node {
         self.netlink.set_link_up(index).expect("up");
     }
 
+    pub fn wait_until_running(&mut self, name: &str) {
+        let is_running = |netlink: &mut Socket| netlink.link(name).expect("a link").is_running();
+        eventually(|| is_running(&mut self.netlink).then_some(()).ok_or(TransferError::WouldBlock));
+    }
+
     pub fn add_address(&mut self, name: &str, address: &str, prefix_len: u8) {
         let index = self.index(name);
         let address = Address::new(index, ip(address), prefix_len);
