@@ -150,7 +150,8 @@ fn a_document_is_built_and_printed_as_uci_prints_it() {
     document.section("lispguard", Some("main")).set("role", "xtr").add("eid_space", "10.0.0.0/8");
     document.sections[0].add("eid_space", "it's").set("role", "map_server");
     document.section("odd type", None);
-    let printed = "config lispguard 'main'\n\tlist eid_space '10.0.0.0/8'\n\tlist eid_space 'it'\\''s'\n\
+    let printed = "config lispguard 'main'\n\tlist eid_space '10.0.0.0/8'\n\tlist eid_space \
+    'it'\\''s'\n\
                    \toption role 'map_server'\n\nconfig 'odd type'\n";
     assert_eq!(document.to_string(), printed);
 }

@@ -20,10 +20,8 @@ pub struct ConfigError {
 /// All that is wrong with a configuration, in the order of its lines.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ConfigErrors {
-    /// The first [`MAX_ERRORS`]; never empty.
+    /// The first [`MAX_ERRORS`], and one that counts the others; never empty.
     pub errors: Vec<ConfigError>,
-    /// How many more there are.
-    pub more: usize,
 }
 
 /// Errors that are told at once.
@@ -62,6 +60,8 @@ pub enum Problem {
     Option(OptionProblem),
     /// With what an option says.
     Value(ValueProblem),
+    /// There is more than is told at once.
+    More(usize),
 }
 
 impl From<FileProblem> for Problem {
@@ -96,6 +96,7 @@ impl fmt::Display for Problem {
             Problem::Section(problem) => problem.fmt(f),
             Problem::Option(problem) => problem.fmt(f),
             Problem::Value(problem) => problem.fmt(f),
+            Problem::More(count) => write!(f, "{count} more errors; correct these first"),
         }
     }
 }
@@ -134,12 +135,17 @@ impl fmt::Display for ConfigErrors {
             let separator = if place == 0 { "" } else { "\n" };
             write!(f, "{separator}{error}")?;
         }
-        if self.more > 0 {
-            let file = self.errors.first().map_or("", |error| &error.file);
-            write!(f, "\n{file}: {} more; correct these first", self.more)?;
-        }
         Ok(())
     }
 }
 
 impl core::error::Error for ConfigErrors {}
+
+impl<'a> IntoIterator for &'a ConfigErrors {
+    type Item = &'a ConfigError;
+    type IntoIter = core::slice::Iter<'a, ConfigError>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.errors.iter()
+    }
+}

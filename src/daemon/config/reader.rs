@@ -38,7 +38,10 @@ impl Report {
         self.errors.sort_by_key(|error| error.line);
         let more = self.errors.len().saturating_sub(MAX_ERRORS);
         self.errors.truncate(MAX_ERRORS);
-        Err(ConfigErrors { errors: self.errors, more })
+        if more > 0 {
+            self.add(None, Place::File, Problem::More(more));
+        }
+        Err(ConfigErrors { errors: self.errors })
     }
 }
 

@@ -234,7 +234,7 @@ impl Others<'_> {
         let prefix = prefix?;
         self.own_prefixes.insert(prefix, reader, "prefix", reader.line("prefix"));
         if self.is_eid_space_known && !config.eid_space.iter().any(|space| space.covers(&prefix)) {
-            reader.about("prefix", ValueProblem::OutsideEidSpace(prefix));
+            reader.about("prefix", ValueProblem::OutsideEidSpace(value::as_written(prefix)));
         }
         Some(OwnEidPrefix { name: reader.section.name.clone(), prefix, record_ttl })
     }

@@ -138,6 +138,11 @@ pub(super) fn prefix(text: &str, instance_id: InstanceId) -> Result<EidPrefix, V
     Ok(prefix.with_instance_id(instance_id))
 }
 
+/// The prefix as the file has it, without its instance-ID.
+pub(super) fn as_written(prefix: EidPrefix) -> EidPrefix {
+    prefix.with_instance_id(InstanceId(0))
+}
+
 /// A prefix that a site can have: unicast, and not bound to a link or host.
 pub(super) fn eid_prefix(text: &str, instance_id: InstanceId) -> Result<EidPrefix, ValueProblem> {
     let prefix = prefix(text, instance_id)?;
@@ -148,7 +153,7 @@ pub(super) fn eid_prefix(text: &str, instance_id: InstanceId) -> Result<EidPrefi
     };
     let is_unspecified_host = prefix.is_host() && address.is_unspecified();
     if address.is_loopback() || address.is_multicast() || is_bound || is_unspecified_host {
-        return Err(ValueProblem::NotAnEid(prefix));
+        return Err(ValueProblem::NotAnEid(as_written(prefix)));
     }
     Ok(prefix)
 }
