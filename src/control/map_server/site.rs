@@ -1,0 +1,173 @@
+//! The sites: what configuration says of each, and what we know of it now.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::ops::{Index, IndexMut};
+
+use super::bucket::Bucket;
+use super::deliveries::Deliveries;
+use super::registration::LastRegister;
+use super::rows::Rows;
+use crate::{Duration, Instant, PeerKey, SiteConfig};
+
+/// A WireGuard session ends this long after its handshake (RFC-less, the protocol's
+/// REJECT_AFTER_TIME), so that a later handshake must have been made by then.
+pub(super) const SESSION_LIFETIME: Duration = Duration::from_secs(180);
+
+/// A site's place; it keeps it while it is configured or remembered.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct SiteIndex(u32);
+
+impl SiteIndex {
+    pub(super) fn at(place: usize) -> SiteIndex {
+        SiteIndex(u32::try_from(place).expect("there are fewer than 2^32 sites"))
+    }
+
+    pub(super) const fn place(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// One site.
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) config: SiteConfig,
+    /// Whether it still is in the configuration; if not, its holders are being told.
+    pub(super) is_configured: bool,
+    pub(super) rows: Rows,
+    /// Since when it is registered.
+    pub(super) registered_at: Option<Instant>,
+    pub(super) last_register: Option<LastRegister>,
+    /// When the last register of a site that withdrew everything is forgotten.
+    pub(super) memory_ends_at: Option<Instant>,
+    /// Sites that hold its records, sorted.
+    pub(super) holders: Vec<SiteIndex>,
+    /// Whose records it holds.
+    pub(super) deliveries: Deliveries,
+    /// Whether it is in the queue of sites to send to.
+    pub(super) is_runnable: bool,
+    /// The outer address of its control tunnel.
+    pub(super) outer: Option<SocketAddr>,
+    pub(super) has_session: bool,
+    /// Its last handshake, until its control peer was reset.
+    pub(super) session_at: Option<Instant>,
+    pub(super) is_behind_nat: bool,
+    /// When a difference between its RLOCs and its outer address counts.
+    pub(super) nat_check_at: Option<Instant>,
+    pub(super) registers: Bucket,
+    pub(super) requests: Bucket,
+    pub(super) infos: Bucket,
+    pub(super) remarks: Bucket,
+}
+
+impl Site {
+    pub(super) fn new(config: SiteConfig, boot_counter: u32) -> Site {
+        Site {
+            config,
+            is_configured: true,
+            rows: Rows::default(),
+            registered_at: None,
+            last_register: None,
+            memory_ends_at: None,
+            holders: Vec::new(),
+            deliveries: Deliveries::new(boot_counter),
+            is_runnable: false,
+            outer: None,
+            has_session: false,
+            session_at: None,
+            is_behind_nat: false,
+            nat_check_at: None,
+            registers: Bucket::default(),
+            requests: Bucket::default(),
+            infos: Bucket::default(),
+            remarks: Bucket::default(),
+        }
+    }
+
+    pub(super) const fn is_registered(&self) -> bool {
+        self.registered_at.is_some()
+    }
+
+    /// When its control peer is to forget its timestamp: it is not registered, had a session since
+    /// the last reset, and that one is over.
+    pub(super) fn reset_at(&self) -> Option<Instant> {
+        let session_at = self.session_at.filter(|_| !self.is_registered() && self.is_configured)?;
+        Some(session_at + SESSION_LIFETIME)
+    }
+
+    /// When it next has something to do. A site in the queue to be sent to is seen to anyway.
+    pub(super) fn poll_at(&self) -> Option<Instant> {
+        let retry_at = self.deliveries.retry_at().filter(|_| !self.is_runnable);
+        [self.rows.ends_at(), self.memory_ends_at, self.nat_check_at, self.reset_at(), retry_at]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+
+/// All sites.
+#[derive(Default, Debug)]
+pub(super) struct Sites {
+    places: Vec<Option<Site>>,
+    by_key: BTreeMap<PeerKey, SiteIndex>,
+}
+
+impl Sites {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (SiteIndex, &Site)> {
+        let places = self.places.iter().enumerate();
+        places.filter_map(|(place, site)| Some((SiteIndex::at(place), site.as_ref()?)))
+    }
+
+    /// How many places there are, free ones included.
+    pub(super) fn places(&self) -> impl Iterator<Item = SiteIndex> + use<> {
+        (0..self.places.len()).map(SiteIndex::at)
+    }
+
+    pub(super) fn get(&self, index: SiteIndex) -> Option<&Site> {
+        self.places.get(index.place())?.as_ref()
+    }
+
+    /// The site of a control key, remembered ones included.
+    pub(super) fn find(&self, key: PeerKey) -> Option<SiteIndex> {
+        self.by_key.get(&key).copied()
+    }
+
+    /// The configured site of a control key.
+    pub(super) fn configured(&self, key: PeerKey) -> Option<SiteIndex> {
+        self.find(key).filter(|index| self[*index].is_configured)
+    }
+
+    pub(super) fn add(&mut self, site: Site) -> SiteIndex {
+        let place = self.places.iter().position(Option::is_none).unwrap_or(self.places.len());
+        if place == self.places.len() {
+            self.places.push(None);
+        }
+        let index = SiteIndex::at(place);
+        self.by_key.insert(site.config.key, index);
+        self.places[place] = Some(site);
+        index
+    }
+
+    /// Frees a place; nothing may refer to it any more.
+    pub(super) fn remove(&mut self, index: SiteIndex) {
+        if let Some(site) = self.places[index.place()].take() {
+            self.by_key.remove(&site.config.key);
+        }
+    }
+}
+
+impl Index<SiteIndex> for Sites {
+    type Output = Site;
+
+    fn index(&self, index: SiteIndex) -> &Site {
+        self.get(index).expect("an index is kept only as long as its site")
+    }
+}
+
+impl IndexMut<SiteIndex> for Sites {
+    fn index_mut(&mut self, index: SiteIndex) -> &mut Site {
+        let site = self.places.get_mut(index.place()).and_then(Option::as_mut);
+        site.expect("an index is kept only as long as its site")
+    }
+}
