@@ -625,3 +625,39 @@ fn every_option_is_in_the_default_file_and_in_the_reference() {
     }
     assert!(DEFAULT.contains("#option private_key_file "));
 }
+
+#[test]
+fn mutated_configurations_never_panic() {
+    let mut state: u32 = 0x5eed;
+    let mut below = |bound: usize| {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state as usize % bound
+    };
+    let lines: Vec<String> = uncommented().lines().map(str::to_owned).collect();
+    let mut wrong = 0;
+    for _ in 0..500 {
+        let mut lines = lines.clone();
+        for _ in 0..=below(3) {
+            let (one, other) = (below(lines.len()), below(lines.len()));
+            match below(5) {
+                0 => drop(lines.remove(one)),
+                1 => lines.swap(one, other),
+                2 => lines[one] = lines[other].clone(),
+                3 => lines[one] = lines[one].replace(char::is_numeric, "9"),
+                _ => {
+                    let piece = ["'", "0", "/", ":", "\\", "ü", " x", "::1"][below(8)];
+                    let place = below(lines[one].chars().count() + 1);
+                    let place = lines[one].char_indices().nth(place).map(|(place, _)| place);
+                    lines[one].insert_str(place.unwrap_or(0), piece);
+                }
+            }
+        }
+        if let Err(errors) = Config::parse(lines.join("\n").as_bytes(), "f") {
+            wrong += 1;
+            assert!(errors.into_iter().all(|error| !error.to_string().is_empty()));
+        }
+    }
+    assert!(wrong > 200, "most mutations are mistakes: {wrong}");
+}
