@@ -1,0 +1,197 @@
+//! A Map-Server and two sites that speak honestly to each other while somebody speaks in their names.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use control::auth::AuthenticationKey;
+use control::node::MAX_MESSAGE;
+use control::{
+    Config, DataKey, Eid, EidPrefix, Forwarding, InstanceId, Instant, Limits, MapServerConfig,
+    MapServerPeer, Node, Output, PeerKey, Side, SiteConfig, Uplink, XtrConfig,
+};
+
+/// The Map-Server's place among the nodes; the sites follow it.
+const MAP_SERVER: usize = 0;
+const NODES: usize = 3;
+
+/// Outputs that one input may cause in all; more is a loop without end.
+const MAX_OUTPUTS: usize = 10_000;
+
+/// Steps of two octets (what, half the length of its data) and the data: messages from inside the
+/// tunnels with and without a correct MAC, changed copies of honest ones, packets, time.
+pub fn node(data: &[u8]) {
+    let mut network = Network::new();
+    let mut rest = data;
+    while let [step, half, following @ ..] = rest {
+        let (octets, left) = following.split_at(following.len().min(usize::from(*half) * 2));
+        network.step(*step, octets);
+        rest = left;
+    }
+}
+
+struct Network {
+    nodes: [Node; NODES],
+    now: Instant,
+    /// Honest messages: sender, receiver, octets.
+    honest: Vec<(usize, usize, Vec<u8>)>,
+}
+
+impl Network {
+    fn new() -> Network {
+        let now = Instant::from_millis(1);
+        let nodes = [map_server(), site(1), site(2)].map(|config| Node::new(&config, now));
+        let mut network = Network { nodes, now, honest: Vec::new() };
+        for place in 1..NODES {
+            let uplink = Uplink { rloc: rloc(place), priority: 1, weight: 100 };
+            network.nodes[place].handle_uplinks(&[uplink], now);
+            network.session(MAP_SERVER, place, Side::Responder);
+            network.session(place, MAP_SERVER, Side::Initiator);
+        }
+        network.settle();
+        network
+    }
+
+    fn session(&mut self, of: usize, with: usize, side: Side) {
+        let endpoint = SocketAddr::new(rloc(with), 51821);
+        self.nodes[of].handle_control_session(control_key(with), endpoint, side, None, self.now);
+    }
+
+    fn step(&mut self, step: u8, octets: &[u8]) {
+        let place = usize::from(step >> 4) % (NODES - 1) + 1;
+        let (sender, receiver) =
+            if step & 8 == 0 { (place, MAP_SERVER) } else { (MAP_SERVER, place) };
+        let number = octets.iter().take(4).fold(0, |number, octet| number << 8 | u32::from(*octet));
+        match step & 7 {
+            0 => self.deliver(sender, receiver, octets),
+            1 | 2 => self.deliver(sender, receiver, &signed(octets.to_vec())),
+            3 => {
+                let (source, destination) =
+                    (eid(0x0a00_0001 + (place as u32) * 0x1_0000), eid(number));
+                self.nodes[place].handle_miss(source, destination, self.now);
+            }
+            4 => self.now += Duration::from_millis(u64::from(number) % 100_000),
+            5 => {
+                let uplink =
+                    Uplink { rloc: Ipv4Addr::from(number).into(), priority: 1, weight: 100 };
+                self.nodes[place].handle_uplinks(&[uplink], self.now);
+            }
+            _ => self.deliver_changed(number as usize, octets.get(4..).unwrap_or_default()),
+        }
+        self.settle();
+    }
+
+    fn deliver(&mut self, sender: usize, receiver: usize, octets: &[u8]) {
+        self.nodes[receiver].handle_datagram(false, control_key(sender), octets, self.now);
+    }
+
+    /// An honest message with octets changed, each at a place and by a mask.
+    fn deliver_changed(&mut self, number: usize, changes: &[u8]) {
+        let Some(which) = number.checked_rem(self.honest.len()) else { return };
+        let (sender, receiver, mut octets) = self.honest[which].clone();
+        for change in changes.chunks_exact(2) {
+            let place = usize::from(change[0]) % octets.len();
+            octets[place] ^= change[1];
+        }
+        self.deliver(sender, receiver, &signed(octets));
+    }
+
+    /// Lets every node do what it has to do, until all wait for a later instant.
+    fn settle(&mut self) {
+        let mut buffer = [0; MAX_MESSAGE];
+        let mut waiting = 0;
+        for turn in 0.. {
+            assert!(turn < MAX_OUTPUTS, "the nodes do not come to rest");
+            let place = turn % NODES;
+            match self.nodes[place].poll_output(self.now, &mut buffer) {
+                Output::Wait(at) => {
+                    assert!(at.is_none_or(|at| at > self.now), "a deadline stays in the past");
+                    waiting += 1;
+                    if waiting == NODES {
+                        return;
+                    }
+                    continue;
+                }
+                Output::Transmit { link: false, peer, len } => {
+                    let receiver = (0..NODES).find(|place| control_key(*place) == peer);
+                    let receiver = receiver.expect("messages go to configured peers only");
+                    assert!(len <= MAX_MESSAGE);
+                    if self.honest.len() < 32 {
+                        self.honest.push((place, receiver, buffer[..len].to_vec()));
+                    }
+                    self.deliver(place, receiver, &buffer[..len]);
+                }
+                Output::Event(event) => drop(format!("{event}")),
+                Output::Transmit { link: true, .. } | Output::Change(_) => {}
+            }
+            waiting = 0;
+        }
+    }
+}
+
+/// The message with a correct MAC, if it has a place for one.
+fn signed(mut octets: Vec<u8>) -> Vec<u8> {
+    let _ = wire::auth::sign(&mut octets, authentication().as_bytes(), Default::default());
+    octets
+}
+
+fn control_key(place: usize) -> PeerKey {
+    PeerKey([place as u8 + 1; 32])
+}
+
+fn rloc(place: usize) -> IpAddr {
+    Ipv4Addr::new(192, 0, 2, place as u8 + 1).into()
+}
+
+fn authentication() -> AuthenticationKey {
+    AuthenticationKey::from_secret(b"key")
+}
+
+fn eid(address: u32) -> Eid {
+    Eid { instance_id: InstanceId::default(), address: Ipv4Addr::from(address).into() }
+}
+
+fn prefix(address: [u8; 4], len: u8) -> EidPrefix {
+    EidPrefix::new(InstanceId::default(), Ipv4Addr::from(address).into(), len)
+        .expect("no bits beyond the length")
+}
+
+fn config(place: usize) -> Config {
+    Config {
+        control_key: control_key(place),
+        boot_counter: 1,
+        seed: [place as u8; 32],
+        limits: Limits { map_cache: 8, pending_requests: 4, peers: 4 },
+        xtr: None,
+        map_server: None,
+    }
+}
+
+fn map_server() -> Config {
+    let sites = (1..NODES)
+        .map(|place| SiteConfig {
+            name: format!("site{place}"),
+            key: control_key(place),
+            authentication: authentication(),
+            eid_prefixes: vec![prefix([10, place as u8, 0, 0], 16)],
+            accepts_more_specifics: place == 1,
+        })
+        .collect();
+    let map_server = MapServerConfig { sites, registration_timeout: Duration::from_secs(180) };
+    Config { map_server: Some(map_server), ..config(MAP_SERVER) }
+}
+
+fn site(place: usize) -> Config {
+    let xtr = XtrConfig {
+        data_key: DataKey { key: PeerKey([place as u8 + 65; 32]), port: 51820, lane: 0 },
+        database: vec![prefix([10, place as u8, 0, 0], 16)],
+        eid_space: vec![prefix([10, 0, 0, 0], 8)],
+        on_miss: Forwarding::Drop,
+        record_ttl: Duration::from_secs(3600),
+        register_interval: Duration::from_secs(60),
+        map_servers: vec![MapServerPeer {
+            key: control_key(MAP_SERVER),
+            authentication: authentication(),
+        }],
+    };
+    Config { xtr: Some(xtr), ..config(place) }
+}
