@@ -83,7 +83,9 @@ impl Etr {
     pub(crate) fn handle_session(&mut self, peer: PeerKey, side: Side, now: Instant) {
         if self.registrar.handle_session(peer, side, now) {
             self.responder.handle_session(peer);
-            self.nat.ask(peer, &mut self.random, now);
+            if self.registrar.used() == Some(peer) {
+                self.nat.ask(peer, &mut self.random, now);
+            }
         }
     }
 
@@ -137,15 +139,15 @@ impl Etr {
         let outer = info.nat().and_then(|nat| {
             Some(SocketAddr::new(nat.global_etr.ip()?.to_canonical(), nat.etr_port))
         });
-        outer.is_some_and(|outer| {
-            self.nat.handle_reply(peer, info.nonce, outer, &self.database)
-        })
+        outer.is_some_and(|outer| self.nat.handle_reply(peer, info.nonce, outer, &self.database))
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         let can_register =
             !self.database.locators().is_empty() && !self.database.eid_prefixes().is_empty();
-        self.registrar.handle_timeout(can_register, now);
+        if let Some(begun) = self.registrar.handle_timeout(can_register, now) {
+            self.nat.ask(begun, &mut self.random, now);
+        }
         self.nat.handle_timeout(now);
     }
 

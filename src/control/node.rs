@@ -44,8 +44,12 @@ pub struct Node {
 impl Node {
     /// A node with the roles of its configuration. An xTR allocates nothing after this.
     pub fn new(config: &Config, now: Instant) -> Node {
-        let mut node =
-            Node { control_key: config.control_key, xtr: None, map_server: None, is_xtr_first: false };
+        let mut node = Node {
+            control_key: config.control_key,
+            xtr: None,
+            map_server: None,
+            is_xtr_first: false,
+        };
         node.handle_config(config, now);
         node
     }

@@ -3,6 +3,8 @@
 //! A mobile node is one whose EID-prefixes are host addresses of its own.
 
 mod counters;
+#[cfg(test)]
+mod tests;
 
 use core::net::SocketAddr;
 
@@ -72,8 +74,7 @@ impl Xtr {
         now: Instant,
     ) {
         let counters = &mut self.counters;
-        if let Notify::Push(version) =
-            self.etr.handle_notify(peer, notify, datagram, counters, now)
+        if let Notify::Push(version) = self.etr.handle_notify(peer, notify, datagram, counters, now)
         {
             let (itr, mut context) = self.split();
             itr.handle_push(&notify.records, version, &mut context, now);

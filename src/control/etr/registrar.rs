@@ -185,8 +185,9 @@ impl Registrar {
         true
     }
 
-    /// Begins what is due; `can_register` says that there are EID-prefixes and RLOCs.
-    pub(crate) fn handle_timeout(&mut self, can_register: bool, now: Instant) {
+    /// Begins what is due; `can_register` says that there are EID-prefixes and RLOCs. Tells which
+    /// Map-Server we begin to register with.
+    pub(crate) fn handle_timeout(&mut self, can_register: bool, now: Instant) -> Option<PeerKey> {
         for place in 0..self.servers.len() {
             self.servers[place].expire(now);
             self.servers[place].state = match self.servers[place].state {
@@ -203,13 +204,14 @@ impl Registrar {
                 state => state,
             };
         }
-        self.choose(can_register, now);
+        let begun = self.choose(can_register, now);
         self.used = self.servers.iter().find(|server| server.is_registered()).map(|used| used.key);
+        begun
     }
 
     /// Registers with the first Map-Server that answers, and with it alone.
-    fn choose(&mut self, can_register: bool, now: Instant) {
-        let (mut is_hope, mut is_registered) = (false, false);
+    fn choose(&mut self, can_register: bool, now: Instant) -> Option<PeerKey> {
+        let (mut is_hope, mut is_registered, mut begun) = (false, false, None);
         for place in 0..self.servers.len() {
             let is_other_used =
                 self.servers[place + 1..].iter().any(|server| server.is_registered());
@@ -217,6 +219,7 @@ impl Registrar {
                 State::Standby { return_at }
                     if can_register && !is_hope && (return_at.is_none() || !is_other_used) =>
                 {
+                    begun = Some(self.servers[place].key);
                     State::Registering(self.exchange(false, now))
                 }
                 State::Registered { .. } | State::Registering(_) if is_registered => {
@@ -227,6 +230,7 @@ impl Registrar {
             is_hope |= self.servers[place].is_hopeful();
             is_registered |= self.servers[place].is_registered();
         }
+        begun
     }
 
     /// A handshake to be asked for, because registers go unanswered.

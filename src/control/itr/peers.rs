@@ -188,6 +188,7 @@ mod tests {
     fn a_full_table_refuses_a_new_peer_but_not_a_new_key_for_a_mapping() {
         let mut peers = Peers::with_limit(1);
         assert!(peers.add_use(A, None, Side::Responder, false));
+        assert_eq!(peers.poll_set().unwrap().key, A);
         assert!(!peers.add_use(B, None, Side::Responder, false));
         assert!(peers.add_use(B, None, Side::Responder, true));
         peers.drop_use(A);
