@@ -88,7 +88,7 @@ mod tests {
             random ^= random >> 7;
             random ^= random << 17;
             let site = SiteIndex::at((random % 50) as usize);
-            let at = (random >> 8) % 4 != 0;
+            let at = !(random >> 8).is_multiple_of(4);
             let at = at.then(|| Instant::from_micros((random >> 16) % 1000));
             deadlines.set(site, at);
             match at {

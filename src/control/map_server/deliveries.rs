@@ -206,7 +206,8 @@ impl Deliveries {
 
     /// What to send now. Follow a [`Next::Message`] with [`Deliveries::sent`].
     pub(super) fn next(&mut self, now: Instant) -> Next {
-        if let Some(again) = self.outstanding.iter().position(|row| row.retransmission.is_due(now)) {
+        if let Some(again) = self.outstanding.iter().position(|row| row.retransmission.is_due(now))
+        {
             let Outstanding { owner, rows, ref retransmission, .. } = self.outstanding[again];
             if retransmission.tries() < MAX_TRIES {
                 return Next::Message { owner, rows, again: Some(again) };
@@ -252,14 +253,22 @@ impl Deliveries {
             self.work_from = self.work_from.min(place);
         }
         if sent == 0 {
-            again.into_iter().for_each(|place| drop(self.outstanding.swap_remove(place)));
+            if let Some(place) = again {
+                self.outstanding.swap_remove(place);
+            }
             return;
         }
         self.last_number += 1;
         let last = self.last_number;
         let place = again.unwrap_or_else(|| {
             let retransmission = Retransmission::starting_at(now);
-            self.outstanding.push(Outstanding { owner, rows: sent, first: last, last, retransmission });
+            self.outstanding.push(Outstanding {
+                owner,
+                rows: sent,
+                first: last,
+                last,
+                retransmission,
+            });
             self.outstanding.len() - 1
         });
         let outstanding = &mut self.outstanding[place];

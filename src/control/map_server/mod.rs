@@ -1,8 +1,9 @@
 //! Map-Server and Map-Resolver in one role (RFC 9301 sections 8.2 to 8.4): sites register, ask, and
 //! are told of every change of what they hold.
 //!
-//! A site is one xTR, known by its control key. Sites without one another's prefixes inside their own
-//! are assumed: a record is given out as registered, without holes for more specific prefixes of others.
+//! A site is one xTR, known by its control key. A record is given out as it was registered: when
+//! another site has a more specific prefix inside it, a holder of the first does not learn of the
+//! second by itself.
 
 mod bucket;
 mod counters;
@@ -46,6 +47,7 @@ pub const MAX_MESSAGE_LEN: usize = 1200;
 const REMARKS: Rate = Rate { burst: 8, interval: Duration::from_secs(10) };
 
 /// What is to be done.
+#[allow(clippy::large_enum_variant, reason = "moved once, to the caller")]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Output {
     /// Send the first `len` octets of the buffer to the control peer.
@@ -103,7 +105,7 @@ impl MapServer {
             answer_to: None,
             runnable: VecDeque::with_capacity(config.sites.len()),
             replies: VecDeque::with_capacity(resolver::MAX_EIDS),
-            events: VecDeque::new(),
+            events: VecDeque::with_capacity(16),
             counters: Counters::default(),
         };
         map_server.handle_config(config, now);

@@ -72,7 +72,8 @@ impl MapServer {
     /// A site that is not configured any more holds nothing.
     fn dismiss(&mut self, site: SiteIndex) {
         self.sites[site].is_configured = false;
-        while let Some(owner) = self.sites[site].deliveries.holdings().first().map(|row| row.owner) {
+        while let Some(owner) = self.sites[site].deliveries.holdings().first().map(|row| row.owner)
+        {
             self.sites[site].deliveries.forget(owner);
             self.remove_holder(owner, site);
         }

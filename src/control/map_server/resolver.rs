@@ -39,7 +39,15 @@ pub(super) struct Reply {
 #[derive(Debug)]
 enum Answer {
     Row { owner: SiteIndex, row: usize },
-    Negative(Mapping),
+    Negative(Negative),
+}
+
+/// A mapping without locators.
+#[derive(Clone, Copy, Debug)]
+struct Negative {
+    eid_prefix: EidPrefix,
+    record_ttl: Duration,
+    action: Action,
 }
 
 impl Reply {
@@ -51,16 +59,23 @@ impl Reply {
 
 /// What there is to an EID.
 enum Found {
-    Row { owner: SiteIndex, row: usize },
+    Row {
+        owner: SiteIndex,
+        row: usize,
+    },
     /// It is this site's, which has not registered it.
-    Unregistered { owner: SiteIndex, configured: EidPrefix },
+    Unregistered {
+        owner: SiteIndex,
+        configured: EidPrefix,
+    },
     Unknown,
 }
 
 impl MapServer {
     pub(super) fn handle_encapsulated(&mut self, site: SiteIndex, datagram: &[u8], now: Instant) {
         let packet = wire::EncapsulatedControlPacket::new_checked(datagram);
-        let Ok(message) = packet.and_then(|packet| wire::EncapsulatedControl::parse(&packet)) else {
+        let Ok(message) = packet.and_then(|packet| wire::EncapsulatedControl::parse(&packet))
+        else {
             self.counters.malformed += 1;
             return;
         };
@@ -116,7 +131,8 @@ impl MapServer {
                     self.push(owner, asker, rest, now);
                 }
             }
-            Answer::Negative(mapping) => {
+            Answer::Negative(Negative { eid_prefix, record_ttl, action }) => {
+                let mapping = Mapping { eid_prefix, record_ttl, action, locators: Locators::new() };
                 let sender = Sender::MapServer { is_behind_nat: false };
                 record::write(&mut writer, &mapping, sender).expect("one record always fits");
             }
@@ -194,13 +210,13 @@ impl MapServer {
         }
     }
 
-    /// A mapping without locators, for the least specific prefix of at least `len` bits that holds
+    /// The answer for the least specific prefix of at least `len` bits that holds
     /// the EID and covers nothing that is configured.
-    fn negative(&self, eid: Eid, len: u8, record_ttl: Duration, action: Action) -> Mapping {
+    fn negative(&self, eid: Eid, len: u8, record_ttl: Duration, action: Action) -> Negative {
         let len = self.configured.hole_len(eid).max(len);
         let hole = EidPrefix::new(eid.instance_id, eid.address, len);
         let eid_prefix = hole.expect("no prefix is longer than the address");
-        Mapping { eid_prefix, record_ttl, action, locators: Locators::new() }
+        Negative { eid_prefix, record_ttl, action }
     }
 
     /// Writes a row and then, as far as they fit, those that share its data key; which of them did
@@ -214,7 +230,8 @@ impl MapServer {
         let site = &self.sites[owner];
         let sender = Sender::MapServer { is_behind_nat: site.is_behind_nat };
         let group = site.rows.group_of(first);
-        let others = (0..RowSet::BITS as usize).filter(|row| *row != first && group & 1 << row != 0);
+        let others =
+            (0..RowSet::BITS as usize).filter(|row| *row != first && group & 1 << row != 0);
         let mut sent = 0;
         for row in core::iter::once(first).chain(others) {
             let Some(written) = site.rows.get(row) else { continue };

@@ -11,8 +11,7 @@ use super::registration::LastRegister;
 use super::rows::Rows;
 use crate::{Duration, Instant, PeerKey, SiteConfig};
 
-/// A WireGuard session ends this long after its handshake (RFC-less, the protocol's
-/// REJECT_AFTER_TIME), so that a later handshake must have been made by then.
+/// A WireGuard session ends this long after its handshake: what lives longer made another one.
 pub(super) const SESSION_LIFETIME: Duration = Duration::from_secs(180);
 
 /// A site's place; it keeps it while it is configured or remembered.
@@ -110,6 +109,7 @@ impl Site {
 #[derive(Default, Debug)]
 pub(super) struct Sites {
     places: Vec<Option<Site>>,
+    free: Vec<SiteIndex>,
     by_key: BTreeMap<PeerKey, SiteIndex>,
 }
 
@@ -139,13 +139,12 @@ impl Sites {
     }
 
     pub(super) fn add(&mut self, site: Site) -> SiteIndex {
-        let place = self.places.iter().position(Option::is_none).unwrap_or(self.places.len());
-        if place == self.places.len() {
+        let index = self.free.pop().unwrap_or_else(|| {
             self.places.push(None);
-        }
-        let index = SiteIndex::at(place);
+            SiteIndex::at(self.places.len() - 1)
+        });
         self.by_key.insert(site.config.key, index);
-        self.places[place] = Some(site);
+        self.places[index.place()] = Some(site);
         index
     }
 
@@ -153,6 +152,7 @@ impl Sites {
     pub(super) fn remove(&mut self, index: SiteIndex) {
         if let Some(site) = self.places[index.place()].take() {
             self.by_key.remove(&site.config.key);
+            self.free.push(index);
         }
     }
 }

@@ -31,7 +31,7 @@ impl Dice {
 
 /// Signs again what was broken, where it still is something that can be signed.
 fn sign_again(site: u8, octets: &mut [u8]) {
-    drop(wire::auth::sign(octets, &[site ^ 0x80; 32], SentAuthentication::default()));
+    let _ = wire::auth::sign(octets, &[site ^ 0x80; 32], SentAuthentication::default());
 }
 
 fn seeds(world: &World) -> Vec<Vec<u8>> {

@@ -22,7 +22,7 @@ use super::{MAX_MESSAGE_LEN, MapServer, Output};
 use crate::auth::{self, AuthenticationKey};
 use crate::record::{self, Sender};
 use crate::{
-    Action, Change, DataKey, EidPrefix, Event, Instant, InstanceId, Locator, MapServerConfig,
+    Action, Change, DataKey, EidPrefix, Event, InstanceId, Instant, Locator, MapServerConfig,
     Mapping, PeerKey, Side, SiteConfig,
 };
 
@@ -155,7 +155,7 @@ fn request_message(nonce: u64, source: &str, eids: &[&str]) -> Vec<u8> {
     let asked: Vec<_> = asked
         .iter()
         .zip(eids)
-        .map(|(eid, text)| wire::map_request::EidRecord {
+        .map(|(eid, text)| wire::EidRecord {
             is_subscription: false,
             mask_len: prefix(text).len(),
             eid: eid.address(),
@@ -167,7 +167,7 @@ fn request_message(nonce: u64, source: &str, eids: &[&str]) -> Vec<u8> {
         Nonce(nonce),
         source.address(),
         wire::Addresses::new(&rloc),
-        wire::map_request::EidRecords::new(&asked),
+        wire::EidRecords::new(&asked),
     );
     let mut octets = vec![0; request.buffer_len()];
     request.emit(&mut octets).unwrap();
@@ -253,7 +253,8 @@ impl World {
     /// A world after the first minute, with sites 1, 2, … registered at 192.0.2.{site} under the
     /// data key 100 + site, each with 10.{site}.0.0/16.
     fn registered(sites: u8) -> World {
-        let texts: Vec<String> = (1..=sites).map(|site| alloc::format!("10.{site}.0.0/16")).collect();
+        let texts: Vec<String> =
+            (1..=sites).map(|site| alloc::format!("10.{site}.0.0/16")).collect();
         let configs = (1..=sites).zip(&texts).map(|(site, text)| site_config(site, &[text]));
         let config = MapServerConfig {
             sites: configs.collect(),

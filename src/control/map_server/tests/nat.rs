@@ -63,7 +63,7 @@ fn a_handover_is_not_mistaken_for_nat_whichever_is_seen_first() {
             outcome.sent.extend(world.drain().sent);
             outcome.sent.extend(world.wait(Duration::from_millis(30)).sent);
         }
-        outcome.sent.extend(world.register(2, nonce(1, 2), &[moved.clone()]).sent);
+        outcome.sent.extend(world.register(2, nonce(1, 2), core::slice::from_ref(&moved)).sent);
         if !is_roaming_first {
             world.map_server.handle_control_roamed(key(2), outer, world.now);
             outcome.sent.extend(world.drain().sent);

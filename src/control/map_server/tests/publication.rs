@@ -1,3 +1,5 @@
+use alloc::collections::VecDeque;
+
 use super::*;
 
 #[test]
@@ -7,9 +9,9 @@ fn a_change_is_published_to_every_holder_until_acknowledged() {
     world.introduce(3, 2);
     world.session(2, "192.0.2.9:51821");
     let moved = mapping("10.2.0.0/16", &["192.0.2.9"], 102);
-    let outcome = world.register(2, nonce(1, 2), &[moved.clone()]);
-    assert_eq!(outcome.to(1)[0].mappings, [moved.clone()]);
-    assert_eq!(outcome.to(3)[0].mappings, [moved.clone()]);
+    let outcome = world.register(2, nonce(1, 2), core::slice::from_ref(&moved));
+    assert_eq!(outcome.to(1)[0].mappings, core::slice::from_ref(&moved));
+    assert_eq!(outcome.to(3)[0].mappings, core::slice::from_ref(&moved));
     world.acknowledge(3, outcome.to(3)[0].nonce);
     let again = world.wait(Duration::from_millis(1000));
     assert!(again.to(3).is_empty());
@@ -36,9 +38,11 @@ fn a_refresh_without_a_change_is_not_published() {
 fn a_newer_record_replaces_an_unacknowledged_one_and_only_its_own_number_acknowledges_it() {
     let mut world = World::registered(2);
     world.introduce(1, 2);
-    let one = world.register(2, nonce(1, 2), &[mapping("10.2.0.0/16", &["192.0.2.8"], 102)]);
-    let two = world.register(2, nonce(1, 3), &[mapping("10.2.0.0/16", &["192.0.2.9"], 102)]);
-    assert_eq!(two.to(1)[0].mappings, [mapping("10.2.0.0/16", &["192.0.2.9"], 102)]);
+    let one =
+        world.register(2, nonce(1, 2), &[mapping("10.2.0.0/16", &["192.0.2.2", "192.0.2.8"], 102)]);
+    let two =
+        world.register(2, nonce(1, 3), &[mapping("10.2.0.0/16", &["192.0.2.2", "192.0.2.9"], 102)]);
+    assert_eq!(two.to(1)[0].mappings, [mapping("10.2.0.0/16", &["192.0.2.2", "192.0.2.9"], 102)]);
     world.acknowledge(1, one.to(1)[0].nonce);
     assert_eq!(world.map_server.counters().acknowledgements_unmatched, 1);
     let again = world.wait(Duration::from_millis(50));
@@ -52,7 +56,8 @@ fn a_newer_record_replaces_an_unacknowledged_one_and_only_its_own_number_acknowl
 fn a_silent_holder_is_given_up_after_20_tries_and_told_when_it_is_heard_again() {
     let mut world = World::registered(2);
     world.introduce(1, 2);
-    let first = world.register(2, nonce(1, 2), &[mapping("10.2.0.0/16", &["192.0.2.9"], 102)]);
+    let first =
+        world.register(2, nonce(1, 2), &[mapping("10.2.0.0/16", &["192.0.2.2", "192.0.2.9"], 102)]);
     assert_eq!(first.to(1).len(), 1);
     let outcome = world.wait(Duration::from_secs(30));
     assert_eq!(outcome.to(1).len(), 19);
@@ -99,10 +104,8 @@ fn a_new_prefix_under_a_held_key_is_published_too_and_one_under_another_key_is_n
     world.register(1, nonce(1, 1), &[world.usual(1)]);
     world.register(2, nonce(1, 1), &[world.usual(2)]);
     world.introduce(1, 2);
-    let more = [
-        mapping("10.8.0.0/16", &["192.0.2.2"], 102),
-        mapping("10.9.0.0/16", &["192.0.2.2"], 109),
-    ];
+    let more =
+        [mapping("10.8.0.0/16", &["192.0.2.2"], 102), mapping("10.9.0.0/16", &["192.0.2.2"], 109)];
     let outcome = world.register(2, nonce(1, 2), &more);
     let published: Vec<_> = outcome.to(1).iter().flat_map(|sent| sent.prefixes()).collect();
     assert_eq!(published, ["10.8.0.0/16"]);
@@ -223,7 +226,8 @@ fn a_number_beyond_the_receivers_window_acknowledges_nothing() {
     let mut numbers = Vec::new();
     for sequence in 2..70 {
         let rloc = alloc::format!("192.0.2.{}", 10 + sequence);
-        let outcome = world.register(2, nonce(1, sequence), &[mapping("10.2.0.0/16", &[&rloc], 102)]);
+        let outcome =
+            world.register(2, nonce(1, sequence), &[mapping("10.2.0.0/16", &[&rloc], 102)]);
         numbers.extend(outcome.to(1).iter().map(|sent| sent.nonce));
         world.wait(Duration::from_millis(70));
     }
@@ -242,12 +246,11 @@ fn numbers_are_those_of_this_boot_and_increase_per_site() {
 }
 
 #[test]
-fn a_restarted_site_with_a_thousand_peers_gets_them_within_its_window() {
-    let sites = 200_u8;
+fn a_restarted_site_with_many_peers_gets_them_within_its_window() {
+    let sites = 140_u8;
     let mut world = World::registered(sites);
     for site in 2..=sites {
-        let outcome =
-            world.request(site, 1, &alloc::format!("10.{site}.0.1"), "10.1.0.1");
+        let outcome = world.request(site, 1, &alloc::format!("10.{site}.0.1"), "10.1.0.1");
         world.acknowledge_all(&outcome);
     }
     world.wait(Duration::from_secs(5));
@@ -255,8 +258,8 @@ fn a_restarted_site_with_a_thousand_peers_gets_them_within_its_window() {
         world.register(1, nonce(2, 1), &[mapping("10.1.0.0/16", &["192.0.2.1"], 250)]);
     assert_eq!(outcome.to(1).len(), 1 + 32, "half of the receiver's replay window");
     let mut told = alloc::collections::BTreeSet::new();
-    let mut queue = core::mem::take(&mut outcome.sent);
-    while let Some(sent) = queue.pop() {
+    let mut queue: VecDeque<_> = core::mem::take(&mut outcome.sent).into();
+    while let Some(sent) = queue.pop_front() {
         if is_push(&sent) {
             if sent.to == 1 {
                 told.extend(sent.prefixes());

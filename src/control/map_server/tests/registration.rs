@@ -100,7 +100,11 @@ fn the_replay_memory_ends_with_the_registration() {
     world.register(1, nonce(9, 9), &[world.usual(1)]);
     world.wait(Duration::from_secs(180));
     let outcome = world.register(1, nonce(1, 1), &[world.usual(1)]);
-    assert_eq!(outcome.sent.len(), 1, "a state file that went backwards does not lock out for ever");
+    assert_eq!(
+        outcome.sent.len(),
+        1,
+        "a state file that went backwards does not lock out for ever"
+    );
 }
 
 #[test]
