@@ -50,10 +50,8 @@ fn ask(config: &Path, socket: Option<PathBuf>, request: &str) -> ExitCode {
 
 /// The configured socket; the default one where the configuration cannot be read.
 fn socket_of(config: &Path) -> PathBuf {
-    Config::load(config).map_or_else(
-        |_| PathBuf::from(DEFAULT_SOCKET),
-        |config| config.control_socket,
-    )
+    Config::load(config)
+        .map_or_else(|_| PathBuf::from(DEFAULT_SOCKET), |config| config.control_socket)
 }
 
 fn exchange(socket: &Path, request: &str) -> io::Result<String> {
@@ -82,9 +80,7 @@ fn explain(error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => {
             "permission denied; run this as the router's user".into()
         }
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            "the router does not answer".into()
-        }
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "the router does not answer".into(),
         _ => error.to_string(),
     }
 }

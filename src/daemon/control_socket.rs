@@ -6,10 +6,11 @@
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use control::{Duration, Instant};
+use linux::unix::Listener;
 
 /// Connections at once; a new one beyond them replaces the oldest.
 pub const MAX_CONNECTIONS: usize = 8;
@@ -49,8 +50,7 @@ struct Connection {
 
 /// The listening socket with its connections; removed from the file system when dropped.
 pub struct ControlSocket {
-    listener: UnixListener,
-    path: PathBuf,
+    listener: Listener,
     connections: [Option<Connection>; MAX_CONNECTIONS],
 }
 
@@ -60,13 +60,8 @@ impl ControlSocket {
     /// # Errors
     /// `AddrInUse` when another router serves the path, else what the kernel says.
     pub fn bind(path: &Path) -> io::Result<ControlSocket> {
-        let listener = linux::unix::bind(path, 0o660)?;
-        listener.set_nonblocking(true)?;
-        Ok(ControlSocket {
-            listener,
-            path: path.to_path_buf(),
-            connections: [const { None }; MAX_CONNECTIONS],
-        })
+        let listener = Listener::bind(path, 0o660)?;
+        Ok(ControlSocket { listener, connections: [const { None }; MAX_CONNECTIONS] })
     }
 
     /// The connection to watch in this slot, and whether to watch it for writing.
@@ -77,7 +72,7 @@ impl ControlSocket {
 
     /// Takes one waiting connection and says its slot.
     pub fn accept(&mut self, now: Instant) -> Option<usize> {
-        let (stream, _) = self.listener.accept().ok()?;
+        let (stream, _) = self.listener.accept().ok()??;
         stream.set_nonblocking(true).ok()?;
         let slot = self.free_slot();
         let state = State::Reading { line: [0; MAX_REQUEST], len: 0 };
@@ -158,12 +153,6 @@ impl ControlSocket {
 impl AsFd for ControlSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()
-    }
-}
-
-impl Drop for ControlSocket {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
     }
 }
 
@@ -250,7 +239,8 @@ mod tests {
         assert_eq!(parse(b"status json\r"), Some(Request::Status { is_json: true }));
         let address = "10.2.0.1".parse().unwrap();
         assert_eq!(parse(b"lig 10.2.0.1 json"), Some(Request::Lig { address, is_json: true }));
-        for wrong in [&b""[..], b"lig", b"lig x", b"status xml", b"status json x", b"\xff", b"down"] {
+        for wrong in [&b""[..], b"lig", b"lig x", b"status xml", b"status json x", b"\xff", b"down"]
+        {
             assert_eq!(parse(wrong), None);
         }
     }

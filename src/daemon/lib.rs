@@ -1,3 +1,22 @@
-//! daemon
+//! Wiring: event loop, configuration, status, and the demo; no protocol rule stands here.
+#![forbid(unsafe_code)]
 
+pub mod client;
+pub mod commands;
 pub mod config;
+mod control_socket;
+pub mod demo;
+mod lig;
+mod links;
+mod logging;
+mod names;
+mod overlay;
+mod report;
+mod resolve;
+mod router;
+mod start;
+mod state;
+mod status;
+mod wiring;
+
+pub use start::run;

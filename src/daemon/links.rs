@@ -10,6 +10,8 @@ use control::EidPrefix;
 
 /// `RT_SCOPE_UNIVERSE`: valid everywhere.
 const SCOPE_GLOBAL: u8 = 0;
+/// `IFF_LOWER_UP`: the carrier as the driver has it.
+const LOWER_UP: u32 = 0x1_0000;
 
 /// One RLOC and the way it leaves this machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,22 +93,20 @@ impl Links {
         Ok(is_changed)
     }
 
-    /// The uplinks as of the last `refresh`.
-    pub fn picture(&self) -> &[Path] {
-        &self.picture
-    }
-
     /// The uplinks' RLOCs for the control plane.
     pub fn uplinks(&self) -> Vec<control::Uplink> {
         self.picture.iter().map(|path| path.uplink).collect()
     }
 
     fn draw(&mut self) -> Result<Vec<Path>, netlink::Error> {
-        let (mut links, mut addresses, mut routes) = (Vec::new(), Vec::new(), Vec::new());
-        self.netlink.links(|link| links.push(link))?;
-        self.netlink.addresses(|address| addresses.push(address))?;
+        let links = self.netlink.list(|socket, each| socket.links(each))?;
+        let addresses = self.netlink.list(|socket, each| socket.addresses(each))?;
+        let mut routes = Vec::new();
         for family in [Family::V4, Family::V6] {
-            self.netlink.routes(family, TABLE_MAIN, |route| routes.push(route))?;
+            let listing = |socket: &mut netlink::Socket, each: &mut dyn FnMut(Route)| {
+                socket.routes(family, TABLE_MAIN, each)
+            };
+            routes.append(&mut self.netlink.list(listing)?);
         }
         let seen = Seen { links, addresses, routes, eid_prefixes: &self.policy.eid_prefixes };
         if !self.policy.uplinks.is_empty() {
@@ -124,8 +124,7 @@ impl Links {
 
     /// The way the kernel takes to a Map-Server.
     fn towards(&mut self, destination: IpAddr) -> Result<Option<Path>, netlink::Error> {
-        let query =
-            RouteQuery { mark: Some(self.policy.fwmark), ..RouteQuery::new(destination) };
+        let query = RouteQuery { mark: Some(self.policy.fwmark), ..RouteQuery::new(destination) };
         let Some(route) = self.netlink.lookup_route(&query)? else { return Ok(None) };
         Ok(path(route.source, route.output, route.gateway, 1, 100))
     }
@@ -135,6 +134,11 @@ impl AsFd for Links {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.monitor.as_fd()
     }
+}
+
+/// Up and with a carrier; the kernel's "running" may lag behind the carrier by a second.
+fn has_carrier(link: &Link) -> bool {
+    link.is_up() && link.flags & LOWER_UP != 0
 }
 
 fn path(
@@ -159,7 +163,7 @@ struct Seen<'a> {
 impl Seen<'_> {
     /// The RLOCs of a configured uplink, at most one of each family.
     fn configured(&self, uplink: &config::Uplink) -> Vec<Path> {
-        let named = |link: &&Link| link.name.as_str() == uplink.device && link.is_running();
+        let named = |link: &&Link| *link.name == *uplink.device && has_carrier(link);
         let Some(link) = self.links.iter().find(named) else { return Vec::new() };
         let of_family = |family| {
             let default = self.default_routes(family).find(|one| one.output == Some(link.index));
@@ -177,18 +181,20 @@ impl Seen<'_> {
     /// The RLOC of the best default route.
     fn by_default(&self, family: Family) -> Option<Path> {
         let runs = |route: &&Route| {
-            self.links.iter().any(|one| Some(one.index) == route.output && one.is_running())
+            self.links.iter().any(|one| Some(one.index) == route.output && has_carrier(one))
         };
-        let best =
-            self.default_routes(family).filter(runs).min_by_key(|route| route.metric.unwrap_or(0))?;
+        let best = self
+            .default_routes(family)
+            .filter(runs)
+            .min_by_key(|route| route.metric.unwrap_or(0))?;
         let rloc = self.rloc(best.output?, family, best.source);
         path(rloc, best.output, best.gateway, 1, 100)
     }
 
     fn default_routes(&self, family: Family) -> impl Iterator<Item = &Route> {
-        self.routes.iter().filter(move |route| {
-            route.prefix_len == 0 && Family::of(route.destination) == family
-        })
+        self.routes
+            .iter()
+            .filter(move |route| route.prefix_len == 0 && Family::of(route.destination) == family)
     }
 
     /// The route's own source, else the interface's first address that a stranger can answer to.

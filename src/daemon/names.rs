@@ -17,9 +17,16 @@ pub struct Names {
 impl Names {
     /// The names in a configuration.
     pub fn new(config: &Config) -> Names {
+        let mut names = Names::default();
+        names.set_names(config);
+        names
+    }
+
+    /// Takes the names of another configuration; what was resolved stays.
+    pub fn set_names(&mut self, config: &Config) {
         let servers = config.map_servers.iter().map(|one| (one.public_key, one.name.clone()));
         let sites = config.sites.iter().map(|one| (one.public_key, one.name.clone()));
-        Names { names: servers.chain(sites).collect(), endpoints: BTreeMap::new() }
+        self.names = servers.chain(sites).collect();
     }
 
     /// The name of a key; the key itself where it has none.
@@ -35,6 +42,11 @@ impl Names {
     /// Notes what a Map-Server's host name resolved to.
     pub fn set_endpoint(&mut self, key: PeerKey, endpoint: SocketAddr) {
         self.endpoints.insert(key, endpoint);
+    }
+
+    /// What a Map-Server's host name resolved to last.
+    pub fn endpoint(&self, key: PeerKey) -> Option<SocketAddr> {
+        self.endpoints.get(&key).copied()
     }
 
     /// The Map-Servers of a configuration whose host name has not resolved.

@@ -69,8 +69,7 @@ impl Overlay {
     /// When the kernel refuses; what was installed is removed when the value is dropped.
     pub fn new(config: &Config, device: u32) -> Result<Overlay, netlink::Error> {
         let wanted = Wanted::default();
-        let mut overlay =
-            Overlay { netlink: Socket::open()?, device, wanted, routes: Vec::new() };
+        let mut overlay = Overlay { netlink: Socket::open()?, device, wanted, routes: Vec::new() };
         overlay.reload(config)?;
         Ok(overlay)
     }
@@ -126,16 +125,14 @@ impl Overlay {
 
     /// This machine's addresses inside its own EID-prefixes.
     fn sources(&mut self) -> Result<Vec<IpAddr>, netlink::Error> {
-        let (mut sources, own) = (Vec::new(), &self.wanted.eid_prefixes);
-        self.netlink.addresses(|address: Address| {
-            let is_ours = own.iter().any(|prefix| {
-                prefix.contains(Eid { instance_id: prefix.instance_id(), address: address.ip })
-            });
-            if is_ours && address.is_usable() {
-                sources.push(address.ip);
-            }
-        })?;
-        Ok(sources)
+        let addresses = self.netlink.list(|socket, each| socket.addresses(each))?;
+        let is_ours = |address: &&Address| {
+            address.is_usable()
+                && self.wanted.eid_prefixes.iter().any(|prefix| {
+                    prefix.contains(Eid { instance_id: prefix.instance_id(), address: address.ip })
+                })
+        };
+        Ok(addresses.iter().filter(is_ours).map(|address| address.ip).collect())
     }
 }
 
@@ -153,7 +150,8 @@ fn host(device: u32, ip: IpAddr) -> Address {
 
 /// Whether a replacement of one takes the other's place.
 fn is_same(one: &Route, other: &Route) -> bool {
-    (one.destination, one.prefix_len, one.table) == (other.destination, other.prefix_len, other.table)
+    (one.destination, one.prefix_len, one.table)
+        == (other.destination, other.prefix_len, other.table)
 }
 
 fn ignore_existing(result: Result<(), netlink::Error>) -> Result<(), netlink::Error> {

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use control::{Change, Event as NodeEvent, Instant, Node, Output, PeerKey, Side};
-use dataplane::userspace::Userspace;
+use dataplane::userspace::{self, Userspace};
 use dataplane::{Channel, ControlPeer, DataPlane, Event as PlaneEvent};
 use linux::poller::{Interest, Poller};
 use linux::signals::{Signal, Signals};
@@ -65,6 +65,8 @@ impl Source {
 
 /// Octets of the largest control message, with room to spare.
 const MESSAGE_LEN: usize = 2048;
+/// Descriptors handled between two waits; more stay ready.
+const MAX_READY: usize = 32;
 /// Endpoints learnt are written at most this often.
 const SAVE_PAUSE: control::Duration = control::Duration::from_secs(1);
 
@@ -82,6 +84,7 @@ pub struct Router {
     path: PathBuf,
     overlay: Option<Overlay>,
     poller: Poller,
+    plane_sources: Vec<userspace::Source>,
     signals: Signals,
     clock: ClockWatch,
     resolver: Resolver,
@@ -108,9 +111,9 @@ pub(crate) struct Parts {
 impl Router {
     /// Puts the parts together and starts the tunnels.
     pub(crate) fn new(parts: Parts) -> io::Result<Router> {
-        let now = linux::clock::now();
+        let now = now();
         let Parts { path, config, start, plane, overlay, signals, socket } = parts;
-        let node = Node::new(wiring::control_config(&config, &start), now);
+        let node = Node::new(&wiring::control_config(&config, &start), now);
         let links = Links::new(policy(&config)).map_err(io::Error::other)?;
         let endpoints = config.roles.is_map_server.then(|| Endpoints::load(&config.run_dir));
         let names = Names::new(&config);
@@ -126,6 +129,7 @@ impl Router {
             path,
             overlay,
             poller: Poller::new()?,
+            plane_sources: Vec::new(),
             signals,
             clock: ClockWatch::new()?,
             resolver: Resolver::new()?,
@@ -145,13 +149,14 @@ impl Router {
 
     fn watch_sources(&mut self) -> io::Result<()> {
         let poller = &self.poller;
-        poller.add(self.links.as_fd(), Source::Links.token(), Interest::Read)?;
-        poller.add(self.signals.as_fd(), Source::Signals.token(), Interest::Read)?;
-        poller.add(self.clock.as_fd(), Source::Clock.token(), Interest::Read)?;
-        poller.add(self.resolver.as_fd(), Source::Names.token(), Interest::Read)?;
-        poller.add(self.socket.as_fd(), Source::Listener.token(), Interest::Read)?;
-        for (index, fd) in self.plane.sources().enumerate() {
-            poller.add(fd, Source::Plane(index).token(), Interest::Read)?;
+        poller.add(self.links.as_fd(), Source::Links.token(), Interest::Readable)?;
+        poller.add(self.signals.as_fd(), Source::Signals.token(), Interest::Readable)?;
+        poller.add(self.clock.as_fd(), Source::Clock.token(), Interest::Readable)?;
+        poller.add(self.resolver.as_fd(), Source::Names.token(), Interest::Readable)?;
+        poller.add(self.socket.as_fd(), Source::Listener.token(), Interest::Readable)?;
+        for (index, (source, fd)) in self.plane.sources().enumerate() {
+            poller.add(fd, Source::Plane(index).token(), Interest::Readable)?;
+            self.plane_sources.push(source);
         }
         Ok(())
     }
@@ -159,12 +164,12 @@ impl Router {
     /// Runs until a signal ends it.
     pub fn run(&mut self) -> io::Result<()> {
         while !self.is_ending {
-            let timeout = self.poll_at().map(|at| at.since(linux::clock::now()));
-            let mut ready = [0; 32];
-            let count = self.poller.wait(&mut ready, timeout)?;
-            let now = linux::clock::now();
-            for token in &ready[..count] {
-                self.handle_ready(Source::from_token(*token), now);
+            let timeout = self.poll_at().map(|at| at.since(now()));
+            let ready: heapless::Vec<u64, MAX_READY> =
+                self.poller.wait(timeout)?.map(|ready| ready.token).take(MAX_READY).collect();
+            let now = now();
+            for token in ready {
+                self.handle_ready(Source::from_token(token), now);
                 self.drain(now);
             }
             self.handle_timeouts(now);
@@ -187,7 +192,11 @@ impl Router {
 
     fn handle_ready(&mut self, source: Source, now: Instant) {
         match source {
-            Source::Plane(index) => self.plane.handle_ready(index, now),
+            Source::Plane(index) => {
+                if let Some(source) = self.plane_sources.get(index).copied() {
+                    self.plane.handle_ready(source, now);
+                }
+            }
             Source::Links => {
                 if self.links.handle_ready() {
                     self.handle_links(now);
@@ -195,7 +204,7 @@ impl Router {
             }
             Source::Signals => self.handle_signals(now),
             Source::Clock => {
-                if self.clock.was_stepped() {
+                if matches!(self.clock.take_step(), Ok(true)) {
                     self.clock_steps += 1;
                     log::info!("the wall clock was stepped: control tunnels start again");
                     self.plane.handle_clock_step(now);
@@ -338,9 +347,9 @@ impl Router {
     }
 
     fn handle_signals(&mut self, now: Instant) {
-        while let Some(signal) = self.signals.poll() {
+        while let Ok(Some(signal)) = self.signals.receive() {
             match signal {
-                Signal::Hangup => self.reload(now),
+                Signal::SIGHUP => self.reload(now),
                 _ => self.is_ending = true,
             }
         }
@@ -351,7 +360,9 @@ impl Router {
         let config = match Config::load(&self.path) {
             Ok(config) => config,
             Err(errors) => {
-                errors.iter().for_each(|error| log::error!("{error}"));
+                for error in &errors {
+                    log::error!("{error}");
+                }
                 log::error!("the configuration stays as it was");
                 return;
             }
@@ -362,11 +373,13 @@ impl Router {
         let old = std::mem::replace(&mut self.config, config);
         report::keep_start_values(&old, &mut self.config);
         log::set_max_level(self.config.log_level);
-        self.names = Names::new(&self.config);
-        self.node.handle_config(wiring::control_config(&self.config, &self.start), now);
+        self.names.set_names(&self.config);
+        self.node.handle_config(&wiring::control_config(&self.config, &self.start), now);
         self.set_control_peers(Some(&old), now);
         let database: Vec<_> = self.config.eid_prefixes.iter().map(|own| own.prefix).collect();
-        self.plane.set_database(&database);
+        if let Err(error) = self.plane.set_database(&database) {
+            log::error!("data plane: {error}");
+        }
         if let Some(overlay) = &mut self.overlay
             && let Err(error) = overlay.reload(&self.config)
         {
@@ -387,7 +400,8 @@ impl Router {
         for peer in is.iter().filter(|peer| !was.contains(peer)) {
             let mut peer = *peer;
             let learnt = self.endpoints.as_ref().and_then(|known| known.of(peer.key));
-            peer.endpoint = peer.endpoint.or(learnt);
+            let resolved = self.names.endpoint(peer.key);
+            peer.endpoint = peer.endpoint.or(resolved).or(learnt);
             if let Err(error) = self.plane.set_control_peer(&peer, now) {
                 log::error!("control tunnel with {}: {error}", self.names.of(peer.key));
             }
@@ -456,7 +470,8 @@ impl Router {
         let Some(endpoints) = &mut self.endpoints else { return };
         let sites = &self.config.sites;
         if endpoints.is_dirty()
-            && let Err(error) = endpoints.save(|key| sites.iter().any(|site| site.public_key == key))
+            && let Err(error) =
+                endpoints.save(|key| sites.iter().any(|site| site.public_key == key))
         {
             log::warn!("{}: {error}", self.config.run_dir.display());
         }
@@ -465,7 +480,8 @@ impl Router {
     fn accept(&mut self, now: Instant) {
         let Some(slot) = self.socket.accept(now) else { return };
         if let Some((fd, _)) = self.socket.connection(slot)
-            && let Err(error) = self.poller.add(fd, Source::Connection(slot).token(), Interest::Read)
+            && let Err(error) =
+                self.poller.add(fd, Source::Connection(slot).token(), Interest::Readable)
         {
             log::debug!("control socket: {error}");
         }
@@ -494,11 +510,16 @@ impl Router {
         self.socket.answer(slot, code, body);
         if let Some((fd, true)) = self.socket.connection(slot) {
             let token = Source::Connection(slot).token();
-            if let Err(error) = self.poller.modify(fd, token, Interest::Write) {
+            if let Err(error) = self.poller.modify(fd, token, Interest::Writable) {
                 log::debug!("control socket: {error}");
             }
         }
     }
+}
+
+/// The machine's monotonic clock.
+fn now() -> Instant {
+    Instant::from_micros(linux::clock::monotonic_micros())
 }
 
 /// What decides which addresses are RLOCs, from the configuration.

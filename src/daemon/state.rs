@@ -118,7 +118,8 @@ mod tests {
 
     impl Scratch {
         fn new(name: &str) -> Scratch {
-            let path = std::env::temp_dir().join(format!("lispguard-{name}-{}", std::process::id()));
+            let path =
+                std::env::temp_dir().join(format!("lispguard-{name}-{}", std::process::id()));
             fs::create_dir_all(&path).unwrap();
             Scratch(path)
         }

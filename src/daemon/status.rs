@@ -1,6 +1,6 @@
 //! What the router says of itself: for a person in the manner of `wg`, for a program as JSON.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use serde::Serialize;
 
@@ -329,22 +329,15 @@ impl fmt::Display for Size {
     }
 }
 
-/// Octets shown as in a status, for other reports.
-pub fn size(octets: u64) -> String {
-    let mut text = String::new();
-    let _ = write!(text, "{}", Size(octets));
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn sizes_and_spans_are_shown_as_wg_shows_them() {
-        assert_eq!(size(1023), "1023 B");
-        assert_eq!(size(1536), "1.50 KiB");
-        assert_eq!(size(5 * 1024 * 1024 * 1024), "5.00 GiB");
+        assert_eq!(Size(1023).to_string(), "1023 B");
+        assert_eq!(Size(1536).to_string(), "1.50 KiB");
+        assert_eq!(Size(5 << 30).to_string(), "5.00 GiB");
         assert_eq!(Span(59).to_string(), "59 s");
         assert_eq!(Span(3661).to_string(), "1 h 1 min");
         assert_eq!(Span(90_000).to_string(), "1 d 1 h");

@@ -1,7 +1,9 @@
 //! The configuration file's values as the control plane takes them.
 
 use control::auth::AuthenticationKey;
-use control::{DataKey, Forwarding, MapServerConfig, MapServerPeer, PeerKey, SiteConfig, XtrConfig};
+use control::{
+    DataKey, Forwarding, MapServerConfig, MapServerPeer, PeerKey, SiteConfig, XtrConfig,
+};
 
 use crate::config::{Config, OnMiss, PrivateKey, Secret};
 
@@ -17,7 +19,7 @@ pub struct Start {
 }
 
 /// Peers that wait for a mapping or hold one; each takes a few kilobytes when it is used.
-const MAX_PEERS: usize = 256;
+pub(crate) const MAX_PEERS: usize = 256;
 /// EIDs asked for at once.
 const MAX_PENDING: usize = 64;
 
@@ -78,7 +80,11 @@ fn map_server_config(config: &Config) -> MapServerConfig {
     }
 }
 
-fn authentication(ours: &PrivateKey, theirs: PeerKey, secret: Option<&Secret>) -> AuthenticationKey {
+fn authentication(
+    ours: &PrivateKey,
+    theirs: PeerKey,
+    secret: Option<&Secret>,
+) -> AuthenticationKey {
     match secret {
         Some(secret) => AuthenticationKey::from_secret(secret.as_bytes()),
         None => AuthenticationKey::derive(ours.secret(), theirs),

@@ -1,69 +1,84 @@
 //! What is counted, for `status` and metrics.
 
-/// Packets and datagrams by what became of them; all since the start.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[non_exhaustive]
-pub struct Counters {
+macro_rules! counters {
+    ($( $(#[$meta:meta])* $name:ident, )+) => {
+        /// Packets and datagrams by what became of them; all since the start.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+        #[non_exhaustive]
+        pub struct Counters {
+            $( $(#[$meta])* pub $name: u64, )+
+        }
+
+        impl Counters {
+            /// Each counter with its name.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+                [$( (stringify!($name), self.$name) ),+].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
     /// Packets from the TUN.
-    pub tun_packets: u64,
+    tun_packets,
     /// Packets written to the TUN.
-    pub tun_written: u64,
+    tun_written,
     /// Packets encrypted to data peers, LISP messages too.
-    pub encapsulated: u64,
+    encapsulated,
     /// Packets from data peers that passed all checks, LISP messages too.
-    pub decapsulated: u64,
+    decapsulated,
     /// Packets from the TUN that are not IP, or whose addresses cannot cross an overlay.
-    pub not_routable: u64,
+    not_routable,
     /// Packets from the TUN whose source is not in our database.
-    pub source_not_ours: u64,
+    source_not_ours,
     /// Packets from a peer whose source is not routed to it.
-    pub source_refused: u64,
+    source_refused,
     /// Packets from a peer that are not what its tunnel carries.
-    pub inner_malformed: u64,
+    inner_malformed,
     /// Packets that exceed the tunnel's MTU.
-    pub too_big: u64,
+    too_big,
     /// Packets that had to wait for a mapping.
-    pub misses: u64,
+    misses,
     /// Packets that had to wait for a session.
-    pub session_waits: u64,
+    session_waits,
     /// Packets that waited and then went out.
-    pub waiting_sent: u64,
+    waiting_sent,
     /// Packets that had to leave for newer ones.
-    pub waiting_overflow: u64,
+    waiting_overflow,
     /// Packets that waited for longer than 10 s.
-    pub waiting_expired: u64,
+    waiting_expired,
     /// Packets whose resolution failed.
-    pub waiting_failed: u64,
+    waiting_failed,
     /// Packets to an EID-prefix that is to be dropped.
-    pub route_dropped: u64,
+    route_dropped,
     /// Packets to an EID-prefix that the native routing table should have taken.
-    pub route_native: u64,
+    route_native,
     /// ICMP errors sent.
-    pub icmp_sent: u64,
+    icmp_sent,
     /// ICMP errors that the rate limit held back.
-    pub icmp_limited: u64,
+    icmp_limited,
     /// Datagrams that are no WireGuard message.
-    pub malformed: u64,
+    malformed,
     /// Datagrams with a wrong MAC, tag, key or session.
-    pub unauthentic: u64,
+    unauthentic,
     /// Datagrams seen before.
-    pub replayed: u64,
+    replayed,
     /// Handshakes from keys that are no peer.
-    pub unknown_peer: u64,
+    unknown_peer,
     /// Handshakes not looked at, or answered with a cookie, because there were too many.
-    pub under_load: u64,
+    under_load,
     /// Handshake initiations sent.
-    pub initiations_sent: u64,
+    initiations_sent,
     /// Sessions established, renewals too.
-    pub sessions: u64,
+    sessions,
     /// LISP messages sent inside tunnels.
-    pub messages_sent: u64,
+    messages_sent,
     /// LISP messages received inside tunnels.
-    pub messages_received: u64,
+    messages_received,
     /// LISP messages dropped because the control plane did not take them.
-    pub inbox_overflow: u64,
+    inbox_overflow,
     /// Events dropped because nobody took them.
-    pub events_lost: u64,
+    events_lost,
     /// Changes of a peer's outer address that an authentic packet told.
-    pub roamed: u64,
+    roamed,
 }

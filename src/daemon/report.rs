@@ -1,0 +1,204 @@
+//! Collects the router's state for `status`, and tells what a reload cannot change.
+
+use control::{Forwarding, Instant, PeerKey};
+use dataplane::{Interface, PeerStatus};
+
+use crate::config::Config;
+use crate::router::Router;
+use crate::status::{
+    CachedMapping, Counter, DataInterface, Holder, OwnPrefix, Site, Status, Tunnel,
+};
+
+/// The state of the router now.
+pub(crate) fn status(router: &Router, now: Instant) -> Status {
+    let mut status = Status {
+        roles: roles(&router.config),
+        uptime_s: now.since(router.started_at).as_secs(),
+        control_key: router.config.private_key.public_key().to_string(),
+        control_address: router.plane.engine().address(Interface::Control).to_string(),
+        control_port: router.plane.port(Interface::Control).unwrap_or(router.config.ports.control),
+        data: data_interface(router),
+        rlocs: router.links.uplinks().iter().map(|uplink| uplink.rloc.to_string()).collect(),
+        control_tunnels: tunnels(router, Interface::Control, now),
+        data_tunnels: tunnels(router, Interface::Data, now),
+        counters: counters(router),
+        ..Status::default()
+    };
+    add_xtr(router, now, &mut status);
+    add_map_server(router, now, &mut status);
+    add_reasons(router, &mut status);
+    add_remarks(router, &mut status);
+    status.ok = status.reasons.is_empty();
+    status
+}
+
+fn roles(config: &Config) -> Vec<&'static str> {
+    let roles = [
+        (config.roles.is_xtr, "xtr"),
+        (config.roles.is_mobile_node, "mobile_node"),
+        (config.roles.is_map_server, "map_server"),
+    ];
+    roles.into_iter().filter_map(|(is_one, name)| is_one.then_some(name)).collect()
+}
+
+fn data_interface(router: &Router) -> Option<DataInterface> {
+    let engine = router.plane.engine();
+    Some(DataInterface {
+        device: router.plane.tun_name()?.to_string(),
+        backend: "userspace",
+        mtu: engine.mtu() as u16,
+        key: engine.public_key(Interface::Data).to_string(),
+        port: router.plane.port(Interface::Data).unwrap_or(router.config.ports.data),
+        fwmark: router.config.routing.fwmark,
+    })
+}
+
+fn tunnels(router: &Router, interface: Interface, now: Instant) -> Vec<Tunnel> {
+    let tunnel = |peer: PeerStatus| Tunnel {
+        name: router.names.named(peer.key),
+        key: peer.key.to_string(),
+        endpoint: peer.endpoint.map(|endpoint| endpoint.to_string()),
+        up: peer.has_session,
+        last_handshake_s: peer.handshake_at.map(|at| now.since(at).as_secs()),
+        received: peer.rx_bytes,
+        sent: peer.tx_bytes,
+    };
+    router.plane.engine().peer_status(interface).map(tunnel).collect()
+}
+
+fn add_xtr(router: &Router, now: Instant, status: &mut Status) {
+    let Some(xtr) = router.node.xtr() else { return };
+    let registered = xtr.registered_with().is_some();
+    let own =
+        |prefix: &control::EidPrefix| OwnPrefix { eid_prefix: prefix.to_string(), registered };
+    status.database = xtr.database().iter().map(own).collect();
+    let row = |(prefix, entry): (control::EidPrefix, &control::xtr::MapCacheEntry)| {
+        let (forwarding, key) = match entry.forwarding {
+            Forwarding::Peer(key) => ("peer", Some(key.to_string())),
+            Forwarding::Drop => ("drop", None),
+            Forwarding::Native => ("native", None),
+        };
+        CachedMapping {
+            eid_prefix: prefix.to_string(),
+            forwarding,
+            rlocs: entry.locators.iter().map(|locator| locator.rloc.to_string()).collect(),
+            key,
+            age_s: now.since(entry.set_at).as_secs(),
+            ttl_s: entry.expires_at.since(now).as_secs(),
+        }
+    };
+    status.map_cache = xtr.map_cache().map(row).collect();
+}
+
+fn add_map_server(router: &Router, now: Instant, status: &mut Status) {
+    let Some(map_server) = router.node.map_server() else { return };
+    for site in map_server.sites() {
+        let rows: Vec<_> = site.registrations().collect();
+        let locators = rows.first().map(|row| &row.mapping.locators);
+        let data_key = locators.and_then(|all| all.iter().find_map(|locator| locator.data_key));
+        status.registrations.push(Site {
+            name: site.name.to_string(),
+            key: site.key.to_string(),
+            eid_prefixes: rows.iter().map(|row| row.mapping.eid_prefix.to_string()).collect(),
+            rlocs: locators
+                .map(|all| all.iter().map(|locator| locator.rloc.to_string()).collect())
+                .unwrap_or_default(),
+            data_key: data_key.map(|data_key| data_key.key.to_string()),
+            age_s: rows.iter().map(|row| now.since(row.refreshed_at).as_secs()).max(),
+            expires_s: rows.iter().map(|row| row.expires_at.since(now).as_secs()).min(),
+            nat: site.is_behind_nat,
+        });
+    }
+    let name = |key: PeerKey| router.names.of(key);
+    let holders = map_server.holders().filter(|holder| holder.eid_prefixes > 0);
+    status.holders = holders
+        .map(|holder| Holder {
+            site: name(holder.owner),
+            holder: name(holder.holder),
+            current: holder.pending == 0,
+        })
+        .collect();
+}
+
+/// What keeps the router from being all up.
+fn add_reasons(router: &Router, status: &mut Status) {
+    let Status { reasons, control_tunnels, database, registrations, .. } = status;
+    reasons.extend(router.names.unresolved(&router.config));
+    for tunnel in control_tunnels.iter().filter(|tunnel| !tunnel.up) {
+        let name = tunnel.name.as_ref().unwrap_or(&tunnel.key);
+        reasons.push(match &tunnel.endpoint {
+            Some(endpoint) => format!(
+                "{name} at {endpoint} does not answer: is it up, and does it have our control key?"
+            ),
+            None => format!("{name} was not heard yet"),
+        });
+    }
+    let unregistered: Vec<&str> =
+        database.iter().filter(|own| !own.registered).map(|own| own.eid_prefix.as_str()).collect();
+    if !unregistered.is_empty() {
+        reasons.push(format!("not registered: {}", unregistered.join(", ")));
+    }
+    if status.data.is_some() && status.rlocs.is_empty() {
+        reasons.push("no uplink has an address".into());
+    }
+    for site in registrations.iter().filter(|site| site.eid_prefixes.is_empty()) {
+        reasons.push(format!("site {} is not registered", site.name));
+    }
+}
+
+fn add_remarks(router: &Router, status: &mut Status) {
+    if let Some(xtr) = router.node.xtr()
+        && let (true, Some(outer)) = (xtr.is_behind_nat(), xtr.outer())
+    {
+        status.remarks.push(format!("behind NAT: the Map-Server sees us as {outer}"));
+    }
+    if router.clock_steps > 0 {
+        status.remarks.push(format!("the wall clock was stepped {} times", router.clock_steps));
+    }
+}
+
+fn counters(router: &Router) -> Vec<Counter> {
+    let counter = |(name, value)| Counter { name, value };
+    let xtr = router.node.xtr().map(|xtr| xtr.counters());
+    let xtr = xtr.iter().flat_map(|counters| counters.iter());
+    let map_server = router.node.map_server().map(|one| one.counters().iter());
+    let plane = router.plane.engine().counters().iter();
+    xtr.chain(map_server.into_iter().flatten()).chain(plane).map(counter).collect()
+}
+
+/// The options whose change a reload cannot follow.
+pub(crate) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let checks = [
+        (old.roles != new.roles, "option role"),
+        (old.private_key != new.private_key, "option private_key"),
+        (old.ports != new.ports, "a port"),
+        (old.control_address != new.control_address, "option control_address"),
+        (old.instance_id != new.instance_id, "option instance_id"),
+        (old.routing.fwmark != new.routing.fwmark, "option fwmark"),
+        (old.mtu != new.mtu, "option mtu"),
+        (old.dataplane != new.dataplane, "option dataplane"),
+        (old.limits != new.limits, "a table size"),
+        (old.run_dir != new.run_dir, "option run_dir"),
+        (old.state_dir != new.state_dir, "option state_dir"),
+        (old.control_socket != new.control_socket, "option control_socket"),
+        (old.data_device != new.data_device, "option data_device"),
+    ];
+    checks.into_iter().filter_map(|(is_changed, what)| is_changed.then_some(what)).collect()
+}
+
+/// Keeps in `new` what the running router was started with.
+pub(crate) fn keep_start_values(old: &Config, new: &mut Config) {
+    new.roles = old.roles;
+    new.private_key = old.private_key.clone();
+    new.ports = old.ports;
+    new.control_address = old.control_address;
+    new.instance_id = old.instance_id;
+    new.routing.fwmark = old.routing.fwmark;
+    new.mtu = old.mtu;
+    new.dataplane = old.dataplane;
+    new.limits = old.limits;
+    new.run_dir.clone_from(&old.run_dir);
+    new.state_dir.clone_from(&old.state_dir);
+    new.control_socket.clone_from(&old.control_socket);
+    new.data_device.clone_from(&old.data_device);
+}

@@ -1,0 +1,165 @@
+//! Start-up: from a configuration file to a running router, or one clear error.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use control::PeerKey;
+use dataplane::userspace::{DataConfig, Userspace, UserspaceConfig, UserspaceError};
+use dataplane::{EngineConfig, Interface};
+use linux::netlink;
+use linux::signals::{Signal, Signals};
+
+use crate::commands;
+use crate::config::{Config, DataPlane, MAX_EID_PREFIXES, MAX_MAP_SERVERS};
+use crate::control_socket::ControlSocket;
+use crate::logging;
+use crate::overlay::Overlay;
+use crate::router::{Parts, Router};
+use crate::state;
+use crate::wiring::{self, Start};
+
+/// What is left of an uplink's 1,500 octets inside a tunnel over IPv6.
+const DEFAULT_MTU: u16 = 1420;
+
+/// Why the router did not start.
+#[derive(Debug)]
+enum StartError {
+    /// The configuration asks for the kernel's WireGuard.
+    NoKernelDataPlane,
+    /// The kernel refused something that every start needs.
+    System(&'static str, io::Error),
+    /// The run directory cannot be made.
+    RunDirectory(PathBuf, io::Error),
+    /// The control socket cannot be made.
+    Socket(PathBuf, io::Error),
+    /// The data plane did not start.
+    DataPlane(UserspaceError),
+    /// Addresses, routes or rules were refused.
+    Overlay(netlink::Error),
+}
+
+/// Runs the router that `path` describes until a signal ends it.
+pub fn run(path: &Path) -> ExitCode {
+    let config = match commands::load(path) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    logging::start(config.log_level);
+    match start(path, config) {
+        Ok(mut router) => match router.run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                log::error!("waiting for events: {error}");
+                ExitCode::FAILURE
+            }
+        },
+        Err(error) => {
+            eprintln!("lispguard: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(path: &Path, config: Config) -> Result<Router, StartError> {
+    if config.dataplane == DataPlane::Kernel {
+        return Err(StartError::NoKernelDataPlane);
+    }
+    let system = |what| move |error| StartError::System(what, error);
+    if let Err(error) = linux::process::deny_core_dumps() {
+        log::warn!("core dumps stay possible: {error}");
+    }
+    let signals = Signals::block(&[Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM])
+        .map_err(system("signals"))?;
+    std::fs::create_dir_all(&config.run_dir)
+        .map_err(|error| StartError::RunDirectory(config.run_dir.clone(), error))?;
+    let socket = ControlSocket::bind(&config.control_socket)
+        .map_err(|error| StartError::Socket(config.control_socket.clone(), error))?;
+    let seed = linux::random::array().map_err(system("random numbers"))?;
+    let plane = data_plane(&config).map_err(StartError::DataPlane)?;
+    let data_key = plane.engine().public_key(Interface::Data);
+    let start = Start { boot_counter: boot_counter(&config), seed, data_key };
+    let overlay = match plane.tun_index() {
+        Some(device) => Some(Overlay::new(&config, device).map_err(StartError::Overlay)?),
+        None => None,
+    };
+    report_start(&config, start.data_key);
+    let parts = Parts { path: path.to_path_buf(), config, start, plane, overlay, signals, socket };
+    Router::new(parts).map_err(system("netlink"))
+}
+
+fn boot_counter(config: &Config) -> u32 {
+    state::next_boot_counter(&config.state_dir).unwrap_or_else(|(counter, error)| {
+        log::warn!(
+            "{}: {error}: the boot counter is not kept, the clock takes its place",
+            config.state_dir.display()
+        );
+        counter
+    })
+}
+
+fn data_plane(config: &Config) -> Result<Userspace, UserspaceError> {
+    let data = config.roles.has_database().then(|| DataConfig {
+        port: config.ports.data,
+        tun_name: config.data_device.clone(),
+        database: config.eid_prefixes.iter().map(|own| own.prefix).collect(),
+    });
+    let control_peers = match config.roles.is_map_server {
+        true => config.limits.max_sites + MAX_MAP_SERVERS,
+        false => MAX_MAP_SERVERS,
+    };
+    let seed = linux::random::array().map_err(UserspaceError::Random)?;
+    Userspace::new(UserspaceConfig {
+        control_private_key: config.private_key.secret().clone(),
+        control_port: config.ports.control,
+        control_address: config.control_address,
+        data,
+        fwmark: config.routing.fwmark,
+        engine: EngineConfig {
+            mtu: config.mtu.unwrap_or(DEFAULT_MTU),
+            control_peers,
+            data_peers: wiring::MAX_PEERS,
+            routes: config.limits.map_cache_size,
+            database: MAX_EID_PREFIXES,
+            waiting: config.limits.waiting_total,
+            waiting_per_eid: config.limits.waiting_per_eid,
+            seed: u64::from_ne_bytes(seed),
+            ..EngineConfig::default()
+        },
+    })
+}
+
+fn report_start(config: &Config, data_key: PeerKey) {
+    log::info!("control key {}", config.private_key.public_key());
+    if config.roles.has_database() {
+        log::info!("data key {data_key}, {} in user space", config.data_device);
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::NoKernelDataPlane => f.write_str(
+                "option dataplane 'kernel': this build has no kernel data plane; write 'userspace' \
+                 or 'auto'",
+            ),
+            StartError::System(what, error) => write!(f, "{what}: {error}"),
+            StartError::RunDirectory(path, error) => {
+                write!(
+                    f,
+                    "{}: {error}; set option run_dir to a directory that can be written",
+                    path.display()
+                )
+            }
+            StartError::Socket(path, error) if error.kind() == io::ErrorKind::AddrInUse => write!(
+                f,
+                "{}: another lispguard serves this socket; stop it, or set option run_dir",
+                path.display()
+            ),
+            StartError::Socket(path, error) => write!(f, "{}: {error}", path.display()),
+            StartError::DataPlane(error) => write!(f, "{error}"),
+            StartError::Overlay(error) => write!(f, "overlay addresses, routes and rules: {error}"),
+        }
+    }
+}
