@@ -97,15 +97,24 @@ pub trait DataPlane {
     type Error: core::error::Error;
 
     /// Adds or changes a control peer; a session stays when only the endpoint changes.
+    ///
+    /// # Errors
+    /// When there are too many.
     fn set_control_peer(&mut self, peer: &ControlPeer, now: Instant) -> Result<(), Self::Error>;
 
     /// Removes a control peer.
     fn remove_control_peer(&mut self, peer: PeerKey);
 
     /// Applies one step of the control plane.
+    ///
+    /// # Errors
+    /// When a table is full or a peer unknown; nothing has changed then.
     fn apply(&mut self, change: &Change, now: Instant) -> Result<(), Self::Error>;
 
     /// Sends a LISP message inside the tunnel to `peer`.
+    ///
+    /// # Errors
+    /// When the peer is unknown or no session with it stands, or the message is too long.
     fn send_control(
         &mut self,
         channel: Channel,

@@ -24,7 +24,7 @@ impl<L: Listener> Engine<L> {
         now: Instant,
         io: &mut impl Io,
     ) {
-        let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+        let from = canonical(from);
         let mut out = core::mem::take(&mut self.out);
         let slot = self.sender(interface, from, datagram, &mut out, now, io);
         self.out = out;
@@ -223,5 +223,17 @@ impl<L: Listener> Engine<L> {
         let (_, sent_at) =
             peer.initiations.iter().flatten().find(|(initiation, _)| *initiation == index)?;
         Some(now - *sent_at)
+    }
+}
+
+/// The address without what may differ between two datagrams of one sender; an IPv6 scope stays,
+/// as link-local addresses need it to be answered.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V6(mut v6) if v6.ip().to_ipv4_mapped().is_none() => {
+            v6.set_flowinfo(0);
+            v6.into()
+        }
+        _ => SocketAddr::new(address.ip().to_canonical(), address.port()),
     }
 }

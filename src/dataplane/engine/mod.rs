@@ -22,7 +22,7 @@ mod timers;
 mod tunnel;
 mod waiting;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "memory"))]
 mod tests;
 
 use core::fmt;

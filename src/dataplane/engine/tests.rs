@@ -1,1 +1,6 @@
+//! The engine against itself: pairs of nodes on virtual time, with the model of WireGuard.
 
+mod data;
+mod hostile;
+mod pair;
+mod sessions;

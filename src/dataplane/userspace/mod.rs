@@ -8,6 +8,7 @@ use core::net::Ipv6Addr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use control::{EidPrefix, Instant};
+use linux::{Errno, TransferError};
 use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
 
@@ -108,7 +109,7 @@ impl Userspace {
         self.io.port(interface)
     }
 
-    /// The TUN device's name, when there is one.
+    /// The TUN device's name; `None` when there is none, or somebody deleted it.
     pub fn tun_name(&self) -> Option<&str> {
         self.io.tun.as_ref().map(|tun| tun.name())
     }
@@ -127,8 +128,14 @@ impl Userspace {
         let mut packet = core::mem::take(&mut self.io.packet);
         for _ in 0..sockets::BATCH {
             let Some(tun) = &self.io.tun else { break };
-            let Ok(len) = tun.receive(&mut packet) else { break };
-            self.engine.handle_tun(&packet[..len], now, &mut self.io);
+            match tun.receive(&mut packet) {
+                Ok(len) => self.engine.handle_tun(&packet[..len], now, &mut self.io),
+                Err(TransferError::Failed(Errno::EBADFD)) => {
+                    // Somebody deleted the device: watched on, it would be ready for ever.
+                    self.io.tun = None;
+                }
+                Err(_) => break,
+            }
         }
         self.io.packet = packet;
     }
