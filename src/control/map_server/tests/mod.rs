@@ -1,6 +1,7 @@
 //! Behaviour of the Map-Server on virtual time, by real messages.
 
 mod hostile;
+mod interop;
 mod nat;
 mod publication;
 mod registration;
