@@ -136,9 +136,10 @@ impl AsFd for Links {
     }
 }
 
-/// Up and with a carrier; the kernel's "running" may lag behind the carrier by a second.
-fn has_carrier(link: &Link) -> bool {
-    link.is_up() && link.flags & LOWER_UP != 0
+/// Up, with a carrier, and ready to send. "Running" may lag behind a lost carrier by a second; until
+/// it is set, what is sent is dropped, and an ARP request among it is repeated after a second only.
+fn can_send(link: &Link) -> bool {
+    link.is_running() && link.flags & LOWER_UP != 0
 }
 
 fn path(
@@ -163,7 +164,7 @@ struct Seen<'a> {
 impl Seen<'_> {
     /// The RLOCs of a configured uplink, at most one of each family.
     fn configured(&self, uplink: &config::Uplink) -> Vec<Path> {
-        let named = |link: &&Link| *link.name == *uplink.device && has_carrier(link);
+        let named = |link: &&Link| *link.name == *uplink.device && can_send(link);
         let Some(link) = self.links.iter().find(named) else { return Vec::new() };
         let of_family = |family| {
             let default = self.default_routes(family).find(|one| one.output == Some(link.index));
@@ -181,7 +182,7 @@ impl Seen<'_> {
     /// The RLOC of the best default route.
     fn by_default(&self, family: Family) -> Option<Path> {
         let runs = |route: &&Route| {
-            self.links.iter().any(|one| Some(one.index) == route.output && has_carrier(one))
+            self.links.iter().any(|one| Some(one.index) == route.output && can_send(one))
         };
         let best = self
             .default_routes(family)

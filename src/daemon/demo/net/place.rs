@@ -87,6 +87,22 @@ impl Place {
         })
     }
 
+    /// Waits until a device that was brought up can send, as a DHCP client does: until then the
+    /// kernel drops what is sent, an ARP request too, and repeats that after a second only.
+    ///
+    /// # Errors
+    /// `TimedOut` after 2 s, when the other end is down.
+    pub fn wait_until_running(&self, device: &str) -> io::Result<()> {
+        let until = Instant::now() + Duration::from_secs(2);
+        while !self.netlink(|socket| Ok(socket.link(device)?.is_running()))? {
+            if Instant::now() > until {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, format!("{device} stays down")));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
     /// Takes a device down; the other end loses its carrier.
     ///
     /// # Errors
