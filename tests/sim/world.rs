@@ -1,0 +1,416 @@
+//! A Map-Server and sites, each a node with its in-memory data plane, as the daemon wires them.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use control::auth::AuthenticationKey;
+use control::{
+    Config, DataKey, Duration, Eid, EidPrefix, Event, Forwarding, InstanceId, Instant, Limits,
+    MapServerConfig, MapServerPeer, Node, Output, PeerKey, Side, SiteConfig, Uplink, XtrConfig,
+};
+use dataplane::memory::{Memory, MemoryConfig};
+use dataplane::{Channel, ControlPeer, DataPlane, EngineConfig};
+
+use crate::network::{Network, Quality};
+
+const CONTROL_PORT: u16 = 51821;
+const DATA_PORT: u16 = 51820;
+pub const MAP_SERVER: usize = 0;
+/// The wall clock at virtual time zero: some day in 2024.
+const WALL_CLOCK: u64 = 1_720_000_000_000_000;
+pub const DAY: u64 = 86_400_000_000;
+
+/// A router under test.
+pub struct Router {
+    pub node: Node,
+    pub plane: Memory,
+    pub address: IpAddr,
+    pub eid_prefixes: Vec<EidPrefix>,
+    pub events: Vec<(Instant, Event)>,
+    /// Packets that came out of the overlay: when, from, to.
+    pub received: Vec<(Instant, IpAddr, IpAddr)>,
+    /// Times at which it had something to do.
+    pub wakeups: u64,
+    pub is_up: bool,
+    boots: u32,
+}
+
+/// All of them, and the underlay between them.
+pub struct World {
+    pub now: Instant,
+    pub routers: Vec<Router>,
+    pub network: Network,
+    seed: u8,
+}
+
+fn control_key(place: usize) -> PeerKey {
+    PeerKey([0x10 + place as u8; 32])
+}
+
+fn data_key(place: usize, boots: u32) -> PeerKey {
+    let mut key = [0x80 + place as u8; 32];
+    key[31] = boots as u8;
+    PeerKey(key)
+}
+
+fn authentication(site: usize) -> AuthenticationKey {
+    AuthenticationKey::from_secret(&[0x20 + site as u8; 32])
+}
+
+pub fn address(place: usize) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1 + place as u8))
+}
+
+impl World {
+    /// A Map-Server that is up and sites that are not, each with these EID-prefixes.
+    pub fn new(sites: &[&[&str]], quality: Quality, seed: u8) -> World {
+        let prefixes: Vec<Vec<EidPrefix>> = sites
+            .iter()
+            .map(|site| site.iter().map(|text| text.parse().unwrap()).collect())
+            .collect();
+        let map_server = map_server_config(&prefixes);
+        let config = config(MAP_SERVER, 1, seed, None, Some(map_server));
+        let mut routers = vec![Router::new(MAP_SERVER, &config, Vec::new(), WALL_CLOCK)];
+        for (site, eid_prefixes) in prefixes.iter().enumerate() {
+            let place = site + 1;
+            let config = site_config(place, 1, seed, eid_prefixes);
+            routers.push(Router::new(place, &config, eid_prefixes.clone(), WALL_CLOCK));
+        }
+        let network = Network::new(quality, seed);
+        let mut world = World { now: Instant::ZERO, routers, network, seed };
+        world.start(MAP_SERVER, &[]);
+        world
+    }
+
+    /// As `new`, with all sites started and registered.
+    pub fn registered(sites: &[&[&str]], quality: Quality, seed: u8) -> World {
+        let mut world = World::new(sites, quality, seed);
+        for place in 1..=sites.len() {
+            world.start_site(place);
+        }
+        let is_registered = |world: &World| (1..=sites.len()).all(|at| world.is_registered(at));
+        assert!(world.run_until(Duration::from_secs(5), is_registered), "all register");
+        world
+    }
+
+    pub fn start_site(&mut self, place: usize) {
+        self.start(place, &[]);
+    }
+
+    fn start(&mut self, place: usize, learnt: &[(usize, SocketAddr)]) {
+        let now = self.now;
+        let sites = self.routers.len();
+        let router = &mut self.routers[place];
+        router.is_up = true;
+        let peer = |key, endpoint, side| ControlPeer {
+            key,
+            endpoint,
+            side,
+            persistent_keepalive: None,
+            address: None,
+        };
+        if place == MAP_SERVER {
+            for site in 1..sites {
+                let endpoint = learnt.iter().find(|(at, _)| *at == site).map(|row| row.1);
+                let side = if endpoint.is_some() { Side::Initiator } else { Side::Responder };
+                let peer = peer(control_key(site), endpoint, side);
+                router.plane.set_control_peer(&peer, now).unwrap();
+            }
+        } else {
+            let endpoint = Some(SocketAddr::new(address(MAP_SERVER), CONTROL_PORT));
+            let peer = peer(control_key(MAP_SERVER), endpoint, Side::Initiator);
+            router.plane.set_control_peer(&peer, now).unwrap();
+        }
+        let uplink = Uplink { rloc: router.address, priority: 1, weight: 100 };
+        router.node.handle_uplinks(&[uplink], now);
+        self.settle(place);
+    }
+
+    /// `kill -9`: what is under way to it is lost.
+    pub fn kill(&mut self, place: usize) {
+        self.routers[place].is_up = false;
+    }
+
+    /// Starts a site again: a new data key, nothing remembered but the boot counter.
+    pub fn restart_site(&mut self, place: usize, clock_back: u64) {
+        let boots = self.routers[place].boots + 1;
+        let eid_prefixes = self.routers[place].eid_prefixes.clone();
+        let config = site_config(place, boots, self.seed, &eid_prefixes);
+        let was_at = self.routers[place].address;
+        let mut router = Router::at(place, &config, eid_prefixes, WALL_CLOCK - clock_back, self.now);
+        router.address = was_at;
+        self.routers[place] = router;
+        self.start(place, &[]);
+    }
+
+    /// Starts the Map-Server again: it remembers where its sites were, and its boot counter.
+    pub fn restart_map_server(&mut self) {
+        let boots = self.routers[MAP_SERVER].boots + 1;
+        let sites = 1..self.routers.len();
+        let prefixes: Vec<_> =
+            sites.clone().map(|site| self.routers[site].eid_prefixes.clone()).collect();
+        let map_server = map_server_config(&prefixes);
+        let config = config(MAP_SERVER, boots, self.seed, None, Some(map_server));
+        self.routers[MAP_SERVER] =
+            Router::at(MAP_SERVER, &config, Vec::new(), WALL_CLOCK, self.now);
+        let learnt: Vec<_> = sites
+            .map(|site| (site, SocketAddr::new(self.routers[site].address, CONTROL_PORT)))
+            .collect();
+        self.start(MAP_SERVER, &learnt);
+    }
+
+    /// The site's uplink has another address from now on.
+    pub fn move_to(&mut self, place: usize, address: IpAddr) {
+        let now = self.now;
+        let router = &mut self.routers[place];
+        router.address = address;
+        router.node.handle_uplinks(&[Uplink { rloc: address, priority: 1, weight: 100 }], now);
+        router.plane.handle_uplink_change(now);
+        self.settle(place);
+    }
+
+    /// The wall clock of a site is set right.
+    pub fn set_clock_right(&mut self, place: usize) {
+        let now = self.now;
+        self.routers[place].plane.set_wall_clock(WALL_CLOCK);
+        self.routers[place].plane.handle_clock_step(now);
+        self.settle(place);
+    }
+
+    /// A host sends a packet.
+    pub fn send(&mut self, place: usize, from: &str, to: &str) {
+        let packet = packet(from.parse().unwrap(), to.parse().unwrap());
+        let now = self.now;
+        self.routers[place].plane.handle_packet(&packet, now);
+        self.settle(place);
+    }
+
+    pub fn received(&self, place: usize, from: &str, to: &str) -> usize {
+        let (from, to): (IpAddr, IpAddr) = (from.parse().unwrap(), to.parse().unwrap());
+        let received = &self.routers[place].received;
+        received.iter().filter(|(_, source, target)| (*source, *target) == (from, to)).count()
+    }
+
+    pub fn is_registered(&self, place: usize) -> bool {
+        self.routers[place].node.xtr().unwrap().registered_with().is_some()
+    }
+
+    pub fn run_for(&mut self, span: Duration) {
+        self.run_until(span, |_| false);
+    }
+
+    /// Runs until something holds, or for `span`; whether it holds.
+    pub fn run_until(&mut self, span: Duration, holds: impl Fn(&World) -> bool) -> bool {
+        let end = self.now + span;
+        while !holds(self) {
+            let Some(at) = self.next_at().filter(|at| *at <= end) else {
+                self.now = end;
+                return holds(self);
+            };
+            assert!(at >= self.now);
+            self.now = at;
+            self.step();
+        }
+        true
+    }
+
+    fn next_at(&self) -> Option<Instant> {
+        let routers = self.routers.iter().filter(|router| router.is_up);
+        let routers = routers.flat_map(|router| [router.node.poll_at(), router.plane.poll_at()]);
+        routers.flatten().chain(self.network.next_at()).min()
+    }
+
+    fn step(&mut self) {
+        let now = self.now;
+        while let Some(flying) = self.network.arrived(now) {
+            let place = self
+                .routers
+                .iter()
+                .position(|router| router.is_up && router.address == flying.to.ip());
+            if let Some(place) = place {
+                let plane = &mut self.routers[place].plane;
+                plane.handle_datagram(flying.to.port(), flying.from, &flying.octets, now);
+                self.routers[place].wakeups += 1;
+                self.settle(place);
+            }
+        }
+        for place in 0..self.routers.len() {
+            let router = &mut self.routers[place];
+            let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+            if router.is_up && (is_due(router.node.poll_at()) || is_due(router.plane.poll_at())) {
+                router.wakeups += 1;
+                router.node.handle_timeout(now);
+                self.settle(place);
+            }
+        }
+    }
+
+    /// Passes on what the node and its data plane tell each other, until both are quiet.
+    fn settle(&mut self, place: usize) {
+        let now = self.now;
+        let router = &mut self.routers[place];
+        let mut buf = [0; 1500];
+        if router.plane.poll_at().is_some_and(|at| at <= now) {
+            router.plane.handle_timeout(now);
+        }
+        for _ in 0..10_000 {
+            router.drain(now);
+            if let Some((channel, peer, len)) = router.plane.receive_control(&mut buf) {
+                router.node.handle_datagram(channel == Channel::Link, peer, &buf[..len], now);
+            } else if let Some(event) = router.plane.poll_event() {
+                router.handle_event(event, now);
+            } else {
+                break;
+            }
+        }
+        let from = router.address;
+        while let Some(datagram) = router.plane.poll_datagram() {
+            let from = SocketAddr::new(from, datagram.from_port);
+            self.network.send(from, datagram.to, &datagram.octets, now);
+        }
+        while let Some(packet) = router.plane.poll_packet() {
+            if packet[0] >> 4 == 4 && packet[9] == 17 {
+                let octets = |at: usize| <[u8; 4]>::try_from(&packet[at..at + 4]).unwrap();
+                router.received.push((now, octets(12).into(), octets(16).into()));
+            }
+        }
+        let is_future = |at: Option<Instant>| at.is_none_or(|at| at > now);
+        assert!(is_future(router.node.poll_at()), "a past deadline is a busy loop: node {place}");
+        assert!(is_future(router.plane.poll_at()), "a past deadline: data plane {place}");
+    }
+}
+
+impl Router {
+    fn new(
+        place: usize,
+        config: &Config,
+        eid_prefixes: Vec<EidPrefix>,
+        wall_clock: u64,
+    ) -> Router {
+        Router::at(place, config, eid_prefixes, wall_clock, Instant::ZERO)
+    }
+
+    fn at(
+        place: usize,
+        config: &Config,
+        eid_prefixes: Vec<EidPrefix>,
+        wall_clock: u64,
+        now: Instant,
+    ) -> Router {
+        let seed = u64::from(config.boot_counter) << 8 | place as u64;
+        let memory = MemoryConfig {
+            control_key: control_key(place),
+            data_key: data_key(place, config.boot_counter),
+            control_port: CONTROL_PORT,
+            data_port: DATA_PORT,
+            database: eid_prefixes.clone(),
+            wall_clock,
+            engine: EngineConfig { seed, ..EngineConfig::default() },
+        };
+        Router {
+            node: Node::new(config, now),
+            plane: Memory::new(&memory).unwrap(),
+            address: address(place),
+            eid_prefixes,
+            events: Vec::new(),
+            received: Vec::new(),
+            wakeups: 0,
+            is_up: false,
+            boots: config.boot_counter,
+        }
+    }
+
+    fn drain(&mut self, now: Instant) {
+        let mut buf = [0; 1500];
+        loop {
+            match self.node.poll_output(now, &mut buf) {
+                Output::Transmit { link, peer, len } => {
+                    let channel = if link { Channel::Link } else { Channel::Control };
+                    // Without a session it is lost, as on a wire.
+                    let _ = self.plane.send_control(channel, peer, &buf[..len], now);
+                }
+                Output::Change(change) => self.plane.apply(&change, now).unwrap(),
+                Output::Event(event) => self.events.push((now, event)),
+                Output::Wait(at) => {
+                    assert!(at.is_none_or(|at| at > now), "a past deadline is a busy loop");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn handle_event(&mut self, event: dataplane::Event, now: Instant) {
+        use dataplane::Event as Seen;
+        let node = &mut self.node;
+        match event {
+            Seen::Miss { source, destination } => node.handle_miss(source, destination, now),
+            Seen::ControlSession { peer, endpoint, side, round_trip } => {
+                node.handle_control_session(peer, endpoint, side, round_trip, now);
+            }
+            Seen::ControlLost { peer } => node.handle_control_lost(peer, now),
+            Seen::ControlRoamed { peer, endpoint } => {
+                node.handle_control_roamed(peer, endpoint, now);
+            }
+            Seen::DataSession { peer, side } => node.handle_data_session(peer, side, now),
+            Seen::Traffic { peer } => node.handle_traffic(peer, now),
+        }
+    }
+}
+
+fn map_server_config(prefixes: &[Vec<EidPrefix>]) -> MapServerConfig {
+    let sites = prefixes.iter().enumerate().map(|(site, eid_prefixes)| SiteConfig {
+        name: format!("site {}", site + 1),
+        key: control_key(site + 1),
+        authentication: authentication(site + 1),
+        eid_prefixes: eid_prefixes.clone(),
+        accepts_more_specifics: false,
+    });
+    MapServerConfig { sites: sites.collect(), registration_timeout: Duration::from_secs(180) }
+}
+
+fn site_config(place: usize, boots: u32, seed: u8, eid_prefixes: &[EidPrefix]) -> Config {
+    let (key, authentication) = (control_key(MAP_SERVER), authentication(place));
+    let xtr = XtrConfig {
+        data_key: DataKey { key: data_key(place, boots), port: DATA_PORT, lane: 0 },
+        database: eid_prefixes.to_vec(),
+        eid_space: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()],
+        on_miss: Forwarding::Drop,
+        record_ttl: Duration::from_secs(3600),
+        register_interval: Duration::from_secs(60),
+        map_servers: vec![MapServerPeer { key, authentication }],
+    };
+    config(place, boots, seed, Some(xtr), None)
+}
+
+fn config(
+    place: usize,
+    boot_counter: u32,
+    seed: u8,
+    xtr: Option<XtrConfig>,
+    map_server: Option<MapServerConfig>,
+) -> Config {
+    let mut seeds = [seed; 32];
+    seeds[0] = place as u8;
+    seeds[1..5].copy_from_slice(&boot_counter.to_be_bytes());
+    let limits = Limits::default();
+    let control_key = control_key(place);
+    Config { control_key, boot_counter, seed: seeds, limits, xtr, map_server }
+}
+
+pub fn eid(text: &str) -> Eid {
+    Eid { instance_id: InstanceId(0), address: text.parse().unwrap() }
+}
+
+/// An IPv4 packet with an empty UDP datagram.
+fn packet(from: Ipv4Addr, to: Ipv4Addr) -> Vec<u8> {
+    let mut packet = vec![0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0];
+    packet.extend(from.octets());
+    packet.extend(to.octets());
+    let words = packet.chunks_exact(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
+    let mut sum: u32 = words.sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    packet[10..12].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+    packet.extend([0x10, 0, 0x10, 0, 0, 8, 0, 0]);
+    packet
+}
