@@ -141,8 +141,8 @@ impl Router {
             is_ending: false,
         };
         router.watch_sources()?;
-        router.set_control_peers(None, now);
         router.handle_links(now);
+        router.set_control_peers(None, now);
         router.drain(now);
         Ok(router)
     }
