@@ -17,7 +17,7 @@ use std::time::Duration;
 use linux::user_namespace;
 
 use self::interrupt::Interrupt;
-use self::net::World;
+use self::net::{World, has_privilege};
 use self::options::{Asked, Options};
 use self::report::Report;
 use self::tour::Tour;
@@ -72,15 +72,6 @@ fn run(options: &Options) -> io::Result<ExitCode> {
         }
     }
     Ok(ExitCode::from(code))
-}
-
-/// Whether this process may make network namespaces as it is: whether it has `CAP_SYS_ADMIN`.
-fn has_privilege() -> io::Result<bool> {
-    const CAP_SYS_ADMIN: u32 = 21;
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let capabilities = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
-    Ok(capabilities.unwrap_or(0) >> CAP_SYS_ADMIN & 1 == 1)
 }
 
 /// Says early, and how to help it, that the nodes will get no TUN device.

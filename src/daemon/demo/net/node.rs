@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -89,7 +90,7 @@ impl Node {
         self.write_configuration()?;
         let log = self.open_log()?;
         let mut command = Command::new(&self.program);
-        command.arg("run").arg("-c").arg(self.configuration_file());
+        command.arg0("lispguard").arg("run").arg("-c").arg(self.configuration_file());
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.process = Some(self.place.namespace().spawn(&mut command, Signal::SIGKILL)?);
         Ok(())

@@ -193,16 +193,16 @@ impl World {
         ]
     }
 
-    /// ap1 goes out of reach; ap2 comes up with its address and the default route.
+    /// The phone hears ap2, loses ap1, and gets its address and default route at ap2.
     ///
     /// # Errors
     /// As the kernel says.
     pub fn move_phone(&self) -> io::Result<()> {
-        self.internet.set_down("ap1")?;
-        self.phone.place().set_down("ap1")?;
         self.phone.place().set_up("ap2")?;
         self.internet.wait_until_running("ap2")?;
         self.phone.place().wait_until_running("ap2")?;
+        self.internet.set_down("ap1")?;
+        self.phone.place().set_down("ap1")?;
         uplink(self.phone.place(), "ap2", AP2)
     }
 

@@ -1,0 +1,159 @@
+//! `lispguard demo`, as a newcomer and as CI run it.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use daemon::demo::net::{Scratch, has_privilege};
+use serde::Deserialize;
+
+use crate::testbed::{PROGRAM, eventually, lispguard};
+
+/// What `--json` promises.
+#[derive(Debug, Deserialize)]
+struct Report {
+    ok: bool,
+    registered_ms: Option<u64>,
+    first_packet_lost: Option<u64>,
+    first_reply_ms: Option<f64>,
+    tcp_mbit_s: Option<f64>,
+    handover_gap_ms: Option<f64>,
+    handover_lost: Option<u64>,
+    underlay: Option<Underlay>,
+    steps: Vec<Step>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Underlay {
+    wireguard: u64,
+    lisp_clear: u64,
+    inner_clear: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Step {
+    name: String,
+    ok: bool,
+}
+
+fn parse(json: &str) -> Report {
+    let mut escapes = vec![0; json.len()];
+    let (report, _) = serde_json_core::from_str_escaped(json, &mut escapes)
+        .unwrap_or_else(|error| panic!("{error}: {json}"));
+    report
+}
+
+fn assert_all_claims(json: &str) {
+    let report = parse(json);
+    assert!(report.ok, "{json}");
+    assert_eq!(report.steps.len(), 9, "{json}");
+    assert!(report.steps.iter().all(|step| step.ok && !step.name.is_empty()), "{json}");
+    assert!(report.registered_ms.is_some() && report.first_reply_ms.is_some(), "{json}");
+    assert_eq!(report.first_packet_lost, Some(0), "{json}");
+    assert!(report.tcp_mbit_s.is_some_and(|rate| rate > 1.0), "{json}");
+    assert!(report.handover_gap_ms.is_some_and(|gap| gap < 100.0), "{json}");
+    assert!(report.handover_lost.is_some(), "{json}");
+    let underlay = report.underlay.expect("it was looked at");
+    assert!(underlay.wireguard > 0, "{json}");
+    assert_eq!((underlay.lisp_clear, underlay.inner_clear), (0, 0), "{json}");
+}
+
+/// Whether a directory of this process's demo is there.
+fn scratch_of(process: u32) -> PathBuf {
+    std::env::temp_dir().join(format!("lispguard-demo-{process}"))
+}
+
+#[test]
+fn every_claim_of_the_demo_holds() {
+    let since = Instant::now();
+    let said = lispguard(["demo", "--json"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_all_claims(&said.out);
+    assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
+}
+
+#[test]
+fn an_ordinary_user_sees_the_same() {
+    if !has_privilege().expect("/proc is mounted") {
+        // The test above ran as one.
+        return;
+    }
+    let scratch = Scratch::new().expect("a directory");
+    let program = scratch.path().join("lispguard");
+    fs::copy(PROGRAM, &program).expect("a copy");
+    open_to_all(scratch.path());
+    // Not every machine lets users open the TUN device: here one that does is put in its place,
+    // for this process alone.
+    let script = "mount -t tmpfs none /dev/net && mknod -m 666 /dev/net/tun c 10 200 && \
+                  chmod 755 /dev/net && exec setpriv --reuid 65534 --regid 65534 --clear-groups \
+                  \"$0\" demo --json";
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script])
+        .arg(&program)
+        .output()
+        .expect("util-linux is installed");
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{out}{err}");
+    assert_all_claims(&out);
+}
+
+fn open_to_all(directory: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).expect("ours");
+}
+
+#[test]
+fn a_chosen_step_runs_alone_and_a_wrong_word_is_refused() {
+    let said = lispguard(["demo", "--json", "--only", "ping"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let report = parse(&said.out);
+    let names: Vec<_> = report.steps.iter().map(|step| step.name.as_str()).collect();
+    assert_eq!(names, ["tunnels", "registered", "ping"]);
+    assert!(report.tcp_mbit_s.is_none() && report.underlay.is_none());
+    for words in [&["demo", "--only", "pong"][..], &["demo", "--fast"]] {
+        let said = lispguard(words);
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(said.err.contains("--help"), "{said:?}");
+    }
+    let help = lispguard(["demo", "--help"]);
+    assert!(help.code == Some(0) && help.out.contains("first-packet"), "{help:?}");
+}
+
+#[test]
+fn what_a_killed_or_interrupted_demo_made_goes_away() {
+    for signal in [linux::signals::Signal::SIGINT, linux::signals::Signal::SIGKILL] {
+        let mut command = Command::new(PROGRAM);
+        command.args(["demo", "--keep", "--only", "ping"]).process_group(0);
+        let mut demo = command.stdout(Stdio::null()).spawn().expect("it starts");
+        let directory = scratch_of(demo.id());
+        let nodes = || children_of(demo.id());
+        assert!(eventually(|| nodes().len() == 4), "four nodes run");
+        thread::sleep(Duration::from_millis(300));
+        let nodes = nodes();
+        linux::process::send_signal(demo.id(), signal).expect("sent");
+        demo.wait().expect("it ends");
+        assert!(eventually(|| nodes.iter().all(|node| has_ended(*node))), "its nodes end");
+        if signal == linux::signals::Signal::SIGKILL {
+            // Nobody was left to remove the directory: the next start does.
+            assert!(directory.exists());
+            drop(Scratch::new().expect("a directory"));
+        }
+        assert!(!directory.exists(), "{}", directory.display());
+    }
+}
+
+fn children_of(process: u32) -> Vec<u32> {
+    let of_task = |entry: fs::DirEntry| fs::read_to_string(entry.path().join("children")).ok();
+    let tasks = fs::read_dir(format!("/proc/{process}/task"));
+    let lists = tasks.into_iter().flatten().flatten().filter_map(of_task);
+    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
+}
+
+fn has_ended(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with('Z'))
+}

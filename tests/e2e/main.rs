@@ -1,0 +1,16 @@
+//! Real nodes in network namespaces of their own: what a user is promised, and what an attacker
+//! tries. Nothing outside the namespaces and a temporary directory is touched.
+//!
+//! `LISPGUARD_LONG_TESTS=1` repeats, waits and sends as often as the promises say.
+
+mod command_line;
+mod configurations;
+mod demo;
+mod first_packet;
+mod garbage;
+mod idle;
+mod intruder;
+mod refusals;
+mod reload;
+mod restarts;
+mod testbed;

@@ -1,0 +1,117 @@
+//! Nodes that are killed and come back, in any order.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use daemon::demo::net::world::{OFFICE_HOST, World};
+use daemon::demo::net::{EchoPlan, NodeStatus, stream};
+
+use crate::testbed::{
+    PATIENCE, echo_at, echo_servers, home_socket, in_world, ping_until_answered, start,
+    start_pair,
+};
+
+fn registered_sites(status: &NodeStatus) -> usize {
+    status.registrations.iter().filter(|site| site.data_key.is_some()).count()
+}
+
+#[test]
+fn a_site_registers_within_200_ms_of_its_start() {
+    in_world(|world| {
+        world.start_map_server()?;
+        let mut spans = Vec::new();
+        for _ in 0..5 {
+            spans.push(start(&mut world.home)?);
+            world.home.stop()?;
+        }
+        spans.sort();
+        println!("start to registered: {spans:?}");
+        // One of five may meet a busy moment of the machine, the middle one does not.
+        assert!(spans[2] < Duration::from_millis(200), "{spans:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn sites_started_before_their_map_server_register_within_2_s_of_its_start() {
+    in_world(|world| {
+        for site in world.sites_mut() {
+            site.start()?;
+        }
+        // Long enough that retries are spaced as far apart as they get.
+        thread::sleep(Duration::from_secs(5));
+        let since = Instant::now();
+        world.map_server.start()?;
+        for site in world.sites() {
+            site.wait_until(PATIENCE, |status| status.ok)?;
+        }
+        let spent = since.elapsed();
+        println!("Map-Server's start to registered: {spent:?}");
+        assert!(spent < Duration::from_secs(2), "{spent:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn data_flows_on_while_the_map_server_is_killed_and_comes_back() {
+    in_world(|world| {
+        world.start(PATIENCE)?;
+        let _servers = echo_servers(world)?;
+        ping_until_answered(world, PATIENCE)?;
+        let plan = EchoPlan {
+            count: 800,
+            interval: Duration::from_millis(5),
+            patience: Duration::from_secs(1),
+        };
+        let socket = home_socket(world)?;
+        let flow = thread::spawn(move || stream(&socket, echo_at(OFFICE_HOST[0]), &plan));
+        thread::sleep(Duration::from_millis(200));
+        world.map_server.kill()?;
+        thread::sleep(Duration::from_millis(500));
+        let since = Instant::now();
+        world.map_server.start()?;
+        world.map_server.wait_until(PATIENCE, |status| registered_sites(status) == 3)?;
+        let spent = since.elapsed();
+        println!("all sites registered again after {spent:?}");
+        assert!(spent < Duration::from_secs(3), "{spent:?}");
+        let outcome = flow.join().expect("no panic")?;
+        println!("flow: {outcome:?}");
+        assert_eq!(outcome.lost, 0, "{outcome:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn peers_reach_a_killed_site_within_1_s_of_its_new_registration() {
+    in_world(|world| {
+        start_pair(world)?;
+        ping_until_answered(world, PATIENCE)?;
+        for _ in 0..3 {
+            let old_key = data_key_of_office(world)?;
+            world.office.kill()?;
+            start(&mut world.office)?;
+            let spent = ping_until_answered(world, PATIENCE)?;
+            println!("reachable {spent:?} after its registration");
+            assert!(spent < Duration::from_secs(1), "{spent:?}");
+            assert_ne!(old_key, data_key_of_office(world)?, "a data key is of one run");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_site_that_is_stopped_leaves_nothing_and_is_gone_for_its_peers() {
+    in_world(|world| {
+        start_pair(world)?;
+        ping_until_answered(world, PATIENCE)?;
+        assert!(world.office.stop()?.success());
+        assert!(!world.office.control_socket().exists());
+        Ok(())
+    });
+}
+
+fn data_key_of_office(world: &World) -> Result<Option<String>, std::io::Error> {
+    let status = world.map_server.status()?;
+    Ok(status.site("office").and_then(|site| site.data_key.clone()))
+}
+
