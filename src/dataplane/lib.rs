@@ -123,7 +123,8 @@ pub trait DataPlane {
         now: Instant,
     ) -> Result<(), Self::Error>;
 
-    /// Takes the next LISP message that came out of a tunnel: its peer and length.
+    /// Takes the next LISP message that came out of a tunnel: its peer and length. Nothing comes
+    /// while an event waits: a session is known when its first message is read.
     fn receive_control(&mut self, buf: &mut [u8]) -> Option<(Channel, PeerKey, usize)>;
 
     /// An uplink changed: an authenticated packet goes to every live peer at once, the most

@@ -41,12 +41,13 @@ impl<L: Listener> Engine<L> {
         }
     }
 
-    /// Takes the next LISP message that came out of a tunnel: its peer and length.
+    /// Takes the next LISP message that came out of a tunnel: its peer and length. It waits for
+    /// the events before it, so that a session is known when its first message is read.
     pub fn receive_control(
         &mut self,
         buf: &mut [u8],
     ) -> Option<(Channel, control::PeerKey, usize)> {
-        self.inbox.pop(buf)
+        if self.events.is_empty() { self.inbox.pop(buf) } else { None }
     }
 
     fn sender(
