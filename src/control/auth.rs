@@ -21,6 +21,9 @@ pub struct AuthenticationKey(Zeroizing<[u8; HMAC_BLOCK]>);
 impl AuthenticationKey {
     /// HKDF-SHA-256 over the static Diffie-Hellman of the two control keys, with the salt
     /// "lispguard" and the info "map-register authentication".
+    ///
+    /// # Panics
+    /// Never: 32 octets are within HKDF's limit.
     pub fn derive(our_private: &StaticSecret, their_public: PeerKey) -> AuthenticationKey {
         let shared = our_private.diffie_hellman(&PublicKey::from(their_public.0));
         let mut key = Zeroizing::new([0; HMAC_BLOCK]);

@@ -7,6 +7,7 @@ use crate::{Eid, EidPrefix, Mapping, PeerKey};
 
 /// Something worth telling. Names are resolved by the reader: peers stand as keys.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(clippy::large_enum_variant, reason = "passed on at once, one at a time")]
 pub enum Event {
     /// The Map-Server acknowledged the registration of all our EID-prefixes.
     Registered {

@@ -136,7 +136,8 @@ impl World {
         let eid_prefixes = self.routers[place].eid_prefixes.clone();
         let config = site_config(place, boots, self.seed, &eid_prefixes);
         let was_at = self.routers[place].address;
-        let mut router = Router::at(place, &config, eid_prefixes, WALL_CLOCK - clock_back, self.now);
+        let mut router =
+            Router::at(place, &config, eid_prefixes, WALL_CLOCK - clock_back, self.now);
         router.address = was_at;
         self.routers[place] = router;
         self.start(place, &[]);
@@ -280,12 +281,7 @@ impl World {
 }
 
 impl Router {
-    fn new(
-        place: usize,
-        config: &Config,
-        eid_prefixes: Vec<EidPrefix>,
-        wall_clock: u64,
-    ) -> Router {
+    fn new(place: usize, config: &Config, eid_prefixes: Vec<EidPrefix>, wall_clock: u64) -> Router {
         Router::at(place, config, eid_prefixes, wall_clock, Instant::ZERO)
     }
 
@@ -405,7 +401,8 @@ fn packet(from: Ipv4Addr, to: Ipv4Addr) -> Vec<u8> {
     let mut packet = vec![0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0];
     packet.extend(from.octets());
     packet.extend(to.octets());
-    let words = packet.chunks_exact(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
+    let words =
+        packet.chunks_exact(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
     let mut sum: u32 = words.sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);

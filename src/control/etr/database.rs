@@ -65,7 +65,8 @@ impl Database {
             if locators.is_full() {
                 locators.pop();
             }
-            locators.insert(place, locator).ok().expect("a place was made");
+            let is_in = locators.insert(place, locator).is_ok();
+            debug_assert!(is_in, "a place was made");
         }
         let is_changed = self.locators != locators;
         self.locators = locators;

@@ -18,7 +18,7 @@ fn mutated_messages_never_panic_and_never_grow_anything() {
         negative("10.4.0.0/16", 1, Action::Drop),
     ];
     for round in 0..30_000_u64 {
-        if round % 50 == 0 {
+        if round.is_multiple_of(50) {
             bench.miss(&std::format!("10.{}.0.1", 2 + round % 90));
             bench.run_ms(7);
         }
@@ -32,7 +32,7 @@ fn mutated_messages_never_panic_and_never_grow_anything() {
         };
         let is_notify = octets[0] >> 4 == 4;
         mutate(&mut octets, &mut random);
-        if is_notify && random.next_u64() % 2 == 0 {
+        if is_notify && random.next_u64().is_multiple_of(2) {
             let sent = wire::SentAuthentication::default();
             let _ = wire::auth::sign(&mut octets, authentication(SERVER).as_bytes(), sent);
         }

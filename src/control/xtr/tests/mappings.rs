@@ -210,7 +210,7 @@ fn the_map_cache_and_the_data_plane_agree_with_a_naive_model() {
             let subject = EidPrefix::new(text.instance_id(), text.address(), len as u8).unwrap();
             let key = PeerKey([(0x40 + random.next_u64() % 16) as u8; 32]);
             number += 1;
-            if random.next_u64() % 4 == 0 {
+            if random.next_u64().is_multiple_of(4) {
                 bench.push(number, &[withdrawal(&std::format!("{subject}"))]);
                 model.rows.retain(|(known, ..)| *known != subject);
             } else if !subject.covers(&prefix("10.1.0.0/16")) {

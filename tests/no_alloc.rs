@@ -1,0 +1,287 @@
+//! An xTR allocates nothing after its start: counted over an hour of virtual time with churn.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use control::auth::AuthenticationKey;
+use control::random::Random;
+use control::{
+    Config, DataKey, Duration, Eid, Event, Forwarding, InstanceId, Instant, Limits,
+    MapServerConfig, MapServerPeer, Node, Output, PeerKey, Side, SiteConfig, Uplink, XtrConfig,
+};
+
+/// Counts while the thread says so.
+struct Counting;
+
+thread_local! {
+    static IS_COUNTING: Cell<bool> = const { Cell::new(false) };
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+fn note() {
+    if IS_COUNTING.get() {
+        COUNT.set(COUNT.get() + 1);
+    }
+}
+
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        note();
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        note();
+        // SAFETY: the caller keeps the contract of `realloc`.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const SITES: usize = 12;
+const MAP_SERVER: usize = 0;
+/// The site whose allocations are counted.
+const COUNTED: usize = 1;
+
+/// Nodes that hand each other messages directly.
+struct Link {
+    now: Instant,
+    nodes: Vec<Node>,
+    boots: Vec<u32>,
+    /// Messages under way: when, in which order, to whom, from whom.
+    flying: BTreeMap<(Instant, u64), (usize, usize, Vec<u8>)>,
+    random: Random,
+    sent: u64,
+    changes: u64,
+    answers: u64,
+}
+
+#[test]
+fn an_xtr_allocates_nothing_over_an_hour_with_churn() {
+    counted(COUNTED, || drop(std::hint::black_box(vec![0_u8; 16])));
+    assert_eq!(COUNT.replace(0), 1, "the counter counts");
+    let mut link = Link::new();
+    let end = Instant::ZERO + Duration::from_secs(3600);
+    while link.now < end {
+        let span = Duration::from_millis(link.random.next_u64() % 2_000);
+        link.run_for(span);
+        link.churn();
+    }
+    let xtr = link.nodes[COUNTED].xtr().unwrap();
+    let counted: BTreeMap<_, _> = xtr.counters().iter().collect();
+    for busy in ["registers_sent", "requests_sent", "replies_accepted", "pushes_accepted"] {
+        assert!(counted[busy] > 50, "{busy}: {}", counted[busy]);
+    }
+    assert!(counted["mappings_evicted"] > 10 && counted["nonces_unknown"] > 0, "{counted:?}");
+    assert!(link.changes > 500 && link.answers > 20, "{} {}", link.changes, link.answers);
+    assert_eq!(COUNT.get(), 0, "allocations");
+}
+
+impl Link {
+    fn new() -> Link {
+        let mut nodes = vec![Node::new(&map_server_config(), Instant::ZERO)];
+        nodes.extend((1..=SITES).map(|site| Node::new(&site_config(site, 1), Instant::ZERO)));
+        let mut link = Link {
+            now: Instant::ZERO,
+            nodes,
+            boots: vec![1; SITES + 1],
+            flying: BTreeMap::new(),
+            random: Random::new(&[7; 32], b"link"),
+            sent: 0,
+            changes: 0,
+            answers: 0,
+        };
+        for site in 1..=SITES {
+            link.begin(site);
+        }
+        link
+    }
+
+    /// A site comes up.
+    fn begin(&mut self, site: usize) {
+        self.feed(site, |node, now| {
+            node.handle_uplinks(&[uplink(site, 1)], now);
+            let endpoint = (rloc(MAP_SERVER, 1), 51821).into();
+            node.handle_control_session(key(MAP_SERVER), endpoint, Side::Initiator, None, now);
+        });
+        let endpoint = (rloc(site, 1), 51821).into();
+        self.feed(MAP_SERVER, |node, now| {
+            node.handle_control_session(key(site), endpoint, Side::Responder, None, now);
+        });
+    }
+
+    /// Something happens.
+    fn churn(&mut self) {
+        let site = 2 + self.random.next_u64() as usize % (SITES - 1);
+        let (low, host) = (self.random.next_u64() as u8 % 40, self.random.next_u64() as u8);
+        match self.random.next_u64() % 12 {
+            0 => {
+                self.boots[site] += 1;
+                self.nodes[site] = Node::new(&site_config(site, self.boots[site]), self.now);
+                self.begin(site);
+            }
+            1 => self.feed(site, |node, now| node.handle_uplinks(&[uplink(site, host)], now)),
+            2 => self.feed(COUNTED, |node, now| {
+                node.handle_uplinks(&[uplink(COUNTED, host % 3 + 1)], now);
+            }),
+            3 => self.feed(COUNTED, |node, now| {
+                node.handle_control_lost(key(MAP_SERVER), now);
+                let endpoint = (rloc(MAP_SERVER, 1), 51821).into();
+                node.handle_control_session(key(MAP_SERVER), endpoint, Side::Initiator, None, now);
+            }),
+            4 => self.feed(COUNTED, |node, now| node.handle_lig(eid(low, host), now)),
+            5 | 6 => self.feed(site, |node, now| {
+                node.handle_miss(eid(site as u8, 1), eid(COUNTED as u8, host), now);
+            }),
+            7 => {
+                let peer = data_key(site, self.boots[site]);
+                self.feed(COUNTED, |node, now| node.handle_traffic(peer, now));
+            }
+            _ => self.feed(COUNTED, |node, now| {
+                node.handle_miss(eid(COUNTED as u8, 1), eid(low, host), now);
+            }),
+        }
+    }
+
+    fn feed(&mut self, place: usize, input: impl FnOnce(&mut Node, Instant)) {
+        let now = self.now;
+        counted(place, || input(&mut self.nodes[place], now));
+        self.drain(place);
+    }
+
+    fn drain(&mut self, place: usize) {
+        let mut buf = [0; 1200];
+        loop {
+            let output = counted(place, || self.nodes[place].poll_output(self.now, &mut buf));
+            match output {
+                Output::Transmit { peer, len, .. } => self.send(place, peer, &buf[..len]),
+                Output::Change(_) => self.changes += u64::from(place == COUNTED),
+                Output::Event(Event::Lig { .. }) => self.answers += 1,
+                Output::Event(_) => {}
+                Output::Wait(at) => {
+                    assert!(at.is_none_or(|at| at > self.now));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// One message of ten is lost, one of ten arrives twice.
+    fn send(&mut self, from: usize, peer: PeerKey, message: &[u8]) {
+        let to = (0..=SITES).find(|place| key(*place) == peer).unwrap();
+        let copies = [0, 2, 1, 1, 1, 1, 1, 1, 1, 1][self.random.next_u64() as usize % 10];
+        for _ in 0..copies {
+            let delay = Duration::from_micros(1_000 + self.random.next_u64() % 20_000);
+            self.sent += 1;
+            self.flying.insert((self.now + delay, self.sent), (to, from, message.to_vec()));
+        }
+    }
+
+    fn run_for(&mut self, span: Duration) {
+        let end = self.now + span;
+        loop {
+            let due = self.nodes.iter().filter_map(Node::poll_at);
+            let arrival = self.flying.keys().next().map(|(at, _)| *at);
+            let Some(at) = due.chain(arrival).min().filter(|at| *at <= end) else { break };
+            self.now = at;
+            while let Some(entry) = self.flying.first_entry()
+                && entry.key().0 <= at
+            {
+                let (to, from, message) = entry.remove();
+                self.feed(to, |node, now| node.handle_datagram(false, key(from), &message, now));
+            }
+            for place in 0..self.nodes.len() {
+                if self.nodes[place].poll_at().is_some_and(|due| due <= at) {
+                    self.feed(place, Node::handle_timeout);
+                }
+            }
+        }
+        self.now = end;
+    }
+}
+
+/// Counts what the node under test allocates.
+fn counted<T>(place: usize, run: impl FnOnce() -> T) -> T {
+    IS_COUNTING.set(place == COUNTED);
+    let result = run();
+    IS_COUNTING.set(false);
+    result
+}
+
+fn key(place: usize) -> PeerKey {
+    PeerKey([0x10 + place as u8; 32])
+}
+
+fn data_key(site: usize, boots: u32) -> PeerKey {
+    let mut key = [0x80 + site as u8; 32];
+    key[28..].copy_from_slice(&boots.to_be_bytes());
+    PeerKey(key)
+}
+
+fn rloc(place: usize, last: u8) -> IpAddr {
+    [192, 0, place as u8, last].into()
+}
+
+fn uplink(site: usize, last: u8) -> Uplink {
+    Uplink { rloc: rloc(site, last), priority: 1, weight: 100 }
+}
+
+/// 10.SITE.0.HOST; of the numbers up to 39, twelve are sites.
+fn eid(site: u8, host: u8) -> Eid {
+    Eid { instance_id: InstanceId(0), address: [10, site, 0, host].into() }
+}
+
+fn authentication(site: usize) -> AuthenticationKey {
+    AuthenticationKey::from_secret(&[site as u8; 32])
+}
+
+fn map_server_config() -> Config {
+    let sites = (1..=SITES).map(|site| SiteConfig {
+        name: format!("site {site}"),
+        key: key(site),
+        authentication: authentication(site),
+        eid_prefixes: vec![format!("10.{site}.0.0/16").parse().unwrap()],
+        accepts_more_specifics: false,
+    });
+    let registration_timeout = Duration::from_secs(180);
+    let map_server = MapServerConfig { sites: sites.collect(), registration_timeout };
+    config(MAP_SERVER, 1, None, Some(map_server))
+}
+
+fn site_config(site: usize, boots: u32) -> Config {
+    let xtr = XtrConfig {
+        data_key: DataKey { key: data_key(site, boots), port: 51820, lane: 0 },
+        database: vec![format!("10.{site}.0.0/16").parse().unwrap()],
+        eid_space: vec!["10.0.0.0/8".parse().unwrap()],
+        on_miss: Forwarding::Drop,
+        record_ttl: Duration::from_secs(300),
+        register_interval: Duration::from_secs(60),
+        map_servers: vec![MapServerPeer {
+            key: key(MAP_SERVER),
+            authentication: authentication(site),
+        }],
+    };
+    config(site, boots, Some(xtr), None)
+}
+
+fn config(
+    place: usize,
+    boot_counter: u32,
+    xtr: Option<XtrConfig>,
+    map_server: Option<MapServerConfig>,
+) -> Config {
+    let limits = Limits { map_cache: 8, pending_requests: 16, peers: 8 };
+    let seed = [place as u8; 32];
+    Config { control_key: key(place), boot_counter, seed, limits, xtr, map_server }
+}
