@@ -223,9 +223,9 @@ impl<L: Listener> Engine<L> {
                 Fate::Done
             }
             Some(Route::Native) => {
-                // The daemon's routes keep such packets off the TUN; one that waited comes here.
+                // The daemon's routes keep such packets off the TUN: only one that waited for the
+                // answer comes here. It is lost in silence, as the sender's next try goes native.
                 self.counters.route_native += 1;
-                self.answer(packet, Reason::Unreachable, now, io);
                 Fate::Done
             }
         }

@@ -154,6 +154,31 @@ fn a_data_packet_allocates_nothing_and_a_handshake_little() {
 }
 
 #[test]
+fn crossing_initiations_leave_both_sides_with_a_session() {
+    let (mut a, mut b) = (Node::new(1), Node::new(2));
+    b.install(&a, 1, Side::Initiator, now());
+    a.install(&b, 2, Side::Initiator, now());
+    let (there, back) = (packet(1, 2, 100), packet(2, 1, 100));
+    a.engine.handle_tun(&there, now(), &mut a.wire);
+    b.engine.handle_tun(&back, now(), &mut b.wire);
+    // Both initiations are on their way before either arrives; then both responses.
+    for _ in 0..4 {
+        let (sent, datagrams) = (core::mem::take(&mut a.wire.len), a.wire.datagrams.clone());
+        a.take(&mut b, now());
+        for (len, datagram) in &datagrams[..sent] {
+            let datagram = &datagram[..*len];
+            b.engine.handle_udp(Interface::Data, a.address, datagram, now(), &mut b.wire);
+        }
+    }
+    assert_eq!(b.wire.packet.1[..b.wire.packet.0], there);
+    assert_eq!(a.wire.packet.1[..a.wire.packet.0], back);
+    for node in [&a, &b] {
+        assert!(node.engine.peer_status(Interface::Data).all(|peer| peer.has_session));
+        assert_eq!(node.engine.counters().initiations_sent, 1);
+    }
+}
+
+#[test]
 fn misses_errors_and_garbage_allocate_nothing() {
     let mut a = Node::new(1);
     let (miss, foreign, long) = (packet(1, 3, 100), packet(9, 2, 100), packet(1, 2, 1500));

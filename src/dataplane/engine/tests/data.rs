@@ -87,6 +87,17 @@ fn failed_and_dropped_destinations_are_answered() {
 }
 
 #[test]
+fn what_waited_for_a_native_destination_is_lost_in_silence() {
+    let mut pair = Pair::new(1);
+    pair.send(0);
+    let route = Change::SetRoute { eid_prefix: eid_prefix(2), forwarding: Forwarding::Native };
+    pair.a.plane.apply(&route, pair.now).unwrap();
+    pair.run(20 * SECOND);
+    assert!(pair.a.packets.is_empty() && pair.a.plane.engine().waiting() == 0);
+    assert_eq!(pair.a.plane.engine().counters().route_native, 1);
+}
+
+#[test]
 fn what_waited_for_a_route_that_went_is_a_miss() {
     let mut pair = Pair::new(1);
     pair.is_cut = true;
