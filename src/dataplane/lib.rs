@@ -65,7 +65,8 @@ pub enum Event {
         /// The handshake's round trip, where we initiated.
         round_trip: Option<Duration>,
     },
-    /// Three handshakes in a row got no answer, or the session's keys expired.
+    /// Three handshakes in a row got no answer, or the session's keys expired; told again, rarer
+    /// and rarer, while tries go on.
     ControlLost {
         /// The control key.
         peer: PeerKey,
