@@ -99,7 +99,9 @@ impl fmt::Display for Event {
             Event::BothBehindNat { eid_prefix } => {
                 write!(f, "both we and {eid_prefix} are behind NAT: no tunnel without a relay")
             }
-            Event::Mapped { eid_prefix, rloc: Some(rloc) } => write!(f, "{eid_prefix} is at {rloc}"),
+            Event::Mapped { eid_prefix, rloc: Some(rloc) } => {
+                write!(f, "{eid_prefix} is at {rloc}")
+            }
             Event::Mapped { eid_prefix, rloc: None } => write!(f, "{eid_prefix} is nowhere"),
             Event::ResolutionFailed { eid } => write!(f, "no answer for {eid}"),
             Event::Lig { eid, .. } => write!(f, "answer for {eid}"),

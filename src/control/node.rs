@@ -276,3 +276,105 @@ fn retired() -> XtrConfig {
         map_servers: alloc::vec::Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::AuthenticationKey;
+    use crate::{
+        DataKey, Forwarding, InstanceId, Limits, MapServerConfig, MapServerPeer, SiteConfig,
+    };
+    use std::vec::Vec;
+
+    const US: PeerKey = PeerKey([1; 32]);
+
+    /// A router that is Map-Server and xTR at once.
+    fn config() -> Config {
+        let authentication = AuthenticationKey::from_secret(&[9; 32]);
+        let eid_prefixes: Vec<_> =
+            ["10.1.0.0/16", "fd00:1::/32"].map(|text| text.parse().unwrap()).into();
+        let site = SiteConfig {
+            name: "home".into(),
+            key: US,
+            authentication: authentication.clone(),
+            eid_prefixes: eid_prefixes.clone(),
+            accepts_more_specifics: false,
+        };
+        let xtr = XtrConfig {
+            data_key: DataKey { key: PeerKey([2; 32]), port: 51820, lane: 0 },
+            database: eid_prefixes,
+            eid_space: ["10.0.0.0/8".parse().unwrap()].into(),
+            map_servers: [MapServerPeer { key: US, authentication }].into(),
+            record_ttl: Duration::from_secs(3600),
+            ..retired()
+        };
+        let registration_timeout = Duration::from_secs(180);
+        Config {
+            control_key: US,
+            boot_counter: 1,
+            seed: [3; 32],
+            limits: Limits::default(),
+            xtr: Some(xtr),
+            map_server: Some(MapServerConfig { sites: [site].into(), registration_timeout }),
+        }
+    }
+
+    fn drain(node: &mut Node, now: Instant) -> Vec<Output> {
+        let (mut buf, mut outputs) = ([0; MAX_MESSAGE], Vec::new());
+        loop {
+            match node.poll_output(now, &mut buf) {
+                Output::Wait(at) => {
+                    assert!(at.is_none_or(|at| at > now), "a busy loop");
+                    return outputs;
+                }
+                output => outputs.push(output),
+            }
+        }
+    }
+
+    #[test]
+    fn a_router_that_is_both_registers_with_itself_and_asks_itself() {
+        let now = Instant::from_millis(5);
+        let mut node = Node::new(&config(), now);
+        let uplink = Uplink { rloc: [192, 0, 2, 1].into(), priority: 1, weight: 100 };
+        node.handle_uplinks(&[uplink], now);
+        let outputs = drain(&mut node, now);
+        assert!(outputs.iter().all(|output| matches!(output, Output::Event(_))), "{outputs:?}");
+        let xtr = node.xtr().unwrap();
+        assert_eq!((xtr.registered_with(), xtr.is_behind_nat()), (Some(US), false));
+        assert_eq!(xtr.outer().map(|outer| outer.ip()), Some([192, 0, 2, 1].into()));
+        let eid = |last| Eid { instance_id: InstanceId(0), address: [10, last, 0, 1].into() };
+        node.handle_lig(eid(1), now);
+        let outputs = drain(&mut node, now);
+        assert!(
+            matches!(&outputs[..], [Output::Event(Event::Lig { mapping: Some(mapping), .. })]
+            if mapping.locators[0].rloc == uplink.rloc),
+            "{outputs:?}"
+        );
+        node.handle_miss(eid(1), eid(7), now);
+        let outputs = drain(&mut node, now);
+        let is_hole = |output: &Output| {
+            matches!(output, Output::Change(Change::SetRoute { forwarding, .. })
+                if *forwarding == Forwarding::Drop)
+        };
+        assert!(outputs.iter().any(is_hole), "{outputs:?}");
+    }
+
+    #[test]
+    fn a_role_that_is_no_more_leaves_nothing_behind() {
+        let now = Instant::from_millis(5);
+        let mut node = Node::new(&config(), now);
+        let uplink = Uplink { rloc: [192, 0, 2, 1].into(), priority: 1, weight: 100 };
+        node.handle_uplinks(&[uplink], now);
+        drain(&mut node, now);
+        let eid = |last| Eid { instance_id: InstanceId(0), address: [10, last, 0, 1].into() };
+        node.handle_miss(eid(1), eid(7), now);
+        drain(&mut node, now);
+        assert_eq!(node.xtr().unwrap().map_cache_len(), 1);
+        node.handle_config(&Config { xtr: None, map_server: None, ..config() }, now);
+        let outputs = drain(&mut node, now);
+        assert!(matches!(outputs[..], [Output::Change(Change::RemoveRoute(_))]), "{outputs:?}");
+        node.handle_config(&config(), now);
+        drain(&mut node, now);
+    }
+}

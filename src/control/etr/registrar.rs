@@ -82,11 +82,13 @@ impl Registrar {
         now: Instant,
     ) {
         let old = core::mem::take(&mut self.servers);
-        let keep = |peer: &MapServerPeer| {
-            let is_same = |server: &&Server| {
-                server.key == peer.key && server.authentication == peer.authentication
-            };
-            old.iter().find(is_same).cloned().unwrap_or_else(|| Server::new(peer, now))
+        let keep = |peer: &MapServerPeer| match old.iter().find(|server| server.key == peer.key) {
+            Some(server) if server.authentication == peer.authentication => server.clone(),
+            // The session stands as it did, the registration begins anew.
+            Some(server) if !matches!(server.state, State::Down { .. }) => {
+                Server { state: State::Standby { return_at: None }, ..Server::new(peer, now) }
+            }
+            _ => Server::new(peer, now),
         };
         self.servers = map_servers.iter().take(MAX_MAP_SERVERS).map(keep).collect();
         self.interval = interval;

@@ -181,6 +181,18 @@ fn a_reload_that_changes_nothing_does_nothing() {
 }
 
 #[test]
+fn a_new_authentication_key_registers_anew_in_the_same_session() {
+    let mut bench = Bench::registered(&config());
+    let mut config = xtr_config();
+    config.map_servers[0].authentication = AuthenticationKey::from_secret(&[3; 32]);
+    bench.xtr.handle_config(&config, bench.now);
+    bench.drain();
+    assert_eq!(bench.xtr.registered_with(), None);
+    let register = bench.sent.iter().find(|sent| sent.is_register()).unwrap();
+    wire::auth::verify(&register.octets, &[3; 32]).unwrap();
+}
+
+#[test]
 fn the_next_map_server_is_used_when_the_first_is_lost_and_left_when_it_returns() {
     let mut config = config();
     let second = MapServerPeer { key: OTHER_SERVER, authentication: authentication(OTHER_SERVER) };
