@@ -112,6 +112,11 @@ impl Etr {
             return Notify::Done;
         }
         if self.registrar.is_outstanding(peer, notify.nonce) {
+            for record in notify.records.iter() {
+                if let Ok(parsed) = record::parse(&record) {
+                    self.database.handle_taken(&parsed.mapping.eid_prefix);
+                }
+            }
             let (len, random) = (self.database.len(), &mut self.random);
             if self.registrar.handle_acknowledgement(peer, len, random, now) {
                 self.database.handle_registered();

@@ -179,6 +179,11 @@ impl Xtr {
         self.etr.database.eid_prefixes()
     }
 
+    /// Whether the Map-Server that we are registered with does not take this EID-prefix of ours.
+    pub fn is_refused(&self, eid_prefix: &EidPrefix) -> bool {
+        self.etr.database.is_refused(eid_prefix)
+    }
+
     /// Our RLOCs, the preferred first.
     pub fn locators(&self) -> &Locators {
         self.etr.database.locators()

@@ -19,6 +19,10 @@ pub(crate) struct Database {
     record_ttl: Duration,
     data_key: DataKey,
     locators: Locators,
+    /// Bit n: the last whole registration had EID-prefix n, and the Map-Server did not take it.
+    refused: u32,
+    /// Bit n: the Map-Server took it in the registration that is under way.
+    taken: u32,
 }
 
 impl Database {
@@ -29,6 +33,8 @@ impl Database {
             record_ttl: config.record_ttl,
             data_key: config.data_key,
             locators: Locators::new(),
+            refused: 0,
+            taken: 0,
         }
     }
 
@@ -43,6 +49,9 @@ impl Database {
                 self.withdrawn.remove(0);
             }
             self.withdrawn.push(*gone).expect("a place was made");
+        }
+        if self.eid_prefixes != fresh.eid_prefixes {
+            (self.refused, self.taken) = (0, 0);
         }
         self.eid_prefixes = fresh.eid_prefixes;
         (self.record_ttl, self.data_key) = (fresh.record_ttl, fresh.data_key);
@@ -109,9 +118,28 @@ impl Database {
         self.eid_prefixes.len() + self.withdrawn.len()
     }
 
-    /// A Map-Server acknowledged them all: withdrawals are done.
+    /// A Map-Server took this EID-prefix, one of a registration that is under way.
+    pub(crate) fn handle_taken(&mut self, eid_prefix: &EidPrefix) {
+        if let Some(place) = self.place(eid_prefix) {
+            self.taken |= 1 << place;
+        }
+    }
+
+    /// A Map-Server answered the whole registration: withdrawals are done, and what it did not
+    /// take is refused.
     pub(crate) fn handle_registered(&mut self) {
         self.withdrawn.clear();
+        let all = 1_u64.checked_shl(self.eid_prefixes.len() as u32).map_or(0, |bit| bit - 1);
+        self.refused = all as u32 & !core::mem::take(&mut self.taken);
+    }
+
+    /// Whether the Map-Server answered the last registration without this EID-prefix of ours.
+    pub(crate) fn is_refused(&self, eid_prefix: &EidPrefix) -> bool {
+        self.place(eid_prefix).is_some_and(|place| self.refused & 1 << place != 0)
+    }
+
+    fn place(&self, eid_prefix: &EidPrefix) -> Option<usize> {
+        self.eid_prefixes.iter().position(|own| own == eid_prefix)
     }
 
     pub(crate) fn eid_prefixes(&self) -> &[EidPrefix] {
@@ -153,4 +181,54 @@ impl Database {
 
 fn order(locator: &Locator) -> (u8, IpAddr) {
     (locator.priority, locator.rloc)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Forwarding;
+
+    fn config(eid_prefixes: &[&str]) -> XtrConfig {
+        XtrConfig {
+            data_key: DataKey { key: PeerKey([1; 32]), port: 51820, lane: 0 },
+            database: eid_prefixes.iter().map(|text| text.parse().unwrap()).collect(),
+            eid_space: [].into(),
+            on_miss: Forwarding::Drop,
+            record_ttl: Duration::from_secs(60),
+            register_interval: Duration::from_secs(60),
+            map_servers: [].into(),
+        }
+    }
+
+    #[test]
+    fn what_no_acknowledgement_of_a_registration_holds_is_refused() {
+        let mut database = Database::new(&config(&["10.1.0.0/24", "10.2.0.0/24", "10.3.0.0/24"]));
+        let prefixes = database.eid_prefixes.clone();
+        let refused = |database: &Database| {
+            prefixes.iter().map(|one| database.is_refused(one)).collect::<std::vec::Vec<_>>()
+        };
+        assert_eq!(refused(&database), [false; 3], "nobody answered yet");
+        database.handle_taken(&prefixes[0]);
+        database.handle_taken(&"10.9.0.0/24".parse().unwrap());
+        database.handle_taken(&prefixes[2]);
+        database.handle_registered();
+        assert_eq!(refused(&database), [false, true, false]);
+        prefixes.iter().for_each(|one| database.handle_taken(one));
+        database.handle_registered();
+        assert_eq!(refused(&database), [false; 3], "the Map-Server was configured meanwhile");
+        database.handle_registered();
+        assert!(database.handle_config(&config(&["10.1.0.0/24"])));
+        assert!(!database.is_refused(&prefixes[0]), "a new list is yet to be answered");
+    }
+
+    #[test]
+    fn a_full_database_may_be_refused_as_a_whole() {
+        let all: std::vec::Vec<_> =
+            (0..MAX_EID_PREFIXES).map(|number| std::format!("10.{number}.0.0/16")).collect();
+        let all: std::vec::Vec<_> = all.iter().map(|text| text.as_str()).collect();
+        let mut database = Database::new(&config(&all));
+        database.handle_registered();
+        let prefixes = database.eid_prefixes.clone();
+        assert!(prefixes.iter().all(|one| database.is_refused(one)));
+    }
 }
