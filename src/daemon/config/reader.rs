@@ -74,6 +74,7 @@ impl<'a> Reader<'a> {
             (User::Database, Some(roles)) => roles.has_database(),
             (User::MapServer, Some(roles)) => roles.is_map_server,
         };
+        let is_joined = section.repeated_at.is_some();
         if let Some(again) = section.repeated_at {
             reader.report.section(section, SectionProblem::Repeated(again.line));
         }
@@ -82,7 +83,11 @@ impl<'a> Reader<'a> {
         }
         for option in &section.options {
             if let Some(problem) = misplaced(option, rule) {
-                reader.option(option, problem);
+                // Sections that were joined repeat each other's options: one error is enough.
+                let is_said = matches!(problem, OptionProblem::Repeated(_)) && is_joined;
+                if !is_said {
+                    reader.option(option, problem);
+                }
             } else if let Some(known) = rule.option(&option.name)
                 && !is_used(known.user)
             {

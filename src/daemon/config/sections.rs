@@ -209,6 +209,8 @@ impl<T: Eq + Hash> Seen<T> {
     pub(super) fn insert(&mut self, value: T, reader: &mut Reader<'_>, option: &str, line: u32) {
         let section = name_of(reader.section);
         match self.0.get(&value) {
+            // Of sections that were joined this is said already.
+            Some((earlier, _)) if *earlier == section && reader.section.repeated_at.is_some() => {}
             Some((earlier, at)) if *earlier == section => {
                 reader.at(line, option, ValueProblem::DuplicateItem(*at));
             }
