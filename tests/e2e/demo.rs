@@ -150,7 +150,11 @@ fn children_of(process: u32) -> Vec<u32> {
     let of_task = |entry: fs::DirEntry| fs::read_to_string(entry.path().join("children")).ok();
     let tasks = fs::read_dir(format!("/proc/{process}/task"));
     let lists = tasks.into_iter().flatten().flatten().filter_map(of_task);
-    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
+    lists
+        .flat_map(|list| {
+            list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 fn has_ended(process: u32) -> bool {

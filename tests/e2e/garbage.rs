@@ -35,7 +35,8 @@ struct Dice(u64);
 
 impl Dice {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         self.0 >> 33
     }
 
@@ -142,7 +143,10 @@ fn garbage_on_the_wireguard_ports_of_each_role_does_nothing() {
         ] {
             assail(node, |dice| {
                 let message = match dice.below(2) {
-                    0 => { let len = dice.below(1400); dice.octets(len) }
+                    0 => {
+                        let len = dice.below(1400);
+                        dice.octets(len)
+                    }
                     _ => wireguard_like(dice, key),
                 };
                 send_to(&socket, &message, to)
@@ -163,7 +167,8 @@ fn send_to(socket: &UdpSocket, message: &[u8], to: SocketAddr) -> io::Result<()>
 /// LISP control messages of the captures, and a register of this site's own.
 fn valid_messages(intruder: &Intruder) -> Vec<Vec<u8>> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/lisp");
-    let mut messages = vec![intruder.register(7 << 32, &HOME), intruder.register(8 << 32, &HOME[..1])];
+    let mut messages =
+        vec![intruder.register(7 << 32, &HOME), intruder.register(8 << 32, &HOME[..1])];
     for capture in ["handmade.pcap", "oor/basic-proxy.pcap", "oor/nat-NEW-core.pcap"] {
         let octets = fs::read(directory.join(capture)).expect("the capture is in the tree");
         messages.extend(control_messages(&octets));
@@ -197,7 +202,10 @@ fn send_inside(intruder: &mut Intruder, dice: &mut Dice, valid: &[Vec<u8>]) -> i
         intruder.sign(&mut message);
     }
     let sent = match dice.below(16) {
-        0 => { let len = dice.below(1200); intruder.send_packet(&dice.octets(len)) }
+        0 => {
+            let len = dice.below(1200);
+            intruder.send_packet(&dice.octets(len))
+        }
         _ => intruder.send(&message),
     };
     // Answers fill nobody's buffer.

@@ -229,9 +229,9 @@ fn datagram((source, destination): (Ipv6Addr, Ipv6Addr), message: &[u8]) -> Vec<
     }
     packet.extend(message);
     // The pseudo-header is the addresses, the length and the protocol.
-    let words = packet[8..].chunks(2).map(|pair| {
-        u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]))
-    });
+    let words = packet[8..]
+        .chunks(2)
+        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)])));
     let mut sum: u32 = words.sum::<u32>() + u32::from(len) + 17;
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);

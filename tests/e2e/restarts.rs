@@ -7,8 +7,7 @@ use daemon::demo::net::world::{OFFICE_HOST, World};
 use daemon::demo::net::{EchoPlan, NodeStatus, stream};
 
 use crate::testbed::{
-    PATIENCE, echo_at, echo_servers, home_socket, in_world, ping_until_answered, start,
-    start_pair,
+    PATIENCE, echo_at, echo_servers, home_socket, in_world, ping_until_answered, start, start_pair,
 };
 
 fn registered_sites(status: &NodeStatus) -> usize {
@@ -114,4 +113,3 @@ fn data_key_of_office(world: &World) -> Result<Option<String>, std::io::Error> {
     let status = world.map_server.status()?;
     Ok(status.site("office").and_then(|site| site.data_key.clone()))
 }
-

@@ -96,7 +96,10 @@ impl Place {
         let until = Instant::now() + Duration::from_secs(2);
         while !self.netlink(|socket| Ok(socket.link(device)?.is_running()))? {
             if Instant::now() > until {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, format!("{device} stays down")));
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("{device} stays down"),
+                ));
             }
             std::thread::sleep(Duration::from_millis(1));
         }
