@@ -221,19 +221,25 @@ fn thirty_two_prefixes_are_split_and_all_of_them_arrive_under_loss() {
 
 #[test]
 fn a_number_beyond_the_receivers_window_acknowledges_nothing() {
-    let mut world = World::registered(2);
+    let mut world = World::registered(3);
     world.introduce(1, 2);
-    let mut numbers = Vec::new();
-    for sequence in 2..70 {
-        let rloc = alloc::format!("192.0.2.{}", 10 + sequence);
-        let outcome =
-            world.register(2, nonce(1, sequence), &[mapping("10.2.0.0/16", &[&rloc], 102)]);
-        numbers.extend(outcome.to(1).iter().map(|sent| sent.nonce));
-        world.wait(Duration::from_millis(70));
+    world.introduce(1, 3);
+    let with = |site: u8, other: u32| {
+        let rlocs = [alloc::format!("192.0.2.{site}"), alloc::format!("198.51.100.{other}")];
+        mapping(&alloc::format!("10.{site}.0.0/16"), &[&rlocs[0], &rlocs[1]], 100 + site)
+    };
+    let first = world.register(2, nonce(1, 2), &[with(2, 1)]).to(1)[0].nonce;
+    for sequence in 2..72 {
+        let outcome = world.register(3, nonce(1, sequence), &[with(3, sequence)]);
+        world.acknowledge_all(&outcome);
+        world.wait(Duration::from_millis(100));
     }
-    world.acknowledge(1, numbers[0]);
+    world.acknowledge(1, first);
     assert_eq!(world.map_server.counters().acknowledgements_unmatched, 1);
-    assert!(world.map_server.holders().any(|row| row.pending == 1));
+    let again = world.wait(Duration::from_secs(1));
+    assert_eq!(again.to(1)[0].mappings, [with(2, 1)], "sent until it surely arrived");
+    world.acknowledge(1, again.to(1)[0].nonce);
+    assert!(world.wait(Duration::from_secs(5)).is_silent());
 }
 
 #[test]
