@@ -27,7 +27,10 @@ pub fn check(path: &Path) -> ExitCode {
     }
 }
 
-/// Loads the configuration; errors are on standard error, one a line, when it fails with exit 2.
+/// Loads the configuration.
+///
+/// # Errors
+/// Exit code 2; what is wrong is on standard error then, one error a line.
 pub fn load(path: &Path) -> Result<Config, ExitCode> {
     Config::load(path).map_err(|errors| {
         for error in &errors {

@@ -11,12 +11,14 @@ mod links;
 mod logging;
 mod names;
 mod overlay;
+mod reload;
 mod report;
 mod resolve;
 mod router;
 mod start;
 mod state;
 mod status;
+mod tunnels;
 mod wiring;
 
 pub use start::run;

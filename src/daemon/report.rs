@@ -1,4 +1,4 @@
-//! Collects the router's state for `status`, and tells what a reload cannot change.
+//! Collects the router's state for `status`.
 
 use control::{Forwarding, Instant, PeerKey};
 use dataplane::{Interface, PeerStatus};
@@ -69,9 +69,14 @@ fn tunnels(router: &Router, interface: Interface, now: Instant) -> Vec<Tunnel> {
 fn add_xtr(router: &Router, now: Instant, status: &mut Status) {
     let Some(xtr) = router.node.xtr() else { return };
     let registered = xtr.registered_with().is_some();
-    let own =
-        |prefix: &control::EidPrefix| OwnPrefix { eid_prefix: prefix.to_string(), registered };
+    let own = |prefix: &control::EidPrefix| OwnPrefix {
+        eid_prefix: prefix.to_string(),
+        registered: registered && !xtr.is_refused(prefix),
+    };
     status.database = xtr.database().iter().map(own).collect();
+    for refused in xtr.database().iter().filter(|own| xtr.is_refused(own)) {
+        status.reasons.push(format!("the Map-Server does not give us {refused}: is it listed there?"));
+    }
     let row = |(prefix, entry): (control::EidPrefix, &control::xtr::MapCacheEntry)| {
         let (forwarding, key) = match entry.forwarding {
             Forwarding::Peer(key) => ("peer", Some(key.to_string())),
@@ -164,41 +169,4 @@ fn counters(router: &Router) -> Vec<Counter> {
     let map_server = router.node.map_server().map(|one| one.counters().iter());
     let plane = router.plane.engine().counters().iter();
     xtr.chain(map_server.into_iter().flatten()).chain(plane).map(counter).collect()
-}
-
-/// The options whose change a reload cannot follow.
-pub(crate) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
-    let checks = [
-        (old.roles != new.roles, "option role"),
-        (old.private_key != new.private_key, "option private_key"),
-        (old.ports != new.ports, "a port"),
-        (old.control_address != new.control_address, "option control_address"),
-        (old.instance_id != new.instance_id, "option instance_id"),
-        (old.routing.fwmark != new.routing.fwmark, "option fwmark"),
-        (old.mtu != new.mtu, "option mtu"),
-        (old.dataplane != new.dataplane, "option dataplane"),
-        (old.limits != new.limits, "a table size"),
-        (old.run_dir != new.run_dir, "option run_dir"),
-        (old.state_dir != new.state_dir, "option state_dir"),
-        (old.control_socket != new.control_socket, "option control_socket"),
-        (old.data_device != new.data_device, "option data_device"),
-    ];
-    checks.into_iter().filter_map(|(is_changed, what)| is_changed.then_some(what)).collect()
-}
-
-/// Keeps in `new` what the running router was started with.
-pub(crate) fn keep_start_values(old: &Config, new: &mut Config) {
-    new.roles = old.roles;
-    new.private_key = old.private_key.clone();
-    new.ports = old.ports;
-    new.control_address = old.control_address;
-    new.instance_id = old.instance_id;
-    new.routing.fwmark = old.routing.fwmark;
-    new.mtu = old.mtu;
-    new.dataplane = old.dataplane;
-    new.limits = old.limits;
-    new.run_dir.clone_from(&old.run_dir);
-    new.state_dir.clone_from(&old.state_dir);
-    new.control_socket.clone_from(&old.control_socket);
-    new.data_device.clone_from(&old.data_device);
 }

@@ -1,20 +1,19 @@
 //! The running router: it waits, hands what happened to the node and the data plane, and drains.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-use control::{Change, Event as NodeEvent, Instant, Node, Output, PeerKey, Side};
+use control::{Change, Event as NodeEvent, Instant, Node, Output, PeerKey};
 use dataplane::userspace::{self, Userspace};
-use dataplane::{Channel, ControlPeer, DataPlane, Event as PlaneEvent};
+use dataplane::{Channel, DataPlane, Event as PlaneEvent};
 use linux::poller::{Interest, Poller};
 use linux::signals::{Signal, Signals};
 use linux::timer::ClockWatch;
 
-use crate::config::{Config, Host};
+use crate::config::Config;
 use crate::control_socket::{ControlSocket, MAX_CONNECTIONS, Request};
-use crate::links::{Links, Policy};
+use crate::links::Links;
 use crate::names::Names;
 use crate::overlay::Overlay;
 use crate::resolve::Resolver;
@@ -67,8 +66,6 @@ impl Source {
 const MESSAGE_LEN: usize = 2048;
 /// Descriptors handled between two waits; more stay ready.
 const MAX_READY: usize = 32;
-/// Endpoints learnt are written at most this often.
-const SAVE_PAUSE: control::Duration = control::Duration::from_secs(1);
 
 /// Everything a running router consists of.
 pub struct Router {
@@ -81,17 +78,17 @@ pub struct Router {
     pub(crate) names: Names,
     /// How often the wall clock was stepped.
     pub(crate) clock_steps: u64,
-    path: PathBuf,
-    overlay: Option<Overlay>,
+    pub(crate) path: PathBuf,
+    pub(crate) overlay: Option<Overlay>,
     poller: Poller,
     plane_sources: Vec<userspace::Source>,
     signals: Signals,
     clock: ClockWatch,
-    resolver: Resolver,
+    pub(crate) resolver: Resolver,
     /// The Map-Server behind each name that the resolver knows.
-    resolved: Vec<PeerKey>,
-    endpoints: Option<Endpoints>,
-    save_at: Option<Instant>,
+    pub(crate) resolved: Vec<PeerKey>,
+    pub(crate) endpoints: Option<Endpoints>,
+    pub(crate) save_at: Option<Instant>,
     socket: ControlSocket,
     message: Box<[u8; MESSAGE_LEN]>,
     is_ending: bool,
@@ -114,7 +111,7 @@ impl Router {
         let now = now();
         let Parts { path, config, start, plane, overlay, signals, socket } = parts;
         let node = Node::new(&wiring::control_config(&config, &start), now);
-        let links = Links::new(policy(&config)).map_err(io::Error::other)?;
+        let links = Links::new(wiring::link_policy(&config)).map_err(io::Error::other)?;
         let endpoints = config.roles.is_map_server.then(|| Endpoints::load(&config.run_dir));
         let names = Names::new(&config);
         let mut router = Router {
@@ -264,7 +261,7 @@ impl Router {
         }
     }
 
-    fn apply(&mut self, change: &Change, now: Instant) {
+    pub(crate) fn apply(&mut self, change: &Change, now: Instant) {
         log::debug!("data plane: {change:?}");
         if let Err(error) = self.plane.apply(change, now) {
             log::warn!("data plane: {error}");
@@ -320,7 +317,7 @@ impl Router {
     }
 
     /// The uplinks may have changed: every tunnel and registration follows.
-    fn handle_links(&mut self, now: Instant) {
+    pub(crate) fn handle_links(&mut self, now: Instant) {
         let is_changed = match self.links.refresh() {
             Ok(is_changed) => is_changed,
             Err(error) => {
@@ -352,128 +349,6 @@ impl Router {
                 Signal::SIGHUP => self.reload(now),
                 _ => self.is_ending = true,
             }
-        }
-    }
-
-    /// Reads the configuration again and changes what differs; a wrong one changes nothing.
-    fn reload(&mut self, now: Instant) {
-        let config = match Config::load(&self.path) {
-            Ok(config) => config,
-            Err(errors) => {
-                for error in &errors {
-                    log::error!("{error}");
-                }
-                log::error!("the configuration stays as it was");
-                return;
-            }
-        };
-        for what in report::needs_restart(&self.config, &config) {
-            log::warn!("{what} changes at the next start only");
-        }
-        let old = std::mem::replace(&mut self.config, config);
-        report::keep_start_values(&old, &mut self.config);
-        log::set_max_level(self.config.log_level);
-        self.names.set_names(&self.config);
-        self.node.handle_config(&wiring::control_config(&self.config, &self.start), now);
-        self.set_control_peers(Some(&old), now);
-        let database: Vec<_> = self.config.eid_prefixes.iter().map(|own| own.prefix).collect();
-        if let Err(error) = self.plane.set_database(&database) {
-            log::error!("data plane: {error}");
-        }
-        if let Some(overlay) = &mut self.overlay
-            && let Err(error) = overlay.reload(&self.config)
-        {
-            log::error!("overlay routes: {error}");
-        }
-        self.links.set_policy(policy(&self.config));
-        self.handle_links(now);
-        log::info!("configuration read again");
-    }
-
-    /// Tells the data plane the Map-Servers and sites of the configuration; those that the old
-    /// configuration had alike are left alone.
-    fn set_control_peers(&mut self, old: Option<&Config>, now: Instant) {
-        let (was, is) = (old.map(control_peers).unwrap_or_default(), control_peers(&self.config));
-        for gone in was.iter().filter(|old| !is.iter().any(|new| new.key == old.key)) {
-            self.plane.remove_control_peer(gone.key);
-        }
-        for peer in is.iter().filter(|peer| !was.contains(peer)) {
-            let mut peer = *peer;
-            let learnt = self.endpoints.as_ref().and_then(|known| known.of(peer.key));
-            let resolved = self.names.endpoint(peer.key);
-            peer.endpoint = peer.endpoint.or(resolved).or(learnt);
-            if let Err(error) = self.plane.set_control_peer(&peer, now) {
-                log::error!("control tunnel with {}: {error}", self.names.of(peer.key));
-            }
-            // A site that knew us before our restart hears at once that its session is gone.
-            if peer.side == Side::Responder && peer.endpoint.is_some() {
-                self.apply(&Change::InitiateControl(peer.key), now);
-            }
-        }
-        let is_same = old.is_some_and(|old| old.map_servers == self.config.map_servers);
-        if !is_same {
-            self.set_names();
-        }
-    }
-
-    /// Has the resolver look up the Map-Servers that are given by name.
-    fn set_names(&mut self) {
-        let named: Vec<_> = self
-            .config
-            .map_servers
-            .iter()
-            .filter_map(|server| match &server.endpoint.as_ref()?.host {
-                Host::Name(name) => {
-                    Some((server.public_key, name.clone(), server.endpoint.as_ref()?.port))
-                }
-                Host::Address(_) => None,
-            })
-            .collect();
-        self.resolved = named.iter().map(|(key, ..)| *key).collect();
-        self.resolver.set_names(named.into_iter().map(|(_, name, port)| (name, port)));
-    }
-
-    fn handle_names(&mut self, now: Instant) {
-        while let Some(answer) = self.resolver.poll_answer(now) {
-            let Some(key) = self.resolved.get(answer.index).copied() else { continue };
-            let Some(mut peer) = control_peers(&self.config).into_iter().find(|one| one.key == key)
-            else {
-                continue;
-            };
-            match answer.endpoint {
-                Ok(endpoint) => {
-                    peer.endpoint = Some(endpoint);
-                    self.names.set_endpoint(key, endpoint);
-                    if let Err(error) = self.plane.set_control_peer(&peer, now) {
-                        log::error!("control tunnel with {}: {error}", self.names.of(key));
-                    }
-                }
-                Err(error) => {
-                    log::warn!("the endpoint of {} does not resolve: {error}", self.names.of(key));
-                }
-            }
-        }
-    }
-
-    /// Notes where a site is, so that a restarted Map-Server finds it.
-    fn learn(&mut self, peer: PeerKey, endpoint: SocketAddr, now: Instant) {
-        if let Some(endpoints) = &mut self.endpoints {
-            endpoints.learn(peer, endpoint);
-            if endpoints.is_dirty() && self.save_at.is_none() {
-                self.save_at = Some(now + SAVE_PAUSE);
-            }
-        }
-    }
-
-    fn save_endpoints(&mut self) {
-        self.save_at = None;
-        let Some(endpoints) = &mut self.endpoints else { return };
-        let sites = &self.config.sites;
-        if endpoints.is_dirty()
-            && let Err(error) =
-                endpoints.save(|key| sites.iter().any(|site| site.public_key == key))
-        {
-            log::warn!("{}: {error}", self.config.run_dir.display());
         }
     }
 
@@ -520,46 +395,4 @@ impl Router {
 /// The machine's monotonic clock.
 fn now() -> Instant {
     Instant::from_micros(linux::clock::monotonic_micros())
-}
-
-/// What decides which addresses are RLOCs, from the configuration.
-fn policy(config: &Config) -> Policy {
-    let addresses = |server: &crate::config::MapServer| match server.endpoint.as_ref()?.host {
-        Host::Address(address) => Some(address),
-        Host::Name(_) => None,
-    };
-    Policy {
-        uplinks: config.uplinks.clone(),
-        eid_prefixes: config.eid_prefixes.iter().map(|own| own.prefix).collect(),
-        map_servers: config.map_servers.iter().filter_map(addresses).collect::<Vec<IpAddr>>(),
-        fwmark: config.routing.fwmark,
-    }
-}
-
-/// The control tunnels that the configuration asks for.
-fn control_peers(config: &Config) -> Vec<ControlPeer> {
-    let endpoint = |endpoint: &Option<crate::config::Endpoint>| {
-        endpoint.as_ref().and_then(|one| match one.host {
-            Host::Address(address) => Some(SocketAddr::new(address, one.port)),
-            Host::Name(_) => None,
-        })
-    };
-    let servers = config.map_servers.iter().filter(|server| !server.is_myself());
-    let servers = servers.map(|server| ControlPeer {
-        key: server.public_key,
-        endpoint: endpoint(&server.endpoint),
-        side: Side::Initiator,
-        persistent_keepalive: server.persistent_keepalive,
-        address: None,
-    });
-    let own_key = config.private_key.public_key();
-    let sites = config.sites.iter().filter(|site| site.public_key != own_key);
-    let sites = sites.map(|site| ControlPeer {
-        key: site.public_key,
-        endpoint: endpoint(&site.endpoint),
-        side: Side::Responder,
-        persistent_keepalive: None,
-        address: None,
-    });
-    servers.chain(sites).collect()
 }

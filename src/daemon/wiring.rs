@@ -5,7 +5,8 @@ use control::{
     DataKey, Forwarding, MapServerConfig, MapServerPeer, PeerKey, SiteConfig, XtrConfig,
 };
 
-use crate::config::{Config, OnMiss, PrivateKey, Secret};
+use crate::config::{Config, Host, OnMiss, PrivateKey, Secret};
+use crate::links::Policy;
 
 /// What is new at each start: it never comes from the file.
 #[derive(Clone, Copy, Debug)]
@@ -88,5 +89,19 @@ fn authentication(
     match secret {
         Some(secret) => AuthenticationKey::from_secret(secret.as_bytes()),
         None => AuthenticationKey::derive(ours.secret(), theirs),
+    }
+}
+
+/// What decides which addresses are RLOCs, from the configuration.
+pub fn link_policy(config: &Config) -> Policy {
+    let addresses = |server: &crate::config::MapServer| match server.endpoint.as_ref()?.host {
+        Host::Address(address) => Some(address),
+        Host::Name(_) => None,
+    };
+    Policy {
+        uplinks: config.uplinks.clone(),
+        eid_prefixes: config.eid_prefixes.iter().map(|own| own.prefix).collect(),
+        map_servers: config.map_servers.iter().filter_map(addresses).collect(),
+        fwmark: config.routing.fwmark,
     }
 }

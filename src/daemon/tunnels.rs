@@ -1,0 +1,129 @@
+//! The control tunnels: which there are, where they lead, and where sites were heard.
+
+use std::net::SocketAddr;
+
+use control::{Change, Duration, Instant, PeerKey, Side};
+use dataplane::{ControlPeer, DataPlane};
+
+use crate::config::{Config, Host};
+use crate::router::Router;
+
+/// Endpoints learnt are written at most this often.
+const SAVE_PAUSE: Duration = Duration::from_millis(100);
+
+impl Router {
+    /// Tells the data plane the Map-Servers and sites of the configuration; those that the old
+    /// configuration had alike are left alone.
+    pub(crate) fn set_control_peers(&mut self, old: Option<&Config>, now: Instant) {
+        let (was, is) = (old.map(control_peers).unwrap_or_default(), control_peers(&self.config));
+        for gone in was.iter().filter(|old| !is.iter().any(|new| new.key == old.key)) {
+            self.plane.remove_control_peer(gone.key);
+        }
+        for peer in is.iter().filter(|peer| !was.contains(peer)) {
+            let mut peer = *peer;
+            let learnt = self.endpoints.as_ref().and_then(|known| known.of(peer.key));
+            let resolved = self.names.endpoint(peer.key);
+            peer.endpoint = peer.endpoint.or(resolved).or(learnt);
+            if let Err(error) = self.plane.set_control_peer(&peer, now) {
+                log::error!("control tunnel with {}: {error}", self.names.of(peer.key));
+            }
+            // A site that knew us before our restart hears at once that its session is gone.
+            if peer.side == Side::Responder && peer.endpoint.is_some() {
+                self.apply(&Change::InitiateControl(peer.key), now);
+            }
+        }
+        let is_same = old.is_some_and(|old| old.map_servers == self.config.map_servers);
+        if !is_same {
+            self.set_names();
+        }
+    }
+
+    /// Has the resolver look up the Map-Servers that are given by name.
+    pub(crate) fn set_names(&mut self) {
+        let named: Vec<_> = self
+            .config
+            .map_servers
+            .iter()
+            .filter_map(|server| match &server.endpoint.as_ref()?.host {
+                Host::Name(name) => {
+                    Some((server.public_key, name.clone(), server.endpoint.as_ref()?.port))
+                }
+                Host::Address(_) => None,
+            })
+            .collect();
+        self.resolved = named.iter().map(|(key, ..)| *key).collect();
+        self.resolver.set_names(named.into_iter().map(|(_, name, port)| (name, port)));
+    }
+
+    pub(crate) fn handle_names(&mut self, now: Instant) {
+        while let Some(answer) = self.resolver.poll_answer(now) {
+            let Some(key) = self.resolved.get(answer.index).copied() else { continue };
+            let Some(mut peer) = control_peers(&self.config).into_iter().find(|one| one.key == key)
+            else {
+                continue;
+            };
+            match answer.endpoint {
+                Ok(endpoint) => {
+                    peer.endpoint = Some(endpoint);
+                    self.names.set_endpoint(key, endpoint);
+                    if let Err(error) = self.plane.set_control_peer(&peer, now) {
+                        log::error!("control tunnel with {}: {error}", self.names.of(key));
+                    }
+                }
+                Err(error) => {
+                    log::warn!("the endpoint of {} does not resolve: {error}", self.names.of(key));
+                }
+            }
+        }
+    }
+
+    /// Notes where a site is, so that a restarted Map-Server finds it.
+    pub(crate) fn learn(&mut self, peer: PeerKey, endpoint: SocketAddr, now: Instant) {
+        if let Some(endpoints) = &mut self.endpoints {
+            endpoints.learn(peer, endpoint);
+            if endpoints.is_dirty() && self.save_at.is_none() {
+                self.save_at = Some(now + SAVE_PAUSE);
+            }
+        }
+    }
+
+    pub(crate) fn save_endpoints(&mut self) {
+        self.save_at = None;
+        let Some(endpoints) = &mut self.endpoints else { return };
+        let sites = &self.config.sites;
+        if endpoints.is_dirty()
+            && let Err(error) =
+                endpoints.save(|key| sites.iter().any(|site| site.public_key == key))
+        {
+            log::warn!("{}: {error}", self.config.run_dir.display());
+        }
+    }
+}
+
+/// The control tunnels that the configuration asks for.
+fn control_peers(config: &Config) -> Vec<ControlPeer> {
+    let endpoint = |endpoint: &Option<crate::config::Endpoint>| {
+        endpoint.as_ref().and_then(|one| match one.host {
+            Host::Address(address) => Some(SocketAddr::new(address, one.port)),
+            Host::Name(_) => None,
+        })
+    };
+    let servers = config.map_servers.iter().filter(|server| !server.is_myself());
+    let servers = servers.map(|server| ControlPeer {
+        key: server.public_key,
+        endpoint: endpoint(&server.endpoint),
+        side: Side::Initiator,
+        persistent_keepalive: server.persistent_keepalive,
+        address: None,
+    });
+    let own_key = config.private_key.public_key();
+    let sites = config.sites.iter().filter(|site| site.public_key != own_key);
+    let sites = sites.map(|site| ControlPeer {
+        key: site.public_key,
+        endpoint: endpoint(&site.endpoint),
+        side: Side::Responder,
+        persistent_keepalive: None,
+        address: None,
+    });
+    servers.chain(sites).collect()
+}
