@@ -262,7 +262,7 @@ fn map_server_config() -> Config {
 fn site_config(site: usize, boots: u32) -> Config {
     let xtr = XtrConfig {
         data_key: DataKey { key: data_key(site, boots), port: 51820, lane: 0 },
-        database: vec![format!("10.{site}.0.0/16").parse().unwrap()],
+        database: vec![format!("10.{site}.0.0/16").parse::<control::EidPrefix>().unwrap().into()],
         eid_space: vec!["10.0.0.0/8".parse().unwrap()],
         on_miss: Forwarding::Drop,
         record_ttl: Duration::from_secs(300),

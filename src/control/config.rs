@@ -48,17 +48,32 @@ pub struct XtrConfig {
     /// Our data key and port.
     pub data_key: DataKey,
     /// Our EID-prefixes, at most 32.
-    pub database: Vec<EidPrefix>,
+    pub database: Vec<DatabaseEntry>,
     /// The EID-space that goes into the overlay.
     pub eid_space: Vec<EidPrefix>,
     /// What a negative answer means for packets: `Forwarding::Drop` or `Forwarding::Native`.
     pub on_miss: Forwarding,
-    /// How long others may keep our mappings.
+    /// How long others may keep our mappings, where an entry does not say.
     pub record_ttl: Duration,
     /// Refresh of the registration (RFC 9301 section 8.2: 60 s).
     pub register_interval: Duration,
     /// Map-Servers in order of preference, at most 8.
     pub map_servers: Vec<MapServerPeer>,
+}
+
+/// An EID-prefix of our own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DatabaseEntry {
+    /// The EID-prefix.
+    pub eid_prefix: EidPrefix,
+    /// How long others may keep its mapping; `None` as the whole database.
+    pub record_ttl: Option<Duration>,
+}
+
+impl From<EidPrefix> for DatabaseEntry {
+    fn from(eid_prefix: EidPrefix) -> DatabaseEntry {
+        DatabaseEntry { eid_prefix, record_ttl: None }
+    }
 }
 
 /// A Map-Server that we register with.

@@ -302,7 +302,7 @@ mod tests {
         };
         let xtr = XtrConfig {
             data_key: DataKey { key: PeerKey([2; 32]), port: 51820, lane: 0 },
-            database: eid_prefixes,
+            database: eid_prefixes.into_iter().map(Into::into).collect(),
             eid_space: ["10.0.0.0/8".parse().unwrap()].into(),
             map_servers: [MapServerPeer { key: US, authentication }].into(),
             record_ttl: Duration::from_secs(3600),

@@ -124,6 +124,8 @@ fn data_plane(config: &Config) -> Result<Userspace, UserspaceError> {
             database: MAX_EID_PREFIXES,
             waiting: config.limits.waiting_total,
             waiting_per_eid: config.limits.waiting_per_eid,
+            instance_id: config.instance_id,
+            lisp_port: config.ports.lisp,
             seed: u64::from_ne_bytes(seed),
             ..EngineConfig::default()
         },

@@ -2,7 +2,8 @@
 
 use control::auth::AuthenticationKey;
 use control::{
-    DataKey, Forwarding, MapServerConfig, MapServerPeer, PeerKey, SiteConfig, XtrConfig,
+    DataKey, DatabaseEntry, Forwarding, MapServerConfig, MapServerPeer, PeerKey, SiteConfig,
+    XtrConfig,
 };
 
 use crate::config::{Config, Host, OnMiss, PrivateKey, Secret};
@@ -49,9 +50,13 @@ fn xtr_config(config: &Config, start: &Start) -> XtrConfig {
             server.authentication_key.as_ref(),
         ),
     };
+    let entry = |own: &crate::config::OwnEidPrefix| DatabaseEntry {
+        eid_prefix: own.prefix,
+        record_ttl: Some(own.record_ttl),
+    };
     XtrConfig {
         data_key: DataKey { key: start.data_key, port: config.ports.data, lane: 0 },
-        database: config.eid_prefixes.iter().map(|own| own.prefix).collect(),
+        database: config.eid_prefixes.iter().map(entry).collect(),
         eid_space: config.eid_space.clone(),
         on_miss: match config.on_miss {
             OnMiss::Drop => Forwarding::Drop,

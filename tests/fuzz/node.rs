@@ -183,7 +183,7 @@ fn map_server() -> Config {
 fn site(place: usize) -> Config {
     let xtr = XtrConfig {
         data_key: DataKey { key: PeerKey([place as u8 + 65; 32]), port: 51820, lane: 0 },
-        database: vec![prefix([10, place as u8, 0, 0], 16)],
+        database: vec![prefix([10, place as u8, 0, 0], 16).into()],
         eid_space: vec![prefix([10, 0, 0, 0], 8)],
         on_miss: Forwarding::Drop,
         record_ttl: Duration::from_secs(3600),

@@ -367,7 +367,7 @@ fn site_config(place: usize, boots: u32, seed: u8, eid_prefixes: &[EidPrefix]) -
     let (key, authentication) = (control_key(MAP_SERVER), authentication(place));
     let xtr = XtrConfig {
         data_key: DataKey { key: data_key(place, boots), port: DATA_PORT, lane: 0 },
-        database: eid_prefixes.to_vec(),
+        database: eid_prefixes.iter().copied().map(Into::into).collect(),
         eid_space: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()],
         on_miss: Forwarding::Drop,
         record_ttl: Duration::from_secs(3600),

@@ -3,8 +3,8 @@
 use core::net::IpAddr;
 
 use crate::{
-    Action, DataKey, Eid, EidPrefix, Locator, Locators, MAX_LOCATORS, Mapping, PeerKey, Uplink,
-    XtrConfig,
+    Action, DataKey, DatabaseEntry, Eid, EidPrefix, Locator, Locators, MAX_LOCATORS, Mapping,
+    PeerKey, Uplink, XtrConfig,
 };
 use core::time::Duration;
 
@@ -16,7 +16,8 @@ pub(crate) struct Database {
     eid_prefixes: heapless::Vec<EidPrefix, MAX_EID_PREFIXES>,
     /// Registered once more, with record TTL 0; in a full list the oldest is left to expire.
     withdrawn: heapless::Vec<EidPrefix, MAX_EID_PREFIXES>,
-    record_ttl: Duration,
+    /// Of each EID-prefix.
+    record_ttls: heapless::Vec<Duration, MAX_EID_PREFIXES>,
     data_key: DataKey,
     locators: Locators,
     /// Bit n: the last whole registration had EID-prefix n, and the Map-Server did not take it.
@@ -27,10 +28,12 @@ pub(crate) struct Database {
 
 impl Database {
     pub(crate) fn new(config: &XtrConfig) -> Database {
+        let entries = || config.database.iter().take(MAX_EID_PREFIXES);
+        let record_ttl = |entry: &DatabaseEntry| entry.record_ttl.unwrap_or(config.record_ttl);
         Database {
-            eid_prefixes: config.database.iter().copied().take(MAX_EID_PREFIXES).collect(),
+            eid_prefixes: entries().map(|entry| entry.eid_prefix).collect(),
             withdrawn: heapless::Vec::new(),
-            record_ttl: config.record_ttl,
+            record_ttls: entries().map(record_ttl).collect(),
             data_key: config.data_key,
             locators: Locators::new(),
             refused: 0,
@@ -42,7 +45,8 @@ impl Database {
     pub(crate) fn handle_config(&mut self, config: &XtrConfig) -> bool {
         let fresh = Database::new(config);
         let is_changed = self.eid_prefixes != fresh.eid_prefixes
-            || (self.record_ttl, self.data_key) != (fresh.record_ttl, fresh.data_key);
+            || self.record_ttls != fresh.record_ttls
+            || self.data_key != fresh.data_key;
         self.withdrawn.retain(|eid_prefix| !fresh.eid_prefixes.contains(eid_prefix));
         for gone in self.eid_prefixes.iter().filter(|own| !fresh.eid_prefixes.contains(own)) {
             if self.withdrawn.is_full() {
@@ -54,7 +58,8 @@ impl Database {
             (self.refused, self.taken) = (0, 0);
         }
         self.eid_prefixes = fresh.eid_prefixes;
-        (self.record_ttl, self.data_key) = (fresh.record_ttl, fresh.data_key);
+        self.record_ttls = fresh.record_ttls;
+        self.data_key = fresh.data_key;
         for locator in &mut self.locators {
             locator.data_key = Some(self.data_key);
         }
@@ -96,9 +101,10 @@ impl Database {
 
     /// The mapping at this place, withdrawn ones last; `None` after the last.
     pub(crate) fn mapping(&self, place: usize) -> Option<Mapping> {
-        let own = self.eid_prefixes.get(place).map(|eid_prefix| Mapping {
+        let own = self.eid_prefixes.iter().zip(&self.record_ttls).nth(place);
+        let own = own.map(|(eid_prefix, record_ttl)| Mapping {
             eid_prefix: *eid_prefix,
-            record_ttl: self.record_ttl,
+            record_ttl: *record_ttl,
             action: Action::NoAction,
             locators: self.locators.clone(),
         });
@@ -191,7 +197,10 @@ mod tests {
     fn config(eid_prefixes: &[&str]) -> XtrConfig {
         XtrConfig {
             data_key: DataKey { key: PeerKey([1; 32]), port: 51820, lane: 0 },
-            database: eid_prefixes.iter().map(|text| text.parse().unwrap()).collect(),
+            database: eid_prefixes
+                .iter()
+                .map(|text| text.parse::<EidPrefix>().unwrap().into())
+                .collect(),
             eid_space: [].into(),
             on_miss: Forwarding::Drop,
             record_ttl: Duration::from_secs(60),
@@ -230,5 +239,17 @@ mod tests {
         database.handle_registered();
         let prefixes = database.eid_prefixes.clone();
         assert!(prefixes.iter().all(|one| database.is_refused(one)));
+    }
+
+    #[test]
+    fn an_entry_may_have_a_record_ttl_of_its_own() {
+        let mut config = config(&["10.1.0.0/16", "10.2.0.0/16"]);
+        config.database[1].record_ttl = Some(Duration::from_secs(7));
+        let mut database = Database::new(&config);
+        assert_eq!(database.mapping(0).unwrap().record_ttl, config.record_ttl);
+        assert_eq!(database.mapping(1).unwrap().record_ttl, Duration::from_secs(7));
+        assert!(!database.handle_config(&config));
+        config.database[1].record_ttl = None;
+        assert!(database.handle_config(&config));
     }
 }

@@ -169,11 +169,12 @@ impl<L: Listener> Engine<L> {
         if packet.is_empty() {
             return;
         }
+        let (instance_id, port) = (self.instance_id, self.lisp_port);
         let peers = self.peers_mut(interface);
         let our_address = peers.address;
         let Some(peer) = peers.get_mut(slot) else { return };
         let (key, address) = (peer.key, peer.address);
-        let Some(header) = Header::parse(packet) else {
+        let Some(header) = Header::parse(packet, instance_id) else {
             self.counters.inner_malformed += 1;
             return;
         };
@@ -183,7 +184,7 @@ impl<L: Listener> Engine<L> {
                 Interface::Control => Channel::Control,
                 Interface::Data => Channel::Link,
             };
-            match lisp_message::parse(packet, address, our_address) {
+            match lisp_message::parse(port, packet, address, our_address) {
                 None => self.counters.inner_malformed += 1,
                 Some(message) if self.inbox.push(channel, key, message) => {
                     self.counters.messages_received += 1;

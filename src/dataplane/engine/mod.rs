@@ -29,7 +29,7 @@ use core::fmt;
 use core::net::{Ipv6Addr, SocketAddr};
 use std::collections::VecDeque;
 
-use control::{Duration, EidPrefix, Instant, PeerKey, PrefixTable};
+use control::{Duration, EidPrefix, InstanceId, Instant, LISP_PORT, PeerKey, PrefixTable};
 
 use crate::Event;
 pub use counters::Counters;
@@ -86,6 +86,10 @@ pub struct EngineConfig {
     pub waiting_per_eid: usize,
     /// Our control address, where it is not derived from the key.
     pub control_address: Option<Ipv6Addr>,
+    /// The instance that the TUN's addresses are EIDs of.
+    pub instance_id: InstanceId,
+    /// UDP port of LISP messages inside the tunnels, at both ends.
+    pub lisp_port: u16,
     /// Seed of the jitter.
     pub seed: u64,
 }
@@ -101,6 +105,8 @@ impl Default for EngineConfig {
             waiting: 256,
             waiting_per_eid: 16,
             control_address: None,
+            instance_id: InstanceId(0),
+            lisp_port: LISP_PORT,
             seed: 1,
         }
     }
@@ -169,6 +175,8 @@ pub struct Engine<L: Listener> {
     icmp_limiter: icmp::Limiter,
     random: Random,
     mtu: usize,
+    instance_id: InstanceId,
+    lisp_port: u16,
     /// What is about to be sent, or has just been decrypted.
     out: Box<[u8]>,
     /// What is about to be encrypted, or written to the TUN as an error.
@@ -197,6 +205,8 @@ impl<L: Listener> Engine<L> {
             icmp_limiter: icmp::Limiter::new(),
             random: Random::new(config.seed),
             mtu,
+            instance_id: config.instance_id,
+            lisp_port: config.lisp_port,
             out: vec![0; DATAGRAM + DATA_OVERHEAD].into_boxed_slice(),
             plain: vec![0; mtu.max(icmp::MAX_LEN) + 16].into_boxed_slice(),
         }

@@ -27,7 +27,8 @@ impl<L: Listener> Engine<L> {
     /// Forwards a packet that the kernel wrote to the TUN.
     pub fn handle_tun(&mut self, packet: &[u8], now: Instant, io: &mut impl Io) {
         self.counters.tun_packets += 1;
-        let Some(header) = Header::parse(packet).filter(Header::is_routable) else {
+        let Some(header) = Header::parse(packet, self.instance_id).filter(Header::is_routable)
+        else {
             self.counters.not_routable += 1;
             return;
         };
@@ -77,7 +78,7 @@ impl<L: Listener> Engine<L> {
         let destination =
             peers.get(slot).map(|peer| peer.address).ok_or(EngineError::UnknownPeer(peer))?;
         let mut plain = core::mem::take(&mut self.plain);
-        let len = lisp_message::emit(source, destination, message, &mut plain);
+        let len = lisp_message::emit(self.lisp_port, source, destination, message, &mut plain);
         let is_sent = len.is_some_and(|len| self.transmit(interface, slot, &plain[..len], now, io));
         self.plain = plain;
         if len.is_none() {

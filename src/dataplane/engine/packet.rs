@@ -15,8 +15,9 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Reads a packet that is complete; `None` when it is not, or of another version.
-    pub(super) fn parse(packet: &[u8]) -> Option<Header> {
+    /// Reads a packet that is complete; `None` when it is not, or of another version. Its addresses
+    /// are EIDs of this instance.
+    pub(super) fn parse(packet: &[u8], instance_id: InstanceId) -> Option<Header> {
         let (source, destination, len): (IpAddr, IpAddr, usize) = match packet.first()? >> 4 {
             4 => {
                 let ip = Ipv4Packet::new_checked(packet).ok()?;
@@ -34,6 +35,7 @@ impl Header {
         if len > packet.len() {
             return None;
         }
+        let eid = |address| Eid { instance_id, address };
         Some(Header { source: eid(source), destination: eid(destination), len })
     }
 
@@ -41,10 +43,6 @@ impl Header {
     pub(super) fn is_routable(&self) -> bool {
         is_routable(self.source.address) && is_routable(self.destination.address)
     }
-}
-
-fn eid(address: IpAddr) -> Eid {
-    Eid { instance_id: InstanceId(0), address }
 }
 
 fn is_routable(address: IpAddr) -> bool {
@@ -59,18 +57,22 @@ fn is_routable(address: IpAddr) -> bool {
 mod tests {
     use super::*;
 
+    fn parse(packet: &[u8]) -> Option<Header> {
+        Header::parse(packet, InstanceId(0))
+    }
+
     #[test]
     fn truncated_and_foreign_packets_have_no_header() {
         let mut packet = [0; 20];
         packet[0] = 0x45;
         packet[3] = 21;
-        assert_eq!(Header::parse(&packet), None);
+        assert_eq!(parse(&packet), None);
         packet[3] = 20;
-        assert!(Header::parse(&packet).is_some_and(|header| header.len == 20));
+        assert!(parse(&packet).is_some_and(|header| header.len == 20));
         packet[0] = 0x44;
-        assert_eq!(Header::parse(&packet), None);
+        assert_eq!(parse(&packet), None);
         packet[0] = 0x60;
-        assert_eq!(Header::parse(&packet), None);
-        assert_eq!(Header::parse(&[]), None);
+        assert_eq!(parse(&packet), None);
+        assert_eq!(parse(&[]), None);
     }
 }

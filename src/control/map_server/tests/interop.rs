@@ -48,7 +48,7 @@ impl Net {
     fn start_site(&mut self, site: u8, boot: u32, data_key: u8, database: &[&str]) {
         let xtr = XtrConfig {
             data_key: DataKey { key: key(data_key), port: 51820, lane: 0 },
-            database: database.iter().map(|text| prefix(text)).collect(),
+            database: database.iter().map(|text| prefix(text).into()).collect(),
             eid_space: vec![prefix("10.0.0.0/8"), prefix("fd00::/8")],
             on_miss: Forwarding::Drop,
             record_ttl: Duration::from_secs(3600),

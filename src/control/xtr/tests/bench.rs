@@ -87,7 +87,7 @@ pub(super) fn config() -> Config {
 pub(super) fn xtr_config() -> XtrConfig {
     XtrConfig {
         data_key: DataKey { key: OUR_DATA_KEY, port: 51820, lane: 0 },
-        database: [prefix("10.1.0.0/16")].into(),
+        database: [prefix("10.1.0.0/16").into()].into(),
         eid_space: [prefix("10.0.0.0/8"), prefix("fd00::/8")].into(),
         on_miss: Forwarding::Drop,
         record_ttl: HOUR,

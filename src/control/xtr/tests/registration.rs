@@ -109,7 +109,7 @@ fn a_session_that_the_map_server_initiated_and_a_new_rloc_register_at_once() {
 fn many_prefixes_are_registered_message_by_message() {
     let mut config = config();
     let xtr = config.xtr.as_mut().unwrap();
-    xtr.database = (0..32).map(|n| prefix(&std::format!("fd00:{n:x}::/32"))).collect();
+    xtr.database = (0..32).map(|n| prefix(&std::format!("fd00:{n:x}::/32")).into()).collect();
     let mut bench = Bench::new(&config);
     bench.session(SERVER, Side::Initiator);
     bench.uplinks(&["192.0.2.1", "2001:db8::1"]);
@@ -147,7 +147,7 @@ fn a_map_notify_counts_only_when_it_verifies_with_the_key_of_its_tunnel() {
 #[test]
 fn a_withdrawn_prefix_is_registered_once_with_ttl_0() {
     let mut config = config();
-    config.xtr.as_mut().unwrap().database.push(prefix("10.2.0.0/16"));
+    config.xtr.as_mut().unwrap().database.push(prefix("10.2.0.0/16").into());
     let mut bench = Bench::registered(&config);
     let config = xtr_config();
     bench.xtr.handle_config(&config, bench.now);

@@ -89,7 +89,13 @@ fn packets_inside_a_valid_tunnel_are_dropped_and_counted() {
                 let source = pair.a.plane.engine().address(crate::Interface::Control);
                 let destination = pair.b.plane.engine().address(crate::Interface::Control);
                 let mut out = [0; 100];
-                let len = super::super::lisp_message::emit(source, destination, b"ok", &mut out);
+                let len = super::super::lisp_message::emit(
+                    control::LISP_PORT,
+                    source,
+                    destination,
+                    b"ok",
+                    &mut out,
+                );
                 out[..len.unwrap()].to_vec()
             }
         };
