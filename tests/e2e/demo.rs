@@ -1,10 +1,10 @@
 //! `lispguard demo`, as a newcomer and as CI run it.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::thread;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use daemon::demo::net::{Scratch, has_privilege};
@@ -128,11 +128,12 @@ fn what_a_killed_or_interrupted_demo_made_goes_away() {
     for signal in [linux::signals::Signal::SIGINT, linux::signals::Signal::SIGKILL] {
         let mut command = Command::new(PROGRAM);
         command.args(["demo", "--keep", "--only", "ping"]).process_group(0);
-        let mut demo = command.stdout(Stdio::null()).spawn().expect("it starts");
+        let mut demo = command.stdout(Stdio::piped()).spawn().expect("it starts");
         let directory = scratch_of(demo.id());
-        let nodes = || children_of(demo.id());
-        assert!(eventually(|| nodes().len() == 4), "four nodes run");
-        thread::sleep(Duration::from_millis(300));
+        let process = demo.id();
+        let nodes = || children_of(process);
+        assert_eq!(entrances(&mut demo), 7, "the router, the nodes and the hosts");
+        assert_eq!(nodes().len(), 4);
         let nodes = nodes();
         linux::process::send_signal(demo.id(), signal).expect("sent");
         demo.wait().expect("it ends");
@@ -144,6 +145,19 @@ fn what_a_killed_or_interrupted_demo_made_goes_away() {
         }
         assert!(!directory.exists(), "{}", directory.display());
     }
+}
+
+/// Reads what the demo prints until it waits; how many network namespaces it says to enter.
+fn entrances(demo: &mut Child) -> usize {
+    let out = BufReader::new(demo.stdout.take().expect("it is piped"));
+    let lines =
+        out.lines().map_while(Result::ok).take_while(|line| !line.starts_with("Ask a node"));
+    let path = |line: String| Some(line.split_once("nsenter --net=")?.1.to_owned());
+    lines.filter_map(path).filter(|path| is_network_namespace(path)).count()
+}
+
+fn is_network_namespace(path: &str) -> bool {
+    fs::read_link(path).is_ok_and(|target| target.to_string_lossy().starts_with("net:["))
 }
 
 fn children_of(process: u32) -> Vec<u32> {

@@ -1,45 +1,45 @@
 //! Somebody who holds a site's keys and says whatever they like inside its control tunnel.
 
+use std::error::Error;
 use std::io;
-use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::{Duration, Instant};
 
-use boringtun::noise::{Tunn, TunnResult};
 use control::auth::{AuthenticationKey, control_address, xtr_id};
 use control::{EidPrefix, LISP_PORT, PeerKey};
-use daemon::demo::net::Node;
-use daemon::demo::net::world::{HOME_UPLINK, WIREGUARD_PORTS};
-use x25519_dalek::PublicKey;
+use daemon::config::PrivateKey;
+use daemon::demo::net::world::{
+    HOME_HOST, HOME_UPLINK, OFFICE, OFFICE_HOST, OFFICE_UPLINK, WIREGUARD_PORTS, World,
+};
+use daemon::demo::net::{Node, NodeConfig, NodeStatus, Role};
 
-use crate::testbed::PATIENCE;
+use crate::testbed::{PATIENCE, data_key_at, start};
+use crate::tunnel::Tunnel;
 
-/// The largest datagram on the underlay.
-const DATAGRAM: usize = 2048;
+/// An IPv6 and a UDP header.
 const HEADERS: usize = 48;
-/// How long a session is used: less than WireGuard's REKEY_AFTER_TIME.
-const SESSION: Duration = Duration::from_secs(100);
 
-/// A WireGuard client in the place of the site `home`, with a session to the Map-Server.
+/// Somebody in the place of a node that does not run, with a session to another one.
 pub struct Intruder {
-    socket: UdpSocket,
-    tunnel: Tunn,
-    shaken_at: Instant,
+    tunnel: Tunnel,
     key: PeerKey,
+    data_key: PrivateKey,
+    rloc: IpAddr,
     addresses: (Ipv6Addr, Ipv6Addr),
     authentication: AuthenticationKey,
 }
 
 impl Intruder {
-    /// Takes the place of `site`, which does not run, towards `server`.
-    pub fn connect(site: &Node, server: &Node) -> io::Result<Intruder> {
+    /// Takes the place of `site` at `uplink` towards `server`.
+    pub fn connect(site: &Node, uplink: &str, server: &Node) -> io::Result<Intruder> {
         let endpoint = site.config.map_servers[0].1;
-        Intruder::new(site, control_port(HOME_UPLINK), server, endpoint)
+        Intruder::new(site, at(uplink, WIREGUARD_PORTS[1]), server, endpoint)
     }
 
-    /// Takes the place of `server`, which does not run, towards a site at `uplink`.
+    /// Takes the place of `server` towards `site` at `uplink`.
     pub fn impersonate(server: &Node, site: &Node, uplink: &str) -> io::Result<Intruder> {
         let local = site.config.map_servers[0].1;
-        Intruder::new(server, local, site, control_port(uplink))
+        Intruder::new(server, local, site, at(uplink, WIREGUARD_PORTS[1]))
     }
 
     fn new(
@@ -48,82 +48,40 @@ impl Intruder {
         other: &Node,
         endpoint: SocketAddr,
     ) -> io::Result<Intruder> {
-        let private = played.config.private_key.secret();
-        let (key, other_key) =
-            (played.config.private_key.public_key(), other.config.private_key.public_key());
-        let socket = played.place().udp(local)?;
-        socket.connect(endpoint)?;
-        let index = u32::from_be_bytes(linux::random::array()?) >> 8;
-        let public = PublicKey::from(other_key.0);
-        let mut intruder = Intruder {
-            socket,
-            tunnel: Tunn::new(private.clone(), public, None, None, index, None),
-            shaken_at: Instant::now(),
+        let private = &played.config.private_key;
+        let (key, other_key) = (private.public_key(), other.config.private_key.public_key());
+        Ok(Intruder {
+            tunnel: Tunnel::connect(played.place(), local, private, other_key, endpoint)?,
             key,
+            data_key: NodeConfig::new(Role::Xtr)?.private_key,
+            rloc: local.ip(),
             addresses: (control_address(key), control_address(other_key)),
-            authentication: AuthenticationKey::derive(private, other_key),
-        };
-        intruder.shake_hands()?;
-        Ok(intruder)
+            authentication: AuthenticationKey::derive(private.secret(), other_key),
+        })
     }
 
-    fn shake_hands(&mut self) -> io::Result<()> {
-        let mut buffer = [0; DATAGRAM];
-        if let TunnResult::WriteToNetwork(initiation) =
-            self.tunnel.format_handshake_initiation(&mut buffer, true)
-        {
-            self.socket.send(initiation)?;
-        }
-        let since = Instant::now();
-        self.shaken_at = since;
-        while self.tunnel.time_since_last_handshake().is_none() {
-            if since.elapsed() > PATIENCE {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            self.receive(Duration::from_millis(50))?;
-        }
-        Ok(())
+    /// The data key that it registers.
+    pub fn data_key(&self) -> &PrivateKey {
+        &self.data_key
     }
 
     /// Sends a LISP message inside the tunnel.
     pub fn send(&mut self, message: &[u8]) -> io::Result<()> {
-        self.send_packet(&datagram(self.addresses, message))
+        let (source, destination) = self.addresses;
+        let ends = [(source, LISP_PORT), (destination, LISP_PORT)];
+        self.tunnel
+            .send(&datagram(ends.map(|(ip, port)| SocketAddrV6::new(ip, port, 0, 0)), message))
     }
 
     /// Sends any octets as an inner packet.
     pub fn send_packet(&mut self, packet: &[u8]) -> io::Result<()> {
-        if self.shaken_at.elapsed() > SESSION {
-            self.shake_hands()?;
-        }
-        let mut buffer = [0; DATAGRAM];
-        match self.tunnel.encapsulate(packet, &mut buffer) {
-            TunnResult::WriteToNetwork(datagram) => self.socket.send(datagram).map(drop),
-            _ => Err(io::Error::other("the tunnel has no session")),
-        }
+        self.tunnel.send(packet)
     }
 
     /// The next LISP message that comes out of the tunnel in time.
     pub fn receive(&mut self, patience: Duration) -> io::Result<Option<Vec<u8>>> {
-        let since = Instant::now();
-        let (mut received, mut buffer) = ([0; DATAGRAM], [0; DATAGRAM]);
-        while let Some(left) = patience.checked_sub(since.elapsed()).filter(|one| !one.is_zero()) {
-            self.socket.set_read_timeout(Some(left))?;
-            let Ok(len) = self.socket.recv(&mut received) else { continue };
-            let mut result = self.tunnel.decapsulate(None, &received[..len], &mut buffer);
-            while let TunnResult::WriteToNetwork(datagram) = result {
-                self.socket.send(datagram)?;
-                result = self.tunnel.decapsulate(None, &[], &mut buffer);
-            }
-            match result {
-                TunnResult::WriteToTunnelV6(packet, _) if packet.len() > HEADERS => {
-                    return Ok(Some(packet[HEADERS..].to_vec()));
-                }
-                // Nothing came but the end of a handshake.
-                _ if self.tunnel.time_since_last_handshake().is_some() => {}
-                _ => return Ok(None),
-            }
-        }
-        Ok(None)
+        let packet = self.tunnel.receive(patience)?;
+        Ok(packet.and_then(|packet| Some(packet.get(HEADERS..)?.to_vec())))
     }
 
     /// A Map-Register of this site, authentic, with these EID-prefixes at its own address.
@@ -142,8 +100,9 @@ impl Intruder {
                 locators: wire::Locators::EMPTY,
             };
             writer.push_record(&record).expect("it fits");
-            let data_key = wire::DataKey { public_key: [9; 32], port: WIREGUARD_PORTS[0], lane: 0 };
-            let rloc = wire::Address::from("192.0.2.18".parse::<std::net::IpAddr>().expect("one"));
+            let public_key = self.data_key.public_key().0;
+            let data_key = wire::DataKey { public_key, port: WIREGUARD_PORTS[0], lane: 0 };
+            let rloc = wire::Address::from(self.rloc);
             let address = wire::AddressBuffer::data_key(&data_key, false, &rloc).expect("it fits");
             let locator = wire::Locator {
                 priority: 1,
@@ -209,25 +168,25 @@ impl Intruder {
     }
 }
 
-/// Where WireGuard's control port is on a link.
-fn control_port(uplink: &str) -> SocketAddr {
+/// A port of a node whose link has this address and length.
+pub fn at(uplink: &str, port: u16) -> SocketAddr {
     let ip = uplink.split('/').next().unwrap_or_default();
-    format!("{ip}:{}", WIREGUARD_PORTS[1]).parse().expect("the constant is an address")
+    format!("{ip}:{port}").parse().expect("the constant is an address")
 }
 
-/// An IPv6 packet with UDP between the LISP ports (RFC 8200 sections 3 and 8.1).
-fn datagram((source, destination): (Ipv6Addr, Ipv6Addr), message: &[u8]) -> Vec<u8> {
-    let len = u16::try_from(8 + message.len()).expect("messages are short");
+/// An IPv6 packet with UDP in it (RFC 8200 sections 3 and 8.1).
+fn datagram([from, to]: [SocketAddrV6; 2], payload: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(8 + payload.len()).expect("payloads are short");
     let mut packet = vec![0x60, 0, 0, 0];
     packet.extend(len.to_be_bytes());
     packet.extend([17, 64]);
-    packet.extend(source.octets());
-    packet.extend(destination.octets());
-    let udp_at = packet.len();
-    for field in [LISP_PORT, LISP_PORT, len, 0] {
+    packet.extend(from.ip().octets());
+    packet.extend(to.ip().octets());
+    let checksum_at = packet.len() + 6;
+    for field in [from.port(), to.port(), len, 0] {
         packet.extend(field.to_be_bytes());
     }
-    packet.extend(message);
+    packet.extend(payload);
     // The pseudo-header is the addresses, the length and the protocol.
     let words = packet[8..]
         .chunks(2)
@@ -240,6 +199,33 @@ fn datagram((source, destination): (Ipv6Addr, Ipv6Addr), message: &[u8]) -> Vec<
         0 => 0xffff,
         other => other,
     };
-    packet[udp_at + 6..udp_at + 8].copy_from_slice(&checksum.to_be_bytes());
+    packet[checksum_at..checksum_at + 2].copy_from_slice(&checksum.to_be_bytes());
     packet
+}
+
+/// UDP between two IPv6 EIDs, to be sent inside a data tunnel.
+pub fn between_eids(from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Vec<u8> {
+    let (SocketAddr::V6(from), SocketAddr::V6(to)) = (from, to) else {
+        panic!("the addresses are IPv6");
+    };
+    datagram([from, to], payload)
+}
+
+/// Takes the place of `office`, has `home` ask for it, and makes a data tunnel to `home`.
+pub fn data_tunnel_to_home(world: &mut World) -> Result<Tunnel, Box<dyn Error>> {
+    world.start_map_server()?;
+    start(&mut world.home)?;
+    let mut intruder = Intruder::connect(&world.office, OFFICE_UPLINK, &world.map_server)?;
+    let register = intruder.register(7 << 32, &OFFICE);
+    intruder.send(&register)?;
+    assert!(intruder.is_acknowledged(7 << 32, PATIENCE)?);
+    let short = Duration::from_millis(50);
+    let asked = world.home_host.ping(HOME_HOST[2], OFFICE_HOST[1], short);
+    assert!(asked.is_err(), "nobody answers yet");
+    let is_known = |status: &NodeStatus| status.map_cache.len() == OFFICE.len();
+    world.home.wait_until(PATIENCE, is_known)?;
+    let home_key = data_key_at(&world.map_server, "home").ok_or("home is registered")?;
+    let [port, _] = WIREGUARD_PORTS;
+    let (local, endpoint) = (at(OFFICE_UPLINK, port), at(HOME_UPLINK, port));
+    Ok(Tunnel::connect(world.office.place(), local, intruder.data_key(), home_key, endpoint)?)
 }

@@ -14,3 +14,4 @@ mod refusals;
 mod reload;
 mod restarts;
 mod testbed;
+mod tunnel;

@@ -1,12 +1,13 @@
 //! What a Map-Server does not accept from a site.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use daemon::demo::net::NodeConfig;
 use daemon::demo::net::Role;
-use daemon::demo::net::world::HOME;
+use daemon::demo::net::world::{HOME, HOME_HOST, HOME_UPLINK, OFFICE_HOST, PHONE_HOST};
 
-use crate::intruder::Intruder;
+use crate::intruder::{Intruder, between_eids, data_tunnel_to_home};
 use crate::testbed::{PATIENCE, Said, eventually, in_world, lispguard, start};
 
 /// `lispguard status` of a node.
@@ -61,7 +62,7 @@ fn an_eid_prefix_of_another_site_is_refused_and_the_others_work() {
 fn a_replayed_register_is_refused_and_a_repeated_one_acknowledged_again() {
     in_world(|world| {
         world.start_map_server()?;
-        let mut intruder = Intruder::connect(&world.home, &world.map_server)?;
+        let mut intruder = Intruder::connect(&world.home, HOME_UPLINK, &world.map_server)?;
         let short = Duration::from_millis(300);
         let (first, second) =
             (intruder.register(7 << 32, &HOME), intruder.register(8 << 32, &HOME[..1]));
@@ -84,7 +85,7 @@ fn a_replayed_register_is_refused_and_a_repeated_one_acknowledged_again() {
 fn a_register_with_a_wrong_mac_or_for_another_site_is_refused() {
     in_world(|world| {
         world.start_map_server()?;
-        let mut intruder = Intruder::connect(&world.home, &world.map_server)?;
+        let mut intruder = Intruder::connect(&world.home, HOME_UPLINK, &world.map_server)?;
         let short = Duration::from_millis(300);
         let mut forged = intruder.register(7 << 32, &HOME);
         forged[20] ^= 1;
@@ -97,6 +98,27 @@ fn a_register_with_a_wrong_mac_or_for_another_site_is_refused() {
         let status = world.map_server.status()?;
         assert!(status.counter("claims_refused") > 0, "{status:?}");
         assert!(status.registrations.iter().all(|site| site.eid_prefixes.is_empty()), "{status:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_site_cannot_send_from_an_eid_that_it_does_not_own() {
+    in_world(|world| {
+        let mut tunnel = data_tunnel_to_home(world)?;
+        let to = SocketAddr::new(HOME_HOST[2], 5000);
+        let socket = world.home_host.udp(to)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        let stranger = "fd01:0:0:7::1".parse::<IpAddr>()?;
+        let outside = "2001:db8::1".parse::<IpAddr>()?;
+        for source in [PHONE_HOST[1], HOME_HOST[2], stranger, outside] {
+            tunnel.send(&between_eids(SocketAddr::new(source, 5000), to, b"forged"))?;
+        }
+        tunnel.send(&between_eids(SocketAddr::new(OFFICE_HOST[1], 5000), to, b"honest"))?;
+        let mut buffer = [0; 64];
+        let (len, from) = socket.recv_from(&mut buffer)?;
+        assert_eq!((&buffer[..len], from.ip()), (&b"honest"[..], OFFICE_HOST[1]));
+        assert_eq!(world.home.status()?.counter("source_refused"), 4);
         Ok(())
     });
 }

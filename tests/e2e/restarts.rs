@@ -1,10 +1,12 @@
 //! Nodes that are killed and come back, in any order.
 
+use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use daemon::demo::net::world::{OFFICE_HOST, World};
-use daemon::demo::net::{EchoPlan, NodeStatus, stream};
+use daemon::demo::net::{EchoPlan, NodeStatus, Place, stream};
+use linux::netlink::{Family, Socket};
 
 use crate::testbed::{
     PATIENCE, echo_at, echo_servers, home_socket, in_world, ping_until_answered, start, start_pair,
@@ -99,17 +101,34 @@ fn peers_reach_a_killed_site_within_1_s_of_its_new_registration() {
 }
 
 #[test]
-fn a_site_that_is_stopped_leaves_nothing_and_is_gone_for_its_peers() {
+fn a_stopped_site_leaves_no_device_rule_or_socket() {
     in_world(|world| {
+        let before = kernel_state(world.office.place())?;
         start_pair(world)?;
         ping_until_answered(world, PATIENCE)?;
+        assert_ne!(kernel_state(world.office.place())?, before);
         assert!(world.office.stop()?.success());
+        assert_eq!(kernel_state(world.office.place())?, before);
         assert!(!world.office.control_socket().exists());
         Ok(())
     });
 }
 
-fn data_key_of_office(world: &World) -> Result<Option<String>, std::io::Error> {
+/// Names of links, and how many routing rules there are.
+fn kernel_state(place: &Place) -> io::Result<(Vec<String>, usize)> {
+    place.inside(|| {
+        let mut socket = Socket::open()?;
+        let (mut links, mut rules) = (Vec::new(), 0);
+        socket.links(|link| links.push(link.name.to_string()))?;
+        for family in [Family::V4, Family::V6] {
+            socket.rules(family, |_| rules += 1)?;
+        }
+        links.sort();
+        Ok((links, rules))
+    })
+}
+
+fn data_key_of_office(world: &World) -> io::Result<Option<String>> {
     let status = world.map_server.status()?;
     Ok(status.site("office").and_then(|site| site.data_key.clone()))
 }

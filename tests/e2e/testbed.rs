@@ -10,6 +10,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use control::PeerKey;
 use daemon::demo::net::world::{HOME_HOST, OFFICE_HOST, World};
 use daemon::demo::net::{ECHO_PORT, EchoServer, Node, has_privilege};
 
@@ -94,6 +95,13 @@ pub fn start_pair(world: &mut World) -> io::Result<()> {
     world.start_map_server()?;
     start(&mut world.home)?;
     start(&mut world.office).map(drop)
+}
+
+/// The data key that a site registered.
+pub fn data_key_at(server: &Node, site: &str) -> Option<PeerKey> {
+    let status = server.status().ok()?;
+    let key = status.site(site)?.data_key.clone()?;
+    Some(PeerKey(*daemon::config::key::decode(&key).ok()?))
 }
 
 /// Sends pings from host to host until one is answered; how long that took.

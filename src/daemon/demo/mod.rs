@@ -66,7 +66,13 @@ fn run(options: &Options) -> io::Result<ExitCode> {
     let code = u8::from(!tour.report().is_ok());
     if options.is_kept {
         interrupt.exit_with(code);
-        print(&entrances(tour.world(), is_root));
+        let entrances = entrances(tour.world(), is_root);
+        // Standard output is for the one JSON object.
+        if options.is_json {
+            eprint!("{entrances}")
+        } else {
+            print(&entrances)
+        }
         loop {
             thread::sleep(Duration::from_secs(3600));
         }

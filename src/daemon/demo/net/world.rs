@@ -44,7 +44,8 @@ pub const PHONE_HOST: [IpAddr; 2] = [v4(10, 9, 0, 1), v6(9, 1)];
 const MAP_SERVER: &str = "192.0.2.2/28";
 /// RLOC of `home`, with the length of its link.
 pub const HOME_UPLINK: &str = "192.0.2.18/28";
-const OFFICE_UPLINK: &str = "198.51.100.2/28";
+/// RLOC of `office`, with the length of its link.
+pub const OFFICE_UPLINK: &str = "198.51.100.2/28";
 const AP1: &str = "203.0.113.2/28";
 const AP2: &str = "203.0.113.18/28";
 
