@@ -22,6 +22,8 @@ pub struct Path {
     pub output: u32,
     /// The default route's next hop, where it has one.
     pub gateway: Option<IpAddr>,
+    /// The interface's MTU in octets, once it is known.
+    pub mtu: Option<u32>,
 }
 
 /// What decides which addresses are RLOCs.
@@ -93,6 +95,11 @@ impl Links {
         Ok(is_changed)
     }
 
+    /// The smallest MTU of the uplinks in octets.
+    pub fn mtu(&self) -> Option<u32> {
+        self.picture.iter().filter_map(|path| path.mtu).min()
+    }
+
     /// The uplinks' RLOCs for the control plane.
     pub fn uplinks(&self) -> Vec<control::Uplink> {
         self.picture.iter().map(|path| path.uplink).collect()
@@ -108,16 +115,20 @@ impl Links {
             };
             routes.append(&mut self.netlink.list(listing)?);
         }
+        let mtus: Vec<_> = links.iter().map(|link| (link.index, link.mtu)).collect();
         let seen = Seen { links, addresses, routes, eid_prefixes: &self.policy.eid_prefixes };
-        if !self.policy.uplinks.is_empty() {
-            return Ok(self.policy.uplinks.iter().flat_map(|one| seen.configured(one)).collect());
-        }
-        let mut paths: Vec<Path> =
-            [Family::V4, Family::V6].into_iter().filter_map(|one| seen.by_default(one)).collect();
-        if paths.is_empty() {
+        let mut paths: Vec<Path> = if self.policy.uplinks.is_empty() {
+            [Family::V4, Family::V6].into_iter().filter_map(|one| seen.by_default(one)).collect()
+        } else {
+            self.policy.uplinks.iter().flat_map(|uplink| seen.configured(uplink)).collect()
+        };
+        if paths.is_empty() && self.policy.uplinks.is_empty() {
             for index in 0..self.policy.map_servers.len() {
                 paths.extend(self.towards(self.policy.map_servers[index])?);
             }
+        }
+        for path in &mut paths {
+            path.mtu = mtus.iter().find(|(index, _)| *index == path.output).map(|(_, mtu)| *mtu);
         }
         Ok(paths)
     }
@@ -150,7 +161,7 @@ fn path(
     weight: u8,
 ) -> Option<Path> {
     let uplink = control::Uplink { rloc: rloc?, priority, weight };
-    Some(Path { uplink, output: output?, gateway })
+    Some(Path { uplink, output: output?, gateway, mtu: None })
 }
 
 /// What the kernel listed.

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use control::{Eid, EidPrefix};
-use linux::netlink::{self, Address, Family, Route, Rule, Socket, TABLE_MAIN};
+use linux::netlink::{self, Address, Family, Route, RouteKind, Rule, Socket, TABLE_MAIN};
 
 use crate::config::{Config, Rules};
 
@@ -18,6 +18,8 @@ pub struct Overlay {
     device: u32,
     wanted: Wanted,
     routes: Vec<Route>,
+    /// What the mapping system leaves to the native routing table.
+    native: Vec<EidPrefix>,
 }
 
 /// What the configuration asks for.
@@ -69,7 +71,13 @@ impl Overlay {
     /// When the kernel refuses; what was installed is removed when the value is dropped.
     pub fn new(config: &Config, device: u32) -> Result<Overlay, netlink::Error> {
         let wanted = Wanted::default();
-        let mut overlay = Overlay { netlink: Socket::open()?, device, wanted, routes: Vec::new() };
+        let mut overlay = Overlay {
+            netlink: Socket::open()?,
+            device,
+            wanted,
+            routes: Vec::new(),
+            native: Vec::new(),
+        };
         overlay.reload(config)?;
         Ok(overlay)
     }
@@ -123,6 +131,40 @@ impl Overlay {
         Ok(())
     }
 
+    /// Keeps packets to an EID-prefix out of the overlay, or no longer.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn set_native(
+        &mut self,
+        eid_prefix: EidPrefix,
+        is_native: bool,
+    ) -> Result<(), netlink::Error> {
+        let place = self.native.iter().position(|known| *known == eid_prefix);
+        let route = self.throw(&eid_prefix);
+        match (place, is_native) {
+            (None, true) => {
+                self.netlink.replace_route(&route)?;
+                self.native.push(eid_prefix);
+                Ok(())
+            }
+            (Some(place), false) => {
+                self.native.swap_remove(place);
+                ignore_missing(self.netlink.delete_route(&route))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends the look-up in the overlay's table: the next rule decides.
+    fn throw(&self, eid_prefix: &EidPrefix) -> Route {
+        Route {
+            kind: RouteKind::Throw,
+            table: self.wanted.table,
+            ..Route::new(eid_prefix.address(), eid_prefix.len())
+        }
+    }
+
     /// This machine's addresses inside its own EID-prefixes.
     fn sources(&mut self) -> Result<Vec<IpAddr>, netlink::Error> {
         let addresses = self.netlink.list(|socket, each| socket.addresses(each))?;
@@ -140,6 +182,10 @@ impl Drop for Overlay {
     fn drop(&mut self) {
         for rule in &self.wanted.rules {
             let _ = self.netlink.delete_rule(rule);
+        }
+        for eid_prefix in std::mem::take(&mut self.native) {
+            let route = self.throw(&eid_prefix);
+            let _ = self.netlink.delete_route(&route);
         }
     }
 }

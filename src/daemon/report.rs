@@ -75,7 +75,9 @@ fn add_xtr(router: &Router, now: Instant, status: &mut Status) {
     };
     status.database = xtr.database().iter().map(own).collect();
     for refused in xtr.database().iter().filter(|own| xtr.is_refused(own)) {
-        status.reasons.push(format!("the Map-Server does not give us {refused}: is it listed there?"));
+        status
+            .reasons
+            .push(format!("the Map-Server does not give us {refused}: is it listed there?"));
     }
     let row = |(prefix, entry): (control::EidPrefix, &control::xtr::MapCacheEntry)| {
         let (forwarding, key) = match entry.forwarding {

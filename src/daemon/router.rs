@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-use control::{Change, Event as NodeEvent, Instant, Node, Output, PeerKey};
+use control::{Change, Event as NodeEvent, Forwarding, Instant, Node, Output, PeerKey};
 use dataplane::userspace::{self, Userspace};
 use dataplane::{Channel, DataPlane, Event as PlaneEvent};
 use linux::poller::{Interest, Poller};
@@ -266,6 +266,18 @@ impl Router {
         if let Err(error) = self.plane.apply(change, now) {
             log::warn!("data plane: {error}");
         }
+        let (eid_prefix, is_native) = match *change {
+            Change::SetRoute { eid_prefix, forwarding } => {
+                (eid_prefix, forwarding == Forwarding::Native)
+            }
+            Change::RemoveRoute(eid_prefix) => (eid_prefix, false),
+            _ => return,
+        };
+        if let Some(overlay) = &mut self.overlay
+            && let Err(error) = overlay.set_native(eid_prefix, is_native)
+        {
+            log::warn!("native route of {eid_prefix}: {error}");
+        }
     }
 
     fn handle_plane_event(&mut self, event: PlaneEvent, now: Instant) {
@@ -372,12 +384,26 @@ impl Router {
                 let body = if is_json { status.to_json() } else { status.to_string() };
                 self.answer(slot, status.exit_code(), &body);
             }
-            Some(Request::Lig { address, .. }) => {
+            Some(Request::Lig { address, is_json }) => {
                 let instance_id = self.config.instance_id;
-                self.node.handle_lig(control::Eid { instance_id, address }, now);
+                self.handle_lig(slot, control::Eid { instance_id, address }, is_json, now);
             }
             None => {}
         }
+    }
+
+    /// An xTR asks the mapping system; a Map-Server alone is the mapping system.
+    fn handle_lig(&mut self, slot: usize, eid: control::Eid, is_json: bool, now: Instant) {
+        if self.node.xtr().is_some() {
+            return self.node.handle_lig(eid, now);
+        }
+        let sites = self.node.map_server().into_iter().flat_map(|one| one.sites());
+        let mappings = sites.flat_map(|site| site.registrations()).map(|row| row.mapping);
+        let mapping = mappings
+            .filter(|mapping| mapping.eid_prefix.contains(eid))
+            .max_by_key(|mapping| mapping.eid_prefix.len());
+        let (code, body) = lig::answer(eid, mapping, is_json);
+        self.answer(slot, code, &body);
     }
 
     /// Answers a connection; what the socket does not take at once goes when it is writable.

@@ -14,14 +14,22 @@ use linux::signals::{Signal, Signals};
 use crate::commands;
 use crate::config::{Config, DataPlane, MAX_EID_PREFIXES, MAX_MAP_SERVERS};
 use crate::control_socket::ControlSocket;
+use crate::links::Links;
 use crate::logging;
 use crate::overlay::Overlay;
 use crate::router::{Parts, Router};
 use crate::state;
 use crate::wiring::{self, Start};
 
-/// What is left of an uplink's 1,500 octets inside a tunnel over IPv6.
-const DEFAULT_MTU: u16 = 1420;
+/// Octets that WireGuard over UDP and IPv6 adds to a packet.
+const TUNNEL_OVERHEAD: u32 = 80;
+/// Where no uplink is there yet: Ethernet's.
+const DEFAULT_UPLINK_MTU: u32 = 1500;
+/// IPv6 works on no smaller link (RFC 8200 section 5); a larger one than jumbo frames is a local
+/// device whose packets no path carries.
+const OVERLAY_MTU: std::ops::RangeInclusive<u32> = 1280..=9000;
+/// Places for new peers while those they replace are being removed.
+const SPARE_PEERS: usize = 32;
 
 /// Why the router did not start.
 #[derive(Debug)]
@@ -110,6 +118,7 @@ fn data_plane(config: &Config) -> Result<Userspace, UserspaceError> {
         false => MAX_MAP_SERVERS,
     };
     let seed = linux::random::array().map_err(UserspaceError::Random)?;
+    let mtu = config.mtu.unwrap_or_else(|| overlay_mtu(config));
     Userspace::new(UserspaceConfig {
         control_private_key: config.private_key.secret().clone(),
         control_port: config.ports.control,
@@ -117,9 +126,9 @@ fn data_plane(config: &Config) -> Result<Userspace, UserspaceError> {
         data,
         fwmark: config.routing.fwmark,
         engine: EngineConfig {
-            mtu: config.mtu.unwrap_or(DEFAULT_MTU),
+            mtu,
             control_peers,
-            data_peers: wiring::MAX_PEERS,
+            data_peers: wiring::MAX_PEERS + SPARE_PEERS,
             routes: config.limits.map_cache_size,
             database: MAX_EID_PREFIXES,
             waiting: config.limits.waiting_total,
@@ -130,6 +139,16 @@ fn data_plane(config: &Config) -> Result<Userspace, UserspaceError> {
             ..EngineConfig::default()
         },
     })
+}
+
+/// What the smallest uplink leaves for a packet inside a tunnel.
+fn overlay_mtu(config: &Config) -> u16 {
+    let uplink = Links::new(wiring::link_policy(config)).ok().and_then(|mut links| {
+        links.refresh().ok()?;
+        links.mtu()
+    });
+    let mtu = uplink.unwrap_or(DEFAULT_UPLINK_MTU).saturating_sub(TUNNEL_OVERHEAD);
+    mtu.clamp(*OVERLAY_MTU.start(), *OVERLAY_MTU.end()) as u16
 }
 
 fn report_start(config: &Config, data_key: PeerKey) {
