@@ -117,6 +117,13 @@ impl Node {
     /// A data session stands (again); nothing depends on it yet.
     pub fn handle_data_session(&mut self, _peer: PeerKey, _side: Side, _now: Instant) {}
 
+    /// Several handshakes with this data peer got no answer.
+    pub fn handle_data_lost(&mut self, peer: PeerKey, now: Instant) {
+        if let Some(xtr) = &mut self.xtr {
+            xtr.handle_data_lost(peer, now);
+        }
+    }
+
     /// Data was received from a data peer.
     pub fn handle_traffic(&mut self, peer: PeerKey, now: Instant) {
         if let Some(xtr) = &mut self.xtr {

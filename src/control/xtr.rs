@@ -91,6 +91,10 @@ impl Xtr {
     /// A control session with a Map-Server stands (again).
     pub fn handle_control_session(&mut self, peer: PeerKey, side: Side, now: Instant) {
         self.etr.handle_session(peer, side, now);
+        if side == Side::Responder && self.etr.registrar.used() == Some(peer) {
+            // It restarted, and forgot that we hold what it is to tell us the changes of.
+            self.itr.map_cache.doubt_live(now);
+        }
         self.handle_timeout(now);
     }
 
@@ -103,6 +107,12 @@ impl Xtr {
     /// Data was received from a data peer.
     pub fn handle_traffic(&mut self, peer: PeerKey, now: Instant) {
         self.itr.map_cache.peers.handle_traffic(peer, now);
+        self.handle_timeout(now);
+    }
+
+    /// A data peer does not answer handshakes: where it is, or its key, may have changed.
+    pub fn handle_data_lost(&mut self, peer: PeerKey, now: Instant) {
+        self.itr.map_cache.doubt(peer, now);
         self.handle_timeout(now);
     }
 

@@ -306,6 +306,7 @@ impl Router {
                 log::info!("data tunnel with {peer} stands");
                 self.node.handle_data_session(peer, side, now);
             }
+            PlaneEvent::DataLost { peer } => self.node.handle_data_lost(peer, now),
             PlaneEvent::Traffic { peer } => self.node.handle_traffic(peer, now),
         }
     }

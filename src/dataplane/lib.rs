@@ -85,6 +85,11 @@ pub enum Event {
         /// Our part in the handshake.
         side: Side,
     },
+    /// Several handshakes in a row got no answer: what we know of the peer may be out of date.
+    DataLost {
+        /// The data key.
+        peer: PeerKey,
+    },
     /// Data was received from this peer; told at most once every 10 s per peer.
     Traffic {
         /// The data key.

@@ -165,6 +165,44 @@ fn a_killed_map_server_stops_no_data_and_has_all_sites_within_3_s_of_its_return(
     }
 }
 
+/// Whether what site 1 sends to site 2, and nobody else to anybody, arrives within a second.
+fn reaches_within_1_s(world: &mut World) -> bool {
+    let before = world.received(2, HOME, OFFICE);
+    world.send(1, HOME, OFFICE);
+    world.run_until(seconds(1), |world| world.received(2, HOME, OFFICE) > before)
+}
+
+#[test]
+fn a_restarted_map_server_learns_again_who_is_to_be_told_of_a_new_key() {
+    let mut world = World::registered(PAIR, Quality::CLEAN, 11);
+    traffic(&mut world, seconds(5));
+    world.kill(MAP_SERVER);
+    world.run_for(seconds(5));
+    world.restart_map_server();
+    world.run_for(seconds(4));
+    let holders = world.routers[MAP_SERVER].node.map_server().unwrap().holders().count();
+    assert_eq!(holders, 2, "each holds the other");
+    world.kill(2);
+    world.restart_site(2, 0);
+    assert!(world.run_until(seconds(1), |world| world.is_registered(2)));
+    assert!(reaches_within_1_s(&mut world));
+}
+
+#[test]
+fn a_silent_peer_whose_new_key_nobody_told_of_is_asked_for_again() {
+    let mut world = World::registered(PAIR, Quality::CLEAN, 12);
+    traffic(&mut world, seconds(5));
+    world.run_for(seconds(400));
+    world.kill(MAP_SERVER);
+    world.kill(2);
+    world.run_for(seconds(5));
+    world.restart_map_server();
+    world.run_for(seconds(5));
+    world.restart_site(2, 0);
+    assert!(world.run_until(seconds(1), |world| world.is_registered(2)));
+    assert!(reaches_within_1_s(&mut world));
+}
+
 #[test]
 fn traffic_to_a_restarted_site_flows_within_1_s_of_its_registration() {
     let mut world = World::registered(PAIR, Quality::CLEAN, 6);

@@ -347,6 +347,7 @@ impl Router {
                 node.handle_control_roamed(peer, endpoint, now);
             }
             Seen::DataSession { peer, side } => node.handle_data_session(peer, side, now),
+            Seen::DataLost { peer } => node.handle_data_lost(peer, now),
             Seen::Traffic { peer } => node.handle_traffic(peer, now),
         }
     }

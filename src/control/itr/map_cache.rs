@@ -229,6 +229,25 @@ impl MapCache {
         }
     }
 
+    /// What is known of this peer may be out of date: one of its mappings is asked for again, and
+    /// the answer brings all of them.
+    pub(crate) fn doubt(&mut self, peer: PeerKey, now: Instant) {
+        let row = self.rows.values_mut().map(|(_, row)| row).find(|row| row.peer() == Some(peer));
+        if let Some(row) = row {
+            (row.is_doubtful, row.refresh_at) = (true, Some(now));
+            self.due_at = Some(now);
+        }
+    }
+
+    /// What is known of each peer that carries traffic may be out of date.
+    pub(crate) fn doubt_live(&mut self, now: Instant) {
+        for place in 0..self.peers.len() {
+            if let Some(peer) = self.peers.live_at(place, now) {
+                self.doubt(peer, now);
+            }
+        }
+    }
+
     /// The next mapping near its end whose peer carried traffic since it was set: to be asked for
     /// again. An idle one is looked at again later.
     pub(crate) fn poll_refresh(&mut self, now: Instant) -> Option<EidPrefix> {
@@ -241,7 +260,10 @@ impl MapCache {
                 continue;
             }
             row.refresh_at = Some(now + REFRESH_PAUSE);
-            if self.peers.traffic_at(peer).is_some_and(|traffic_at| traffic_at > row.set_at) {
+            let is_doubtful = core::mem::take(&mut row.is_doubtful);
+            if is_doubtful
+                || self.peers.traffic_at(peer).is_some_and(|traffic_at| traffic_at > row.set_at)
+            {
                 return Some(*eid_prefix);
             }
         }

@@ -70,6 +70,8 @@ pub struct MapCacheEntry {
     /// When it expires.
     pub expires_at: Instant,
     pub(super) refresh_at: Option<Instant>,
+    /// To be asked for again, though its peer may have been silent.
+    pub(super) is_doubtful: bool,
     pub(super) version: Option<Version>,
     pub(super) installed: Option<Forwarding>,
     pub(super) is_leaving: bool,
@@ -91,6 +93,7 @@ impl MapCacheEntry {
             set_at: now,
             expires_at: now + record_ttl,
             refresh_at: Some(now + record_ttl * 9 / 10),
+            is_doubtful: false,
             version,
             installed: None,
             is_leaving: false,

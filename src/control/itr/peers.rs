@@ -113,6 +113,15 @@ impl Peers {
         self.traffic_at(key).is_some_and(|at| now.since(at) < LIVE)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The peer at this place of the table, if it carried traffic in the last 180 s.
+    pub(crate) fn live_at(&self, place: usize, now: Instant) -> Option<PeerKey> {
+        self.rows.get(place).map(|row| row.key).filter(|key| self.is_live(*key, now))
+    }
+
     /// The next peer to be added or changed. An endpoint that the mapping system did not change
     /// is left as roaming has it.
     pub(crate) fn poll_set(&mut self) -> Option<PeerConfig> {

@@ -39,6 +39,7 @@ impl<L: Listener> Engine<L> {
                 Refusal::UnderLoad => &mut counters.under_load,
             } += 1;
         }
+        self.catch_up(now, io);
     }
 
     /// Takes the next LISP message that came out of a tunnel: its peer and length. It waits for

@@ -54,6 +54,7 @@ impl<L: Listener> Engine<L> {
                 self.want_session(slot, now, io);
             }
         }
+        self.catch_up(now, io);
     }
 
     /// Sends a LISP message inside the tunnel to `peer`.
@@ -81,6 +82,7 @@ impl<L: Listener> Engine<L> {
         let len = lisp_message::emit(self.lisp_port, source, destination, message, &mut plain);
         let is_sent = len.is_some_and(|len| self.transmit(interface, slot, &plain[..len], now, io));
         self.plain = plain;
+        self.catch_up(now, io);
         if len.is_none() {
             return Err(EngineError::MessageTooLong);
         }

@@ -36,6 +36,13 @@ impl<L: Listener> Engine<L> {
         }
     }
 
+    /// Does what an input made due, so that no deadline is left in the past.
+    pub(super) fn catch_up(&mut self, now: Instant, io: &mut impl Io) {
+        if self.poll_at().is_some_and(|at| at <= now) {
+            self.handle_timeout(now, io);
+        }
+    }
+
     /// An uplink changed: an authentic packet goes to every live peer at once, control peers
     /// first, then the most recently active; control tunnels without a session start anew.
     pub fn handle_uplink_change(&mut self, now: Instant, io: &mut impl Io) {
@@ -284,8 +291,11 @@ impl<L: Listener> Engine<L> {
             self.counters.initiations_sent += 1;
         }
         self.out = out;
-        if interface == Interface::Control && tells_loss(unanswered) {
-            self.tell(Event::ControlLost { peer: key });
+        if tells_loss(unanswered) {
+            self.tell(match interface {
+                Interface::Control => Event::ControlLost { peer: key },
+                Interface::Data => Event::DataLost { peer: key },
+            });
         }
     }
 
