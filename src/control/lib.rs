@@ -7,6 +7,7 @@ extern crate alloc;
 pub mod auth;
 mod change;
 mod config;
+mod counters;
 mod eid;
 mod etr;
 mod event;

@@ -1,23 +1,8 @@
 //! What happened, as numbers.
 
-macro_rules! counters {
-    ($( $(#[$meta:meta])* $name:ident ),+ $(,)?) => {
-        /// Counts since the start.
-        #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-        pub struct Counters {
-            $( $(#[$meta])* pub $name: u64, )+
-        }
-
-        impl Counters {
-            /// Each counter with its name.
-            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
-                [$( (stringify!($name), self.$name) ),+].into_iter()
-            }
-        }
-    };
-}
-
-counters! {
+crate::counters! {
+    /// Counts since the start.
+    ;
     /// Messages from a peer that is no configured site.
     unknown_peers,
     /// Messages that are none, or of a type that is not for a Map-Server.

@@ -1,24 +1,8 @@
 //! What is counted, for `status` and metrics.
 
-macro_rules! counters {
-    ($( $(#[$meta:meta])* $name:ident, )+) => {
-        /// Packets and datagrams by what became of them; all since the start.
-        #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-        #[non_exhaustive]
-        pub struct Counters {
-            $( $(#[$meta])* pub $name: u64, )+
-        }
-
-        impl Counters {
-            /// Each counter with its name.
-            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
-                [$( (stringify!($name), self.$name) ),+].into_iter()
-            }
-        }
-    };
-}
-
-counters! {
+control::counters! {
+    /// Packets and datagrams by what became of them; all since the start.
+    ;
     /// Packets from the TUN.
     tun_packets,
     /// Packets written to the TUN.
