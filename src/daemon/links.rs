@@ -46,6 +46,8 @@ pub struct Links {
     monitor: Monitor,
     policy: Policy,
     picture: Vec<Path>,
+    /// Without a default route the way to a Map-Server may change with any route.
+    follows_every_route: bool,
 }
 
 impl Links {
@@ -55,7 +57,7 @@ impl Links {
     /// When the kernel gives no netlink socket.
     pub fn new(policy: Policy) -> Result<Links, netlink::Error> {
         let (netlink, monitor) = (netlink::Socket::open()?, Monitor::open()?);
-        Ok(Links { netlink, monitor, policy, picture: Vec::new() })
+        Ok(Links { netlink, monitor, policy, picture: Vec::new(), follows_every_route: true })
     }
 
     /// Replaces the policy; `refresh` then shows its effect.
@@ -69,7 +71,8 @@ impl Links {
         loop {
             match self.monitor.poll_event() {
                 Ok(Some(Event::RouteChanged(route) | Event::RouteRemoved(route))) => {
-                    is_relevant |= route.table == TABLE_MAIN;
+                    is_relevant |= route.table == TABLE_MAIN
+                        && (route.prefix_len == 0 || self.follows_every_route);
                 }
                 Ok(Some(_)) => is_relevant = true,
                 Ok(None) => return is_relevant,
@@ -122,7 +125,8 @@ impl Links {
         } else {
             self.policy.uplinks.iter().flat_map(|uplink| seen.configured(uplink)).collect()
         };
-        if paths.is_empty() && self.policy.uplinks.is_empty() {
+        self.follows_every_route = paths.is_empty() && self.policy.uplinks.is_empty();
+        if self.follows_every_route {
             for index in 0..self.policy.map_servers.len() {
                 paths.extend(self.towards(self.policy.map_servers[index])?);
             }

@@ -9,6 +9,9 @@ use crate::status::{
     CachedMapping, Counter, DataInterface, Holder, OwnPrefix, Site, Status, Tunnel,
 };
 
+/// Unix time that every set clock is past: 1 January 2026.
+const CLOCK_IS_SET: u64 = 1_767_225_600;
+
 /// The state of the router now.
 pub(crate) fn status(router: &Router, now: Instant) -> Status {
     let mut status = Status {
@@ -158,6 +161,9 @@ fn add_remarks(router: &Router, status: &mut Status) {
         && let (true, Some(outer)) = (xtr.is_behind_nat(), xtr.outer())
     {
         status.remarks.push(format!("behind NAT: the Map-Server sees us as {outer}"));
+    }
+    if linux::clock::wall_seconds() < CLOCK_IS_SET {
+        status.remarks.push("the wall clock was never set; is NTP running?".into());
     }
     if router.clock_steps > 0 {
         status.remarks.push(format!("the wall clock was stepped {} times", router.clock_steps));
