@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use daemon::demo::net::{Scratch, has_privilege};
 use serde::Deserialize;
 
-use crate::testbed::{PROGRAM, eventually, lispguard};
+use crate::testbed::{PROGRAM, alone, beside_others, eventually, lispguard};
 
 /// What `--json` promises.
 #[derive(Debug, Deserialize)]
@@ -68,6 +68,7 @@ fn scratch_of(process: u32) -> PathBuf {
 
 #[test]
 fn every_claim_of_the_demo_holds() {
+    let _alone = alone();
     let since = Instant::now();
     let said = lispguard(["demo", "--json"]);
     assert_eq!(said.code, Some(0), "{said:?}");
@@ -81,6 +82,7 @@ fn an_ordinary_user_sees_the_same() {
         // The test above ran as one.
         return;
     }
+    let _alone = alone();
     let scratch = Scratch::new().expect("a directory");
     let program = scratch.path().join("lispguard");
     fs::copy(PROGRAM, &program).expect("a copy");
@@ -108,6 +110,7 @@ fn open_to_all(directory: &Path) {
 
 #[test]
 fn a_chosen_step_runs_alone_and_a_wrong_word_is_refused() {
+    let _beside = beside_others();
     let said = lispguard(["demo", "--json", "--only", "ping"]);
     assert_eq!(said.code, Some(0), "{said:?}");
     let report = parse(&said.out);
@@ -125,6 +128,7 @@ fn a_chosen_step_runs_alone_and_a_wrong_word_is_refused() {
 
 #[test]
 fn what_a_killed_or_interrupted_demo_made_goes_away() {
+    let _beside = beside_others();
     for signal in [linux::signals::Signal::SIGINT, linux::signals::Signal::SIGKILL] {
         let mut command = Command::new(PROGRAM);
         command.args(["demo", "--keep", "--only", "ping"]).process_group(0);
@@ -139,8 +143,7 @@ fn what_a_killed_or_interrupted_demo_made_goes_away() {
         demo.wait().expect("it ends");
         assert!(eventually(|| nodes.iter().all(|node| has_ended(*node))), "its nodes end");
         if signal == linux::signals::Signal::SIGKILL {
-            // Nobody was left to remove the directory: the next start does.
-            assert!(directory.exists());
+            // Nobody was left to remove the directory: the next start does, of whatever demo.
             drop(Scratch::new().expect("a directory"));
         }
         assert!(!directory.exists(), "{}", directory.display());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use daemon::demo::net::Node;
 use daemon::demo::net::world::{HOME_HOST, PHONE_HOST};
 
-use crate::testbed::{PATIENCE, in_world, is_long, ping_until_answered};
+use crate::testbed::{PATIENCE, in_sleeping_world, is_long, ping_until_answered};
 
 /// Voluntary context switches of all threads of a node since its start.
 fn context_switches(node: &Node) -> std::io::Result<u64> {
@@ -23,7 +23,7 @@ fn context_switches(node: &Node) -> std::io::Result<u64> {
 
 #[test]
 fn an_idle_node_with_two_data_peers_wakes_less_than_twice_a_second() {
-    in_world(|world| {
+    in_sleeping_world(|world| {
         world.start(PATIENCE)?;
         ping_until_answered(world, PATIENCE)?;
         world.home_host.ping(HOME_HOST[0], PHONE_HOST[0], PATIENCE)?;

@@ -9,7 +9,8 @@ use daemon::demo::net::{EchoPlan, NodeStatus, Place, stream};
 use linux::netlink::{Family, Socket};
 
 use crate::testbed::{
-    PATIENCE, echo_at, echo_servers, home_socket, in_world, ping_until_answered, start, start_pair,
+    PATIENCE, echo_at, echo_servers, home_socket, in_world, in_world_alone, ping_until_answered,
+    start, start_pair,
 };
 
 fn registered_sites(status: &NodeStatus) -> usize {
@@ -18,7 +19,7 @@ fn registered_sites(status: &NodeStatus) -> usize {
 
 #[test]
 fn a_site_registers_within_200_ms_of_its_start() {
-    in_world(|world| {
+    in_world_alone(|world| {
         world.start_map_server()?;
         let mut spans = Vec::new();
         for _ in 0..5 {
@@ -35,7 +36,7 @@ fn a_site_registers_within_200_ms_of_its_start() {
 
 #[test]
 fn sites_started_before_their_map_server_register_within_2_s_of_its_start() {
-    in_world(|world| {
+    in_world_alone(|world| {
         for site in world.sites_mut() {
             site.start()?;
         }
@@ -55,7 +56,7 @@ fn sites_started_before_their_map_server_register_within_2_s_of_its_start() {
 
 #[test]
 fn data_flows_on_while_the_map_server_is_killed_and_comes_back() {
-    in_world(|world| {
+    in_world_alone(|world| {
         world.start(PATIENCE)?;
         let _servers = echo_servers(world)?;
         ping_until_answered(world, PATIENCE)?;
@@ -84,7 +85,7 @@ fn data_flows_on_while_the_map_server_is_killed_and_comes_back() {
 
 #[test]
 fn peers_reach_a_killed_site_within_1_s_of_its_new_registration() {
-    in_world(|world| {
+    in_world_alone(|world| {
         start_pair(world)?;
         ping_until_answered(world, PATIENCE)?;
         for _ in 0..3 {

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::process::Command;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,10 +29,39 @@ pub fn is_long() -> bool {
     std::env::var_os("LISPGUARD_LONG_TESTS").is_some()
 }
 
+/// Tests that measure times have the machine for themselves, the others share it.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// Waits until no other test runs, and keeps others waiting while the guard lives.
+pub fn alone() -> RwLockWriteGuard<'static, ()> {
+    MACHINE.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits until no test runs that measures times, and keeps such a test waiting while the guard lives.
+pub fn beside_others() -> RwLockReadGuard<'static, ()> {
+    MACHINE.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As `in_world`, for a test that sleeps: it disturbs nobody and nobody disturbs it.
+pub fn in_sleeping_world<F: FnOnce(&mut World) -> Outcome>(test: F) {
+    run(test);
+}
+
+/// As `in_world`, while no other test runs.
+pub fn in_world_alone<F: FnOnce(&mut World) -> Outcome>(test: F) {
+    let _alone = alone();
+    run(test);
+}
+
 /// Builds a little internet, in which nothing runs yet, and tests in it.
 ///
 /// An ordinary user's test runs again inside a user namespace, and fails where the kernel allows none.
 pub fn in_world<F: FnOnce(&mut World) -> Outcome>(test: F) {
+    let _beside = beside_others();
+    run(test);
+}
+
+fn run<F: FnOnce(&mut World) -> Outcome>(test: F) {
     if !has_privilege().expect("/proc is mounted") {
         return in_user_namespace(&test_name::<F>());
     }

@@ -200,10 +200,13 @@ impl Tour {
         let observer = self.observer.take().ok_or("looked at once already")?;
         let counts = observer.finish().map_err(told)?;
         self.report.figures.underlay = Some(counts);
-        let text = format!(
+        let mut text = format!(
             "{} WireGuard, {} LISP in clear, {} inner addresses in clear, {} of its own",
             counts.wireguard, counts.lisp_clear, counts.inner_clear, counts.other
         );
+        if counts.missed > 0 {
+            text.push_str(&format!(", {} too fast to be looked at", counts.missed));
+        }
         let is_clean = counts.lisp_clear == 0 && counts.inner_clear == 0 && counts.wireguard > 0;
         if is_clean { Ok(text) } else { Err(text) }
     }
