@@ -132,15 +132,16 @@ fn what_a_killed_or_interrupted_demo_made_goes_away() {
     for signal in [linux::signals::Signal::SIGINT, linux::signals::Signal::SIGKILL] {
         let mut command = Command::new(PROGRAM);
         command.args(["demo", "--keep", "--only", "ping"]).process_group(0);
-        let mut demo = command.stdout(Stdio::piped()).spawn().expect("it starts");
-        let directory = scratch_of(demo.id());
+        let demo = command.stdout(Stdio::piped()).spawn().expect("it starts");
         let process = demo.id();
+        let mut demo = Ended(demo);
+        let directory = scratch_of(process);
         let nodes = || children_of(process);
-        assert_eq!(entrances(&mut demo), 7, "the router, the nodes and the hosts");
+        assert_eq!(entrances(&mut demo.0), 7, "the router, the nodes and the hosts");
         assert_eq!(nodes().len(), 4);
         let nodes = nodes();
-        linux::process::send_signal(demo.id(), signal).expect("sent");
-        demo.wait().expect("it ends");
+        linux::process::send_signal(process, signal).expect("sent");
+        demo.0.wait().expect("it ends");
         assert!(eventually(|| nodes.iter().all(|node| has_ended(*node))), "its nodes end");
         if signal == linux::signals::Signal::SIGKILL {
             // Nobody was left to remove the directory: the next start does, of whatever demo.
@@ -150,12 +151,22 @@ fn what_a_killed_or_interrupted_demo_made_goes_away() {
     }
 }
 
+/// A process that does not outlive the test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Reads what the demo prints until it waits; how many network namespaces it says to enter.
 fn entrances(demo: &mut Child) -> usize {
     let out = BufReader::new(demo.stdout.take().expect("it is piped"));
     let lines =
         out.lines().map_while(Result::ok).take_while(|line| !line.starts_with("Ask a node"));
-    let path = |line: String| Some(line.split_once("nsenter --net=")?.1.to_owned());
+    let path = |line: String| Some(line.split_once("--net=")?.1.to_owned());
     lines.filter_map(path).filter(|path| is_network_namespace(path)).count()
 }
 
