@@ -178,7 +178,9 @@ impl Itr {
             }
         }
         self.ligs.handle_answer(asked, answer.as_ref());
-        match answered {
+        // A withdrawal that overtook the answer leaves nothing that packets could use.
+        let has_way = context.database.contains(asked) || self.map_cache.lookup(asked).is_some();
+        match answered.filter(|_| has_way) {
             Some(eid_prefix) => self.resolver.handle_answer(asked, eid_prefix, now),
             None => self.resolver.handle_useless_answer(asked, now),
         }

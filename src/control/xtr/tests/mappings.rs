@@ -286,3 +286,14 @@ fn apply(installed: &mut Vec<(EidPrefix, Forwarding)>, changes: &mut Vec<Change>
         }
     }
 }
+
+#[test]
+fn packets_do_not_wait_on_an_answer_that_a_withdrawal_overtook() {
+    let mut bench = Bench::registered(&config());
+    bench.miss("10.2.0.1");
+    bench.push(FIRST, &[withdrawal("10.2.0.0/16")]);
+    bench.clear_but_requests();
+    bench.reply(&[mapping("10.2.0.0/16", "192.0.2.2", B)]);
+    assert_eq!(bench.forwarding("10.2.0.1"), None);
+    assert_eq!(bench.changes, [Change::FailWaiting(eid("10.2.0.1"))]);
+}
