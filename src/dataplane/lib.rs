@@ -47,7 +47,7 @@ pub struct ControlPeer {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
     /// A packet has no route; it waits, or was dropped when too many wait. Told once per
-    /// destination until a route, a failure or a drop answers it.
+    /// destination until a route, a failure or a drop answers it, and again after 10 s.
     Miss {
         /// The packet's source.
         source: Eid,

@@ -45,12 +45,13 @@ impl<L: Listener> Engine<L> {
             Fate::Done => {}
             Fate::Miss => {
                 self.counters.misses += 1;
-                let is_told = self.waiting.is_told(header.destination) || self.tell_miss(&header);
-                self.counters.waiting_overflow += self.waiting.push(&header, packet, is_told, now);
+                let told_at = self.waiting.told_at(header.destination, now);
+                let told_at = told_at.or_else(|| self.tell_miss(&header).then_some(now));
+                self.counters.waiting_overflow += self.waiting.push(&header, packet, told_at, now);
             }
             Fate::NoSession(slot) => {
                 self.counters.session_waits += 1;
-                self.counters.waiting_overflow += self.waiting.push(&header, packet, false, now);
+                self.counters.waiting_overflow += self.waiting.push(&header, packet, None, now);
                 self.want_session(slot, now, io);
             }
         }
@@ -107,12 +108,13 @@ impl<L: Listener> Engine<L> {
             match self.forward(&header, octets, now, io) {
                 Fate::Done => return false,
                 Fate::NoSession(slot) => {
-                    packet.is_told = false;
+                    packet.told_at = None;
                     self.want_session(slot, now, io);
                 }
-                Fate::Miss if packet.is_told || last_told == Some(packet.destination) => {}
+                Fate::Miss if packet.told_at.is_some() || last_told == Some(packet.destination) => {
+                }
                 Fate::Miss => {
-                    packet.is_told = self.tell_miss(&header);
+                    packet.told_at = self.tell_miss(&header).then_some(now);
                     last_told = Some(packet.destination);
                 }
             }

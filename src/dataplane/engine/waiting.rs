@@ -25,8 +25,8 @@ pub(super) struct Packet {
     pub(super) source: Eid,
     pub(super) destination: Eid,
     pub(super) arrived_at: Instant,
-    /// Whether the control plane was told that its destination has no route.
-    pub(super) is_told: bool,
+    /// When the control plane was told that its destination has no route, if it was.
+    pub(super) told_at: Option<Instant>,
     len: usize,
 }
 
@@ -54,9 +54,12 @@ impl Waiting {
         self.order.iter().map(|slot| &self.slots[usize::from(*slot)])
     }
 
-    /// Whether the control plane was already told of a miss of this destination.
-    pub(super) fn is_told(&self, destination: Eid) -> bool {
-        self.iter().any(|packet| packet.destination == destination && packet.is_told)
+    /// When the control plane was told of a miss of this destination; not for ever, lest an answer
+    /// that got lost stops a flow that never pauses.
+    pub(super) fn told_at(&self, destination: Eid, now: Instant) -> Option<Instant> {
+        let of_destination = self.iter().filter(|packet| packet.destination == destination);
+        let told_at = of_destination.filter_map(|packet| packet.told_at).max();
+        told_at.filter(|told_at| now - *told_at < WAITING_TIME)
     }
 
     /// Adds a packet that fits a slot; says how many others had to leave for it. Where one
@@ -65,7 +68,7 @@ impl Waiting {
         &mut self,
         header: &Header,
         packet: &[u8],
-        is_told: bool,
+        told_at: Option<Instant>,
         now: Instant,
     ) -> u64 {
         let mut dropped = 0;
@@ -79,7 +82,7 @@ impl Waiting {
             source: header.source,
             destination: header.destination,
             arrived_at: now,
-            is_told,
+            told_at,
             len: packet.len().min(self.slot_len),
         };
         let index = usize::from(slot);
@@ -154,7 +157,8 @@ mod tests {
     fn one_destination_keeps_its_newest_packets_in_order() {
         let mut waiting = Waiting::new(8, 3, 2);
         for number in 0..5 {
-            let dropped = waiting.push(&header(1), &[0, number], true, Instant::ZERO);
+            let dropped =
+                waiting.push(&header(1), &[0, number], Some(Instant::ZERO), Instant::ZERO);
             assert_eq!(dropped, u64::from(number > 2));
         }
         assert_eq!(numbers(&mut waiting), [2, 3, 4]);
@@ -164,9 +168,9 @@ mod tests {
     fn a_full_store_drops_the_oldest_of_all() {
         let mut waiting = Waiting::new(4, 3, 2);
         for (number, host) in [1, 2, 2, 2].into_iter().enumerate() {
-            waiting.push(&header(host), &[0, number as u8], true, Instant::ZERO);
+            waiting.push(&header(host), &[0, number as u8], Some(Instant::ZERO), Instant::ZERO);
         }
-        assert_eq!(waiting.push(&header(3), &[0, 9], true, Instant::ZERO), 1);
+        assert_eq!(waiting.push(&header(3), &[0, 9], Some(Instant::ZERO), Instant::ZERO), 1);
         assert_eq!(numbers(&mut waiting), [1, 2, 3, 9]);
     }
 
@@ -174,7 +178,7 @@ mod tests {
     fn packets_that_leave_make_room_and_memory_does_not_grow() {
         let mut waiting = Waiting::new(2, 2, 2);
         for number in 0..100 {
-            waiting.push(&header(number), &[0, number], true, Instant::ZERO);
+            waiting.push(&header(number), &[0, number], Some(Instant::ZERO), Instant::ZERO);
             if number % 3 == 0 {
                 waiting.sift(|packet, _| packet.destination == header(number).destination);
             }

@@ -51,6 +51,17 @@ fn a_destination_keeps_16_waiting_packets_and_all_keep_256() {
 }
 
 #[test]
+fn a_miss_that_nobody_answers_is_told_again_when_its_packet_aged_out() {
+    let mut pair = Pair::new(1);
+    for second in 0..30 {
+        pair.send(second);
+        pair.run(SECOND);
+    }
+    let told = pair.a.saw(|event| matches!(event, Event::Miss { .. })).len();
+    assert_eq!(told, 3, "other packets of the flow keep no miss from being told");
+}
+
+#[test]
 fn a_packet_that_aged_out_is_a_miss_again() {
     let mut pair = Pair::new(1);
     pair.send(0);
