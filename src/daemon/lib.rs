@@ -6,6 +6,7 @@ pub mod commands;
 pub mod config;
 mod control_socket;
 pub mod demo;
+mod leftovers;
 mod lig;
 mod links;
 mod logging;

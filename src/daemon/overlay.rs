@@ -10,6 +10,7 @@ use control::{Eid, EidPrefix};
 use linux::netlink::{self, Address, Family, Route, RouteKind, Rule, Socket, TABLE_MAIN};
 
 use crate::config::{Config, Rules};
+use crate::leftovers::{self, OverlayError};
 
 /// What this run installed; the interface takes its addresses and routes along when it goes.
 #[derive(Debug)]
@@ -68,13 +69,15 @@ impl Overlay {
     /// Installs what `config` asks for on the interface with this index.
     ///
     /// # Errors
-    /// When the kernel refuses; what was installed is removed when the value is dropped.
-    pub fn new(config: &Config, device: u32) -> Result<Overlay, netlink::Error> {
-        let wanted = Wanted::default();
+    /// When the kernel refuses, or the table is somebody else's; what was installed is removed
+    /// when the value is dropped.
+    pub fn new(config: &Config, device: u32) -> Result<Overlay, OverlayError> {
+        let mut netlink = Socket::open()?;
+        leftovers::clear(&mut netlink, config.routing.table, device)?;
         let mut overlay = Overlay {
-            netlink: Socket::open()?,
+            netlink,
             device,
-            wanted,
+            wanted: Wanted::default(),
             routes: Vec::new(),
             native: Vec::new(),
         };

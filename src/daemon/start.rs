@@ -2,18 +2,19 @@
 
 use std::fmt;
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use control::PeerKey;
 use dataplane::userspace::{DataConfig, Userspace, UserspaceConfig, UserspaceError};
 use dataplane::{EngineConfig, Interface};
-use linux::netlink;
 use linux::signals::{Signal, Signals};
 
 use crate::commands;
 use crate::config::{Config, DataPlane, MAX_EID_PREFIXES, MAX_MAP_SERVERS};
 use crate::control_socket::ControlSocket;
+use crate::leftovers::OverlayError;
 use crate::links::Links;
 use crate::logging;
 use crate::overlay::Overlay;
@@ -40,12 +41,14 @@ enum StartError {
     System(&'static str, io::Error),
     /// The run directory cannot be made.
     RunDirectory(PathBuf, io::Error),
+    /// Another file stands where the control socket belongs.
+    SocketIsFile(PathBuf),
     /// The control socket cannot be made.
     Socket(PathBuf, io::Error),
     /// The data plane did not start.
     DataPlane(UserspaceError),
     /// Addresses, routes or rules were refused.
-    Overlay(netlink::Error),
+    Overlay(OverlayError),
 }
 
 /// Runs the router that `path` describes until a signal ends it.
@@ -83,7 +86,7 @@ fn start(path: &Path, config: Config) -> Result<Router, StartError> {
     std::fs::create_dir_all(&config.run_dir)
         .map_err(|error| StartError::RunDirectory(config.run_dir.clone(), error))?;
     let socket = ControlSocket::bind(&config.control_socket)
-        .map_err(|error| StartError::Socket(config.control_socket.clone(), error))?;
+        .map_err(|error| socket_error(&config.control_socket, error))?;
     let seed = linux::random::array().map_err(system("random numbers"))?;
     let plane = data_plane(&config).map_err(StartError::DataPlane)?;
     let data_key = plane.engine().public_key(Interface::Data);
@@ -95,6 +98,16 @@ fn start(path: &Path, config: Config) -> Result<Router, StartError> {
     report_start(&config, start.data_key);
     let parts = Parts { path: path.to_path_buf(), config, start, plane, overlay, signals, socket };
     Router::new(parts).map_err(system("netlink"))
+}
+
+fn socket_error(path: &Path, error: io::Error) -> StartError {
+    let is_other = |file: std::fs::Metadata| !file.file_type().is_socket();
+    match error.kind() {
+        io::ErrorKind::AddrInUse if std::fs::symlink_metadata(path).is_ok_and(is_other) => {
+            StartError::SocketIsFile(path.to_owned())
+        }
+        _ => StartError::Socket(path.to_owned(), error),
+    }
 }
 
 fn boot_counter(config: &Config) -> u32 {
@@ -173,14 +186,28 @@ impl fmt::Display for StartError {
                     path.display()
                 )
             }
+            StartError::SocketIsFile(path) => write!(
+                f,
+                "{}: there is a file that is no socket; remove it, or set option control_socket",
+                path.display()
+            ),
             StartError::Socket(path, error) if error.kind() == io::ErrorKind::AddrInUse => write!(
                 f,
                 "{}: another lispguard serves this socket; stop it, or set option run_dir",
                 path.display()
             ),
-            StartError::Socket(path, error) => write!(f, "{}: {error}", path.display()),
-            StartError::DataPlane(error) => write!(f, "{error}"),
-            StartError::Overlay(error) => write!(f, "overlay addresses, routes and rules: {error}"),
+            StartError::Socket(path, error) => write!(
+                f,
+                "{}: {error}; set option run_dir to a directory that can be written",
+                path.display()
+            ),
+            StartError::DataPlane(UserspaceError::Mark(error))
+                if error.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                f.write_str("not permitted to mark packets; run as root, or with CAP_NET_ADMIN")
+            }
+            StartError::DataPlane(error) => error.fmt(f),
+            StartError::Overlay(error) => error.fmt(f),
         }
     }
 }
