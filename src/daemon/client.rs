@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::commands::print;
-use crate::config::Config;
+use crate::config::{Config, ConfigErrors};
 
 /// Where the socket is when the configuration cannot be read.
 const DEFAULT_SOCKET: &str = "/var/run/lispguard/control.sock";
@@ -34,7 +34,10 @@ pub fn lig(config: &Path, socket: Option<PathBuf>, eid: &str, is_json: bool) -> 
 }
 
 fn ask(config: &Path, socket: Option<PathBuf>, request: &str) -> ExitCode {
-    let socket = socket.unwrap_or_else(|| socket_of(config));
+    let (socket, wrong) = match socket {
+        Some(socket) => (socket, None),
+        None => socket_of(config),
+    };
     match exchange(&socket, request) {
         Ok(answer) => {
             let (code, body) = split(&answer);
@@ -42,16 +45,24 @@ fn ask(config: &Path, socket: Option<PathBuf>, request: &str) -> ExitCode {
             ExitCode::from(code)
         }
         Err(error) => {
+            if let Some(errors) = wrong {
+                for error in &errors {
+                    eprintln!("lispguard: {error}");
+                }
+                eprintln!("lispguard: so this looks at the default socket; name it with --socket");
+            }
             eprintln!("lispguard: {}: {}", socket.display(), explain(&error));
             ExitCode::from(NOT_RUNNING)
         }
     }
 }
 
-/// The configured socket; the default one where the configuration cannot be read.
-fn socket_of(config: &Path) -> PathBuf {
-    Config::load(config)
-        .map_or_else(|_| PathBuf::from(DEFAULT_SOCKET), |config| config.control_socket)
+/// The configured socket; the default one where the configuration is wrong, and why it is.
+fn socket_of(config: &Path) -> (PathBuf, Option<ConfigErrors>) {
+    match Config::load(config) {
+        Ok(config) => (config.control_socket, None),
+        Err(errors) => (PathBuf::from(DEFAULT_SOCKET), Some(errors)),
+    }
 }
 
 fn exchange(socket: &Path, request: &str) -> io::Result<String> {

@@ -37,7 +37,7 @@ pub fn answer(eid: Eid, mapping: Option<&Mapping>, is_json: bool) -> (u8, String
 
 fn as_text(eid: Eid, mapping: Option<&Mapping>) -> String {
     let Some(mapping) = mapping else {
-        return format!("{eid}: no answer; is a Map-Server registered? See `lispguard status`.\n");
+        return format!("{eid}: no answer; are we registered? See `lispguard status`.\n");
     };
     let minutes = mapping.record_ttl.as_secs() / 60;
     let mut text = format!("{eid} is in {}, for {minutes} min\n", mapping.eid_prefix);
