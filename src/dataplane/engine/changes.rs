@@ -52,7 +52,8 @@ impl<L: Listener> Engine<L> {
             Change::SetControlKeepalive(key, interval) => {
                 let slot = self.control_slot(key)?;
                 if let Some(peer) = self.control.get_mut(slot) {
-                    peer.timers.set_persistent_keepalive(interval, now);
+                    peer.nat_keepalive = interval;
+                    peer.set_keepalives(now);
                 }
                 self.handle_peer_timeout(Interface::Control, slot, now, io);
             }
@@ -83,7 +84,8 @@ impl<L: Listener> Engine<L> {
         peer.address = address;
         peer.side = config.side;
         peer.endpoint = config.endpoint.or(peer.endpoint);
-        peer.timers.set_persistent_keepalive(config.persistent_keepalive, now);
+        peer.keepalive = config.persistent_keepalive;
+        peer.set_keepalives(now);
         if !peer.tunnel.has_session() && (has_new_endpoint || !peer.initiator.is_trying()) {
             self.start_if_initiator(slot, now, io);
         }
@@ -113,7 +115,8 @@ impl<L: Listener> Engine<L> {
         let has_new_endpoint = config.endpoint.is_some() && config.endpoint != peer.endpoint;
         peer.side = config.side;
         peer.endpoint = config.endpoint.or(peer.endpoint);
-        peer.timers.set_persistent_keepalive(config.persistent_keepalive, now);
+        peer.keepalive = config.persistent_keepalive;
+        peer.set_keepalives(now);
         let has_session = peer.tunnel.has_session();
         if !has_session && peer.endpoint.is_some() {
             if config.side == Side::Initiator {

@@ -2,7 +2,7 @@
 
 use core::net::{Ipv6Addr, SocketAddr};
 
-use control::{Instant, PeerKey, Side};
+use control::{Duration, Instant, PeerKey, Side};
 
 use super::initiator::{Initiator, Pace};
 use super::timers::Timers;
@@ -31,6 +31,10 @@ pub(super) struct Peer<T> {
     pub(super) has_been_up: bool,
     /// Whether the tunnel read the wall clock before it was stepped.
     pub(super) has_old_clock: bool,
+    /// Intervals of persistent keepalives: what the configuration or the mapping system asks for,
+    /// and what the NAT before us does.
+    pub(super) keepalive: Option<Duration>,
+    pub(super) nat_keepalive: Option<Duration>,
     pub(super) handshake_at: Option<Instant>,
     pub(super) traffic_told_at: Option<Instant>,
     pub(super) rx_bytes: u64,
@@ -41,6 +45,12 @@ impl<T> Peer<T> {
     /// When the peer needs attention.
     pub(super) fn poll_at(&self) -> Option<Instant> {
         earliest(self.timers.poll_at(), self.initiator.poll_at())
+    }
+
+    /// Keeps the shorter of both keepalives going.
+    pub(super) fn set_keepalives(&mut self, now: Instant) {
+        let interval = [self.keepalive, self.nat_keepalive].into_iter().flatten().min();
+        self.timers.set_persistent_keepalive(interval, now);
     }
 }
 
@@ -123,6 +133,8 @@ impl<L: Listener> Peers<L> {
             initiations: [None; 2],
             has_been_up: false,
             has_old_clock: false,
+            keepalive: None,
+            nat_keepalive: None,
             handshake_at: None,
             traffic_told_at: None,
             rx_bytes: 0,

@@ -1,5 +1,7 @@
 //! Sessions: who initiates, when, and what loss, silence, clocks and moves do to them.
 
+use core::net::Ipv4Addr;
+
 use control::{Change, Duration, Instant, Side};
 
 use super::pair::{CONTROL_PORT, DATA_PORT, Node, Pair, packet, set_peer};
@@ -306,4 +308,35 @@ fn a_persistent_keepalive_keeps_its_pace_and_stops() {
     let before = pair.a.sent[3];
     pair.run(70 * SECOND);
     assert_eq!(pair.a.sent[3], before);
+}
+
+#[test]
+fn a_control_peer_that_is_set_again_keeps_the_keepalive_of_its_nat() {
+    let mut pair = Pair::new(1);
+    pair.install_control();
+    pair.run(SECOND);
+    let key = pair.b.control_key();
+    let set = |interval| Change::SetControlKeepalive(key, interval);
+    let peer = |keepalive| crate::ControlPeer {
+        key,
+        endpoint: Some((Ipv4Addr::new(192, 0, 2, 2), CONTROL_PORT).into()),
+        side: Side::Initiator,
+        persistent_keepalive: keepalive,
+        address: None,
+    };
+    let sent_in_100_s = |pair: &mut Pair| {
+        pair.run(SECOND);
+        let before = pair.a.sent[3];
+        pair.run(100 * SECOND);
+        pair.a.sent[3] - before
+    };
+    pair.a.plane.apply(&set(Some(25 * SECOND)), pair.now).unwrap();
+    pair.a.plane.set_control_peer(&peer(None), pair.now).unwrap();
+    assert!((4..6).contains(&sent_in_100_s(&mut pair)), "its name resolved again");
+    pair.a.plane.set_control_peer(&peer(Some(10 * SECOND)), pair.now).unwrap();
+    assert!((10..12).contains(&sent_in_100_s(&mut pair)), "the configured one is shorter");
+    pair.a.plane.apply(&set(None), pair.now).unwrap();
+    assert!((10..12).contains(&sent_in_100_s(&mut pair)), "no NAT, but still configured");
+    pair.a.plane.set_control_peer(&peer(None), pair.now).unwrap();
+    assert_eq!(sent_in_100_s(&mut pair), 0);
 }
