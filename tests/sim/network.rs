@@ -1,7 +1,7 @@
 //! An underlay that loses, repeats, delays and reorders datagrams, from a seed.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use control::random::Random;
 use control::{Duration, Instant};
@@ -71,5 +71,54 @@ impl Network {
 
     fn chance(&mut self, of_a_thousand: u64) -> bool {
         self.random.next_u64() % 1000 < of_a_thousand
+    }
+}
+
+/// How long a NAT keeps what nobody sent through from inside.
+const BINDING_TIME: Duration = Duration::from_secs(40);
+
+/// A translating hop: each inner port has an outer one, and lets in only those who were sent to.
+pub struct Nat {
+    pub outer: IpAddr,
+    next_port: u16,
+    bindings: BTreeMap<u16, Binding>,
+}
+
+struct Binding {
+    outer_port: u16,
+    /// Who may answer, until when.
+    allowed: BTreeMap<SocketAddr, Instant>,
+}
+
+impl Nat {
+    pub fn new(outer: IpAddr) -> Nat {
+        Nat { outer, next_port: 20_000, bindings: BTreeMap::new() }
+    }
+
+    /// Forgets everything: what is sent next leaves by other ports.
+    pub fn rebind(&mut self) {
+        self.bindings.clear();
+    }
+
+    /// The outer source of a datagram from inside.
+    pub fn translate(&mut self, port: u16, to: SocketAddr, now: Instant) -> SocketAddr {
+        let binding = self.bindings.entry(port).or_insert_with(|| {
+            self.next_port += 1;
+            Binding { outer_port: self.next_port, allowed: BTreeMap::new() }
+        });
+        binding.allowed.insert(to, now + BINDING_TIME);
+        SocketAddr::new(self.outer, binding.outer_port)
+    }
+
+    /// The inner port of a datagram from outside, if it is let in.
+    pub fn admit(&self, from: SocketAddr, port: u16, now: Instant) -> Option<u16> {
+        let mut bindings = self.bindings.iter();
+        let (inner, binding) = bindings.find(|(_, binding)| binding.outer_port == port)?;
+        binding.allowed.get(&from).filter(|until| **until > now).map(|_| *inner)
+    }
+
+    /// Where an inner port is seen from outside, if it sent anything.
+    pub fn outer_of(&self, port: u16) -> Option<SocketAddr> {
+        self.bindings.get(&port).map(|binding| SocketAddr::new(self.outer, binding.outer_port))
     }
 }

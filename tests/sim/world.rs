@@ -10,7 +10,7 @@ use control::{
 use dataplane::memory::{Memory, MemoryConfig};
 use dataplane::{Channel, ControlPeer, DataPlane, EngineConfig};
 
-use crate::network::{Network, Quality};
+use crate::network::{Nat, Network, Quality};
 
 const CONTROL_PORT: u16 = 51821;
 const DATA_PORT: u16 = 51820;
@@ -24,6 +24,8 @@ pub struct Router {
     pub node: Node,
     pub plane: Memory,
     pub address: IpAddr,
+    /// What translates its address, if anything does.
+    pub nat: Option<Nat>,
     pub eid_prefixes: Vec<EidPrefix>,
     pub events: Vec<(Instant, Event)>,
     /// Packets that came out of the overlay: when, from, to.
@@ -135,10 +137,10 @@ impl World {
         let boots = self.routers[place].boots + 1;
         let eid_prefixes = self.routers[place].eid_prefixes.clone();
         let config = site_config(place, boots, self.seed, &eid_prefixes);
-        let was_at = self.routers[place].address;
+        let (was_at, nat) = (self.routers[place].address, self.routers[place].nat.take());
         let mut router =
             Router::at(place, &config, eid_prefixes, WALL_CLOCK - clock_back, self.now);
-        router.address = was_at;
+        (router.address, router.nat) = (was_at, nat);
         self.routers[place] = router;
         self.start(place, &[]);
     }
@@ -154,7 +156,7 @@ impl World {
         self.routers[MAP_SERVER] =
             Router::at(MAP_SERVER, &config, Vec::new(), WALL_CLOCK, self.now);
         let learnt: Vec<_> = sites
-            .map(|site| (site, SocketAddr::new(self.routers[site].address, CONTROL_PORT)))
+            .filter_map(|site| Some((site, self.routers[site].outer(CONTROL_PORT)?)))
             .collect();
         self.start(MAP_SERVER, &learnt);
     }
@@ -167,6 +169,18 @@ impl World {
         router.node.handle_uplinks(&[Uplink { rloc: address, priority: 1, weight: 100 }], now);
         router.plane.handle_uplink_change(now);
         self.settle(place);
+    }
+
+    /// The site's uplink is behind a NAT from now on; not told yet when it is not up.
+    pub fn put_behind_nat(&mut self, place: usize) {
+        let last = place as u8;
+        self.routers[place].nat = Some(Nat::new(Ipv4Addr::new(203, 0, 113, last).into()));
+        let address = Ipv4Addr::new(192, 168, 1, last).into();
+        if self.routers[place].is_up {
+            self.move_to(place, address);
+        } else {
+            self.routers[place].address = address;
+        }
     }
 
     /// The wall clock of a site is set right.
@@ -223,13 +237,13 @@ impl World {
     fn step(&mut self) {
         let now = self.now;
         while let Some(flying) = self.network.arrived(now) {
-            let place = self
-                .routers
-                .iter()
-                .position(|router| router.is_up && router.address == flying.to.ip());
-            if let Some(place) = place {
+            let mut routers = self.routers.iter().enumerate().filter(|(_, router)| router.is_up);
+            let reached = routers.find_map(|(place, router)| {
+                Some((place, router.admit(flying.from, flying.to, now)?))
+            });
+            if let Some((place, port)) = reached {
                 let plane = &mut self.routers[place].plane;
-                plane.handle_datagram(flying.to.port(), flying.from, &flying.octets, now);
+                plane.handle_datagram(port, flying.from, &flying.octets, now);
                 self.routers[place].wakeups += 1;
                 self.settle(place);
             }
@@ -263,9 +277,12 @@ impl World {
                 break;
             }
         }
-        let from = router.address;
         while let Some(datagram) = router.plane.poll_datagram() {
-            let from = SocketAddr::new(from, datagram.from_port);
+            let port = datagram.from_port;
+            let from = match &mut router.nat {
+                Some(nat) => nat.translate(port, datagram.to, now),
+                None => SocketAddr::new(router.address, port),
+            };
             self.network.send(from, datagram.to, &datagram.octets, now);
         }
         while let Some(packet) = router.plane.poll_packet() {
@@ -306,12 +323,30 @@ impl Router {
             node: Node::new(config, now),
             plane: Memory::new(&memory).unwrap(),
             address: address(place),
+            nat: None,
             eid_prefixes,
             events: Vec::new(),
             received: Vec::new(),
             wakeups: 0,
             is_up: false,
             boots: config.boot_counter,
+        }
+    }
+
+    /// The port that a datagram reaches, if it gets here.
+    fn admit(&self, from: SocketAddr, to: SocketAddr, now: Instant) -> Option<u16> {
+        match &self.nat {
+            Some(nat) if nat.outer == to.ip() => nat.admit(from, to.port(), now),
+            None if self.address == to.ip() => Some(to.port()),
+            _ => None,
+        }
+    }
+
+    /// Where a port is seen from outside.
+    fn outer(&self, port: u16) -> Option<SocketAddr> {
+        match &self.nat {
+            Some(nat) => nat.outer_of(port),
+            None => Some(SocketAddr::new(self.address, port)),
         }
     }
 
