@@ -84,6 +84,9 @@ impl Itr {
 
     /// We are behind NAT, or not any more.
     pub(crate) fn set_behind_nat(&mut self, is_behind_nat: bool) {
+        if is_behind_nat && !self.is_behind_nat {
+            self.map_cache.tell_unreachable();
+        }
         self.is_behind_nat = is_behind_nat;
         self.map_cache.peers.set_keepalive(is_behind_nat.then_some(KEEPALIVE));
     }

@@ -162,3 +162,23 @@ fn two_sites_behind_nats_are_told_so_once_and_nothing_is_tried() {
         }
     }
 }
+
+#[test]
+fn what_comes_to_be_behind_nats_on_both_ends_is_told_once_per_peer() {
+    let sites: &[&[&str]] = &[&["10.1.0.0/16"], &["10.2.0.0/16", "10.12.0.0/16"]];
+    let is_it = |event: &Event| matches!(event, Event::BothBehindNat { .. });
+    let mut world = World::new(sites, Quality::CLEAN, 8);
+    world.put_behind_nat(2);
+    world.start_site(1);
+    world.start_site(2);
+    world.run_for(seconds(1));
+    assert!(reaches(&mut world, 1, seconds(1)));
+    assert_eq!((told(&world, 1, is_it), told(&world, 2, is_it)), (0, 0));
+    world.put_behind_nat(1);
+    world.run_for(seconds(2));
+    assert_eq!((told(&world, 1, is_it), told(&world, 2, is_it)), (1, 1));
+    world.kill(2);
+    world.restart_site(2, 0);
+    world.run_for(seconds(2));
+    assert_eq!(told(&world, 2, is_it), 1, "it is pushed what it held before it knows of its NAT");
+}

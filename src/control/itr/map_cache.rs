@@ -93,6 +93,7 @@ impl MapCache {
         let held = self.rows.get(&learned.eid_prefix);
         let old_peer = held.and_then(MapCacheEntry::peer);
         let is_same = held.is_some_and(|row| row.locators == *learned.locators);
+        let was_unreachable = held.is_some_and(MapCacheEntry::is_unreachable);
         let key = learned.peer;
         if old_peer == Some(key) {
             if !is_same {
@@ -104,7 +105,7 @@ impl MapCache {
         let mut row = MapCacheEntry::new(learned.record_ttl, Forwarding::Peer(key), version, now);
         row.locators.clone_from(learned.locators);
         row.is_news = old_peer != Some(key) || !is_same;
-        row.is_both_nat = learned.is_both_nat && old_peer != Some(key);
+        row.is_both_nat = learned.is_both_nat && !(was_unreachable && old_peer == Some(key));
         self.put(learned.eid_prefix, row, old_peer.filter(|old| *old != key), now);
         self.drop_negatives_within(&learned.eid_prefix);
         Outcome::Held
@@ -190,6 +191,14 @@ impl MapCache {
             if let Some(peer) = row.peer() {
                 self.peers.describe(peer, endpoint_of(&row.locators));
             }
+        }
+    }
+
+    /// We are behind NAT: no tunnel with those who are as well.
+    pub(crate) fn tell_unreachable(&mut self) {
+        for (_, row) in self.rows.values_mut() {
+            row.is_both_nat |= row.is_unreachable();
+            self.has_news |= row.is_both_nat;
         }
     }
 
@@ -311,11 +320,15 @@ impl MapCache {
         if !self.has_news {
             return None;
         }
+        let both_nat = self.rows.values_mut().find(|(_, row)| row.is_both_nat && !row.is_leaving);
+        if let Some((eid_prefix, forwarding)) = both_nat.map(|(at, row)| (*at, row.forwarding)) {
+            // One line for all that lead to the same peer.
+            let alike = self.rows.values_mut().filter(|(_, row)| row.forwarding == forwarding);
+            alike.for_each(|(_, row)| row.is_both_nat = false);
+            return Some(Event::BothBehindNat { eid_prefix });
+        }
         for (eid_prefix, row) in self.rows.values_mut().filter(|(_, row)| !row.is_leaving) {
             let eid_prefix = *eid_prefix;
-            if core::mem::take(&mut row.is_both_nat) {
-                return Some(Event::BothBehindNat { eid_prefix });
-            }
             if core::mem::take(&mut row.is_news) {
                 let best = row.locators.iter().min_by_key(|locator| locator.priority);
                 return Some(Event::Mapped { eid_prefix, rloc: best.map(|best| best.rloc) });

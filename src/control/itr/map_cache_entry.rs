@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::{Action, EidPrefix, Forwarding, Instant, Locators, PeerKey, Side};
+use crate::{Action, EidPrefix, Forwarding, Instant, Locator, Locators, PeerKey, Side};
 
 /// The push that last set a mapping; numbers compare within one Map-Server and epoch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -107,6 +107,14 @@ impl MapCacheEntry {
             Forwarding::Peer(peer) if !self.is_leaving => Some(peer),
             _ => None,
         }
+    }
+
+    /// Whether it leads to a peer that cannot be reached from outside: it is behind NAT.
+    pub fn is_unreachable(&self) -> bool {
+        let is_way = |locator: &Locator| {
+            locator.is_reachable && locator.priority != 255 && locator.data_key.is_some()
+        };
+        self.peer().is_some() && !self.locators.iter().any(is_way)
     }
 
     pub(super) fn wanted(&self) -> Option<Forwarding> {
