@@ -98,6 +98,24 @@ fn add_xtr(router: &Router, now: Instant, status: &mut Status) {
         }
     };
     status.map_cache = xtr.map_cache().map(row).collect();
+    add_pairs_behind_nat(router, xtr, &mut status.reasons);
+}
+
+/// Peers behind NAT when we are too: without a session they cannot be reached, until relays exist.
+fn add_pairs_behind_nat(router: &Router, xtr: &control::xtr::Xtr, reasons: &mut Vec<String>) {
+    if !xtr.is_behind_nat() {
+        return;
+    }
+    let peers = router.plane.engine().peer_status(Interface::Data);
+    let mut told: Vec<_> = peers.filter(|peer| peer.has_session).map(|peer| peer.key).collect();
+    for (eid_prefix, entry) in xtr.map_cache().filter(|(_, entry)| entry.is_unreachable()) {
+        if let Forwarding::Peer(key) = entry.forwarding
+            && !told.contains(&key)
+        {
+            told.push(key);
+            reasons.push(control::Event::BothBehindNat { eid_prefix }.to_string());
+        }
+    }
 }
 
 fn add_map_server(router: &Router, now: Instant, status: &mut Status) {
