@@ -24,7 +24,9 @@ mod time;
 pub mod xtr;
 
 pub use change::{Change, Forwarding, PeerConfig, Side};
-pub use config::{Config, DatabaseEntry, Limits, MapServerConfig, MapServerPeer, SiteConfig, Uplink, XtrConfig};
+pub use config::{
+    Config, DatabaseEntry, Limits, MapServerConfig, MapServerPeer, SiteConfig, Uplink, XtrConfig,
+};
 pub use eid::{Eid, EidPrefix, InstanceId, PrefixError, address_bits, left_aligned};
 pub use event::Event;
 pub use key::PeerKey;
