@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use control::{Event, PeerKey};
 
-use crate::config::{Config, Host};
+use crate::config::{Config, Host, MapServer};
 
 /// Names of Map-Servers and sites by control key, and where Map-Servers were resolved to be.
 #[derive(Debug, Default)]
@@ -49,14 +49,16 @@ impl Names {
         self.endpoints.get(&key).copied()
     }
 
-    /// The Map-Servers of a configuration whose host name has not resolved.
-    pub fn unresolved<'a>(&'a self, config: &'a Config) -> impl Iterator<Item = String> + 'a {
-        config.map_servers.iter().filter_map(|server| match &server.endpoint.as_ref()?.host {
+    /// That the host name of the Map-Server with this key has not resolved, in words.
+    pub fn unresolved(&self, config: &Config, key: &str) -> Option<String> {
+        let is_meant = |server: &&MapServer| server.public_key.to_string() == key;
+        let server = config.map_servers.iter().find(is_meant)?;
+        match &server.endpoint.as_ref()?.host {
             Host::Name(name) if !self.endpoints.contains_key(&server.public_key) => {
                 Some(format!("the endpoint '{name}' of {} does not resolve", server.name))
             }
             _ => None,
-        })
+        }
     }
 
     /// The event in words, with names for the keys in it.

@@ -150,16 +150,15 @@ fn add_map_server(router: &Router, now: Instant, status: &mut Status) {
 
 /// What keeps the router from being all up.
 fn add_reasons(router: &Router, status: &mut Status) {
-    let Status { reasons, control_tunnels, database, registrations, .. } = status;
-    reasons.extend(router.names.unresolved(&router.config));
-    for tunnel in control_tunnels.iter().filter(|tunnel| !tunnel.up) {
-        let name = tunnel.name.as_ref().unwrap_or(&tunnel.key);
-        reasons.push(match &tunnel.endpoint {
-            Some(endpoint) => format!(
-                "{name} at {endpoint} does not answer: is it up, and does it have our control key?"
-            ),
-            None => format!("{name} was not heard yet"),
-        });
+    let Status { reasons, remarks, control_tunnels, database, registrations, .. } = status;
+    for tunnel in control_tunnels.iter() {
+        match (router.names.unresolved(&router.config, &tunnel.key), tunnel.up) {
+            // The Map-Server reached us where its name does not lead to it.
+            (Some(unresolved), true) => remarks.push(unresolved),
+            (Some(unresolved), false) => reasons.push(unresolved),
+            (None, true) => {}
+            (None, false) => reasons.push(why_down(tunnel)),
+        }
     }
     let unregistered: Vec<&str> =
         database.iter().filter(|own| !own.registered).map(|own| own.eid_prefix.as_str()).collect();
@@ -171,6 +170,16 @@ fn add_reasons(router: &Router, status: &mut Status) {
     }
     for site in registrations.iter().filter(|site| site.eid_prefixes.is_empty()) {
         reasons.push(format!("site {} is not registered", site.name));
+    }
+}
+
+fn why_down(tunnel: &Tunnel) -> String {
+    let name = tunnel.name.as_ref().unwrap_or(&tunnel.key);
+    match &tunnel.endpoint {
+        Some(endpoint) => format!(
+            "{name} at {endpoint} does not answer: is it up, and does it have our control key?"
+        ),
+        None => format!("{name} was not heard yet"),
     }
 }
 

@@ -90,8 +90,8 @@ impl Resolver {
         let Ok(waker) = self.waker.try_clone() else { return };
         let spawned = thread::Builder::new().name(format!("resolve {host}")).spawn(move || {
             let endpoint = match (host.as_str(), port).to_socket_addrs() {
-                Ok(mut all) => all.next().ok_or_else(|| "the name has no address".into()),
-                Err(error) => Err(error.to_string()),
+                Ok(mut all) => all.next().ok_or_else(|| format!("'{host}' has no address")),
+                Err(error) => Err(format!("'{host}' does not resolve: {error}")),
             };
             let _ = sender.send((generation, Answer { index, endpoint }));
             let _ = (&waker).write(&[0]);
@@ -181,7 +181,7 @@ mod tests {
         let (one, two) = (answer(&mut resolver), answer(&mut resolver));
         let (good, bad) = if one.index == 0 { (one, two) } else { (two, one) };
         assert!(good.endpoint.unwrap().ip().is_loopback());
-        assert!(bad.endpoint.is_err());
+        assert!(bad.endpoint.unwrap_err().starts_with("'no such name' does not resolve: "));
         assert_eq!(resolver.poll_at(), Some(Instant::ZERO + FIRST_PAUSE));
         resolver.handle_timeout(Instant::ZERO + FIRST_PAUSE);
         assert_eq!(resolver.poll_at(), None);

@@ -71,7 +71,7 @@ impl Router {
                     }
                 }
                 Err(error) => {
-                    log::warn!("the endpoint of {} does not resolve: {error}", self.names.of(key));
+                    log::warn!("the endpoint of {}: {error}", self.names.of(key));
                 }
             }
         }
@@ -95,7 +95,8 @@ impl Router {
             && let Err(error) =
                 endpoints.save(|key| sites.iter().any(|site| site.public_key == key))
         {
-            log::warn!("{}: {error}", self.config.run_dir.display());
+            let directory = self.config.run_dir.display();
+            log::warn!("{directory}: {error}: where sites are is not kept for the next start");
         }
     }
 }
