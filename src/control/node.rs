@@ -124,7 +124,7 @@ impl Node {
         }
     }
 
-    /// Data was received from a data peer.
+    /// Data was received from a data peer, or it answered what was sent to it.
     pub fn handle_traffic(&mut self, peer: PeerKey, now: Instant) {
         if let Some(xtr) = &mut self.xtr {
             xtr.handle_traffic(peer, now);
@@ -235,10 +235,11 @@ impl Node {
             })
         };
         let poll_xtr = |node: &mut Node, buf: &mut [u8]| node.xtr.as_mut()?.poll_output(now, buf);
-        if core::mem::take(&mut self.is_xtr_first)
-            && let Some(output) = poll_xtr(self, buf)
-        {
-            return Some(output);
+        if self.is_xtr_first {
+            if let Some(output) = poll_xtr(self, buf) {
+                return Some(output);
+            }
+            self.is_xtr_first = false;
         }
         poll_map_server(self, buf).or_else(|| poll_xtr(self, buf))
     }
@@ -383,5 +384,66 @@ mod tests {
         assert!(matches!(outputs[..], [Output::Change(Change::RemoveRoute(_))]), "{outputs:?}");
         node.handle_config(&config(), now);
         drain(&mut node, now);
+    }
+
+    #[test]
+    fn a_router_that_is_both_acknowledges_each_of_its_own_pushes_at_once() {
+        let now = Instant::from_millis(5);
+        let (them, mut config) = (PeerKey([7; 32]), config());
+        let theirs: Vec<crate::EidPrefix> =
+            (0..30).map(|place| std::format!("10.2.{place}.0/24").parse().unwrap()).collect();
+        let xtr = config.xtr.as_ref().unwrap();
+        let their_xtr = XtrConfig {
+            data_key: DataKey { key: PeerKey([8; 32]), ..xtr.data_key },
+            database: theirs.iter().copied().map(Into::into).collect(),
+            ..xtr.clone()
+        };
+        let their_config =
+            Config { control_key: them, xtr: Some(their_xtr), map_server: None, ..config.clone() };
+        let sites = &mut config.map_server.as_mut().unwrap().sites;
+        let site = SiteConfig { name: "office".into(), key: them, ..sites[0].clone() };
+        sites.push(SiteConfig { eid_prefixes: theirs, ..site });
+        let mut nodes = [Node::new(&config, now), Node::new(&their_config, now)];
+        for (place, node) in nodes.iter_mut().enumerate() {
+            let rloc = [192, 0, 2, place as u8].into();
+            node.handle_uplinks(&[Uplink { rloc, priority: 1, weight: 100 }], now);
+        }
+        let endpoint = SocketAddr::new([192, 0, 2, 1].into(), 51821);
+        nodes[0].handle_control_session(them, endpoint, Side::Responder, None, now);
+        nodes[1].handle_control_session(US, endpoint, Side::Initiator, None, now);
+        exchange(&mut nodes, now);
+        let eid = |address: [u8; 4]| Eid { instance_id: InstanceId(0), address: address.into() };
+        nodes[1].handle_miss(eid([10, 2, 0, 1]), eid([10, 1, 0, 1]), now);
+        exchange(&mut nodes, now);
+        assert_eq!(nodes[0].xtr().unwrap().map_cache_len(), 30);
+        let counters = nodes[0].map_server().unwrap().counters();
+        assert!(counters.pushes_sent > 1);
+        assert_eq!(counters.pushes_acknowledged, counters.pushes_sent);
+    }
+
+    /// Hands messages over until neither node has any.
+    fn exchange(nodes: &mut [Node; 2], now: Instant) {
+        let mut buf = [0; MAX_MESSAGE];
+        loop {
+            let mut is_quiet = true;
+            for place in 0..2 {
+                let [us, them] = [place, 1 - place].map(|place| nodes[place].control_key);
+                loop {
+                    match nodes[place].poll_output(now, &mut buf) {
+                        Output::Wait(_) => break,
+                        Output::Transmit { peer, len, .. } => {
+                            assert_eq!(peer, them);
+                            nodes[1 - place].handle_datagram(false, us, &buf[..len], now);
+                            is_quiet = false;
+                            break;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            if is_quiet {
+                return;
+            }
+        }
     }
 }
