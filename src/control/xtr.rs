@@ -104,7 +104,7 @@ impl Xtr {
         self.handle_timeout(now);
     }
 
-    /// Data was received from a data peer.
+    /// Data was received from a data peer, or it answered what was sent to it.
     pub fn handle_traffic(&mut self, peer: PeerKey, now: Instant) {
         self.itr.map_cache.peers.handle_traffic(peer, now);
         self.handle_timeout(now);

@@ -90,7 +90,8 @@ pub enum Event {
         /// The data key.
         peer: PeerKey,
     },
-    /// Data was received from this peer; told at most once every 10 s per peer.
+    /// Data was received from this peer, or it answered what was sent to it; told at most once
+    /// every 10 s per peer.
     Traffic {
         /// The data key.
         peer: PeerKey,

@@ -142,6 +142,7 @@ impl<L: Listener> Engine<L> {
             return;
         }
         let is_data = matches!(received, Ok(Received::Data { len: 1.., .. }));
+        let is_answer = peer.timers.is_unanswered();
         if peer.timers.handle_received(is_data, now) {
             peer.initiator.start(now);
         }
@@ -155,6 +156,10 @@ impl<L: Listener> Engine<L> {
             if interface == Interface::Control {
                 self.tell(Event::ControlRoamed { peer: key, endpoint: from });
             }
+        }
+        if is_answer && interface == Interface::Data {
+            // Where packets go one way only, this is all that tells that they arrive.
+            self.tell_traffic(slot, now);
         }
     }
 

@@ -57,6 +57,11 @@ impl Timers {
         self.is_old(REKEY_AFTER, now)
     }
 
+    /// Whether data went out and nothing came in since.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.unanswered_at.is_some()
+    }
+
     /// An authentic packet came in; says whether the session wants new keys.
     pub(super) fn handle_received(&mut self, is_data: bool, now: Instant) -> bool {
         self.unanswered_at = None;

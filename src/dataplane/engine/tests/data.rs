@@ -219,6 +219,26 @@ fn tables_refuse_what_does_not_fit_and_keep_what_they_have() {
 }
 
 #[test]
+fn traffic_one_way_is_told_at_both_ends() {
+    let mut pair = Pair::new(1);
+    pair.install(Side::Initiator, Side::Responder);
+    pair.run(SECOND);
+    let told = |pair: &Pair| {
+        [&pair.a, &pair.b]
+            .map(|node| node.saw(|event| matches!(event, Event::Traffic { .. })).len())
+    };
+    pair.run(60 * SECOND);
+    assert_eq!(told(&pair), [0, 0], "an idle tunnel carries none");
+    for second in 0..60 {
+        pair.send(second);
+        pair.run(SECOND);
+    }
+    let [at_a, at_b] = told(&pair);
+    assert!((3..=6).contains(&at_a), "the other end answers with keepalives: {at_a}");
+    assert_eq!(at_b, 6);
+}
+
+#[test]
 fn traffic_is_told_once_in_ten_seconds() {
     let mut pair = Pair::new(1);
     pair.install(Side::Initiator, Side::Responder);
