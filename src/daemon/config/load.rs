@@ -126,6 +126,7 @@ fn check(document: &Document, report: &mut Report) -> Option<Config> {
             }
         }
     }
+    others.report_nested(report);
     check_counts(document, &config, main, report);
     Some(config)
 }

@@ -101,6 +101,8 @@ pub enum ValueProblem {
     Duplicate(SectionName, u32),
     /// An earlier line of this section has it.
     DuplicateItem(u32),
+    /// Another section's prefix, in this line, contains it.
+    InsideOther(EidPrefix, SectionName, u32),
     /// It is not a key.
     Key(KeyError),
     /// It is our own key, but this node is no Map-Server.
@@ -276,6 +278,14 @@ impl fmt::Display for ValueProblem {
             }
             ValueProblem::Duplicate(section, line) => {
                 return write!(f, "{section} in line {line} has the same; delete one of the two");
+            }
+            ValueProblem::InsideOther(prefix, section, line) => {
+                return write!(
+                    f,
+                    "it lies inside {prefix} of {section} in line {line}: who holds the wider one \
+                     would not ask for this one; give the sites prefixes that do not contain one \
+                     another"
+                );
             }
             ValueProblem::DuplicateItem(line) => {
                 return write!(f, "line {line} has the same; delete one of the two");

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use control::{EidPrefix, InstanceId, PeerKey};
 use log::LevelFilter;
 
-use super::error::SectionName;
+use super::error::{Place, SectionName};
 use super::key::PrivateKey;
 use super::problem::{OptionProblem, ValueProblem};
-use super::reader::{Reader, name_of};
+use super::reader::{Reader, Report, name_of};
 use super::value::{self, Role};
 use super::{
     Config, DataPlane, Limits, MapServer, OnMiss, OwnEidPrefix, Ports, Roles, Routing, Rules, Site,
@@ -291,6 +291,23 @@ impl Others<'_> {
             authentication_key,
             accepts_more_specifics: more_specifics.unwrap_or(true),
         })
+    }
+
+    /// Refuses prefixes of different sites that contain one another: a map-cache that holds the
+    /// wider one never asks for the other.
+    pub(super) fn report_nested(&self, report: &mut Report) {
+        for (prefix, (section, line)) in &self.site_prefixes.0 {
+            let around = |len| EidPrefix::new(prefix.instance_id(), prefix.address(), len);
+            let wider = (0..prefix.len()).rev().filter_map(around);
+            let other = wider
+                .filter_map(|wider| Some((wider, self.site_prefixes.0.get(&wider)?)))
+                .find(|(_, (other, _))| other != section);
+            if let Some((wider, (other, at))) = other {
+                let place = Place::Option("eid_prefix".into(), section.clone());
+                let problem = ValueProblem::InsideOther(wider, other.clone(), *at);
+                report.add(Some(*line), place, problem);
+            }
+        }
     }
 
     /// `config uplink`

@@ -412,11 +412,27 @@ fn our_own_key_is_no_map_servers() {
 }
 
 #[test]
+fn prefixes_of_different_sites_do_not_contain_one_another() {
+    let nested = map_server()
+        + &format!(
+            "config site 'b'\n option public_key '{}'\n list eid_prefix '10.0.0.0/8'\n list \
+             eid_prefix '10.0.0.0/9'",
+            own_key()
+        );
+    assert_eq!(
+        errors(&nested),
+        "f:6: option 'eid_prefix' in section 'home': it lies inside 10.0.0.0/9 of section 'b' in \
+         line 10: who holds the wider one would not ask for this one; give the sites prefixes \
+         that do not contain one another"
+    );
+}
+
+#[test]
 fn sites_must_differ() {
     let twice = map_server()
         + &format!(
             "config site 'b'\n option public_key '{OTHER}'\n list eid_prefix '10.1.0.0/24'\n list \
-             eid_prefix '10.1.0.0/25'\n list eid_prefix '10.1.0.0/25'\n option \
+             eid_prefix '10.7.0.0/25'\n list eid_prefix '10.7.0.0/25'\n option \
              accept_more_specifics yes"
         );
     assert_eq!(
