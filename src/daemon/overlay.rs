@@ -2,7 +2,9 @@
 //!
 //! The main table is asked first, without its default routes: what is directly connected or
 //! routed on purpose stays outside, so that an overlay default route takes no neighbour away. Then
-//! packets without the tunnels' mark look up a table of our own, which holds the EID-space.
+//! packets without the tunnels' mark look up a table of our own, which holds the EID-space. Where
+//! that is all there is, what this machine sends from an address that is no EID of ours, such as
+//! the answer to somebody who reached its RLOC, keeps to the main table.
 
 use std::net::IpAddr;
 
@@ -12,6 +14,9 @@ use linux::netlink::{self, Address, Family, Route, RouteKind, Rule, Socket, TABL
 use crate::config::{Config, Rules};
 use crate::leftovers::{self, OverlayError};
 
+/// `RT_SCOPE_UNIVERSE`: valid everywhere.
+const SCOPE_GLOBAL: u8 = 0;
+
 /// What this run installed; the interface takes its addresses and routes along when it goes.
 #[derive(Debug)]
 pub struct Overlay {
@@ -19,6 +24,8 @@ pub struct Overlay {
     device: u32,
     wanted: Wanted,
     routes: Vec<Route>,
+    /// The rules for packets from addresses that are no EIDs.
+    outside: Vec<Rule>,
     /// What the mapping system leaves to the native routing table.
     native: Vec<EidPrefix>,
 }
@@ -47,6 +54,25 @@ impl Wanted {
         let (table, eid_space) = (config.routing.table, config.eid_space.clone());
         Wanted { addresses, eid_space, eid_prefixes: own, table, rules }
     }
+
+    /// Whether an address is inside our own EID-prefixes.
+    fn is_own(&self, address: IpAddr) -> bool {
+        self.eid_prefixes
+            .iter()
+            .any(|own| own.contains(Eid { instance_id: own.instance_id(), address }))
+    }
+
+    /// The rule that keeps packets from an address out of the overlay, where that takes everything.
+    fn outside(&self, address: IpAddr) -> Option<Rule> {
+        let takes_all = |prefix: &EidPrefix| {
+            prefix.len() == 0 && prefix.address().is_ipv4() == address.is_ipv4()
+        };
+        self.eid_space.iter().find(|prefix| takes_all(prefix))?;
+        let (family, first) = (Family::of(address), self.rules.first()?);
+        let mut rule = Rule::new(family, first.priority, TABLE_MAIN);
+        rule.source = Some((address, family.host_prefix_len()));
+        Some(rule)
+    }
 }
 
 fn rules(config: &Config) -> Vec<Rule> {
@@ -73,12 +99,13 @@ impl Overlay {
     /// when the value is dropped.
     pub fn new(config: &Config, device: u32) -> Result<Overlay, OverlayError> {
         let mut netlink = Socket::open()?;
-        leftovers::clear(&mut netlink, config.routing.table, device)?;
+        leftovers::clear(&mut netlink, &config.routing, device)?;
         let mut overlay = Overlay {
             netlink,
             device,
             wanted: Wanted::default(),
             routes: Vec::new(),
+            outside: Vec::new(),
             native: Vec::new(),
         };
         overlay.reload(config)?;
@@ -109,13 +136,15 @@ impl Overlay {
         Ok(())
     }
 
-    /// Gives the overlay's routes the source address that this machine has inside its own
-    /// EID-prefixes now.
+    /// Follows this machine's addresses: the overlay's routes get the one inside its own
+    /// EID-prefixes as source, and the others stay outside.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn refresh_routes(&mut self) -> Result<(), netlink::Error> {
-        let sources = self.sources()?;
+        let (sources, others): (Vec<_>, Vec<_>) =
+            self.addresses()?.into_iter().partition(|address| self.wanted.is_own(*address));
+        self.set_outside(&others)?;
         let route = |prefix: &EidPrefix| {
             let mut route = Route::new(prefix.address(), prefix.len());
             (route.table, route.output) = (self.wanted.table, Some(self.device));
@@ -168,22 +197,31 @@ impl Overlay {
         }
     }
 
-    /// This machine's addresses inside its own EID-prefixes.
-    fn sources(&mut self) -> Result<Vec<IpAddr>, netlink::Error> {
+    /// Keeps packets from these addresses of ours out of an overlay that takes everything.
+    fn set_outside(&mut self, addresses: &[IpAddr]) -> Result<(), netlink::Error> {
+        let rule = |address: &IpAddr| self.wanted.outside(*address);
+        let rules: Vec<Rule> = addresses.iter().filter_map(rule).collect();
+        for old in self.outside.iter().filter(|old| !rules.contains(old)) {
+            ignore_missing(self.netlink.delete_rule(old))?;
+        }
+        for new in rules.iter().filter(|new| !self.outside.contains(new)) {
+            ignore_existing(self.netlink.add_rule(new))?;
+        }
+        self.outside = rules;
+        Ok(())
+    }
+
+    /// This machine's addresses that others may send to.
+    fn addresses(&mut self) -> Result<Vec<IpAddr>, netlink::Error> {
         let addresses = self.netlink.list(|socket, each| socket.addresses(each))?;
-        let is_ours = |address: &&Address| {
-            address.is_usable()
-                && self.wanted.eid_prefixes.iter().any(|prefix| {
-                    prefix.contains(Eid { instance_id: prefix.instance_id(), address: address.ip })
-                })
-        };
-        Ok(addresses.iter().filter(is_ours).map(|address| address.ip).collect())
+        let usable = addresses.iter().filter(|one| one.is_usable() && one.scope == SCOPE_GLOBAL);
+        Ok(usable.map(|address| address.ip).collect())
     }
 }
 
 impl Drop for Overlay {
     fn drop(&mut self) {
-        for rule in &self.wanted.rules {
+        for rule in self.wanted.rules.iter().chain(&self.outside) {
             let _ = self.netlink.delete_rule(rule);
         }
         for eid_prefix in std::mem::take(&mut self.native) {
@@ -207,6 +245,6 @@ fn ignore_existing(result: Result<(), netlink::Error>) -> Result<(), netlink::Er
     result.or_else(|error| if error.is_existing() { Ok(()) } else { Err(error) })
 }
 
-fn ignore_missing(result: Result<(), netlink::Error>) -> Result<(), netlink::Error> {
+pub(crate) fn ignore_missing(result: Result<(), netlink::Error>) -> Result<(), netlink::Error> {
     result.or_else(|error| if error.is_missing() { Ok(()) } else { Err(error) })
 }
