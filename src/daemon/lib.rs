@@ -12,6 +12,7 @@ mod links;
 mod logging;
 mod names;
 mod overlay;
+mod questions;
 mod reload;
 mod report;
 mod resolve;

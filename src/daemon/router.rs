@@ -12,18 +12,17 @@ use linux::signals::{Signal, Signals};
 use linux::timer::ClockWatch;
 
 use crate::config::Config;
-use crate::control_socket::{ControlSocket, MAX_CONNECTIONS, Request};
+use crate::control_socket::ControlSocket;
 use crate::links::Links;
 use crate::names::Names;
 use crate::overlay::Overlay;
 use crate::resolve::Resolver;
 use crate::state::Endpoints;
 use crate::wiring::{self, Start};
-use crate::{lig, report};
 
 /// What the poller calls each source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Source {
+pub(crate) enum Source {
     Plane(usize),
     Links,
     Signals,
@@ -37,7 +36,7 @@ const PLANE: u64 = 0x100;
 const CONNECTION: u64 = 0x200;
 
 impl Source {
-    fn token(self) -> u64 {
+    pub(crate) fn token(self) -> u64 {
         match self {
             Source::Links => 0,
             Source::Signals => 1,
@@ -80,7 +79,7 @@ pub struct Router {
     pub(crate) clock_steps: u64,
     pub(crate) path: PathBuf,
     pub(crate) overlay: Option<Overlay>,
-    poller: Poller,
+    pub(crate) poller: Poller,
     plane_sources: Vec<userspace::Source>,
     signals: Signals,
     clock: ClockWatch,
@@ -89,7 +88,7 @@ pub struct Router {
     pub(crate) resolved: Vec<PeerKey>,
     pub(crate) endpoints: Option<Endpoints>,
     pub(crate) save_at: Option<Instant>,
-    socket: ControlSocket,
+    pub(crate) socket: ControlSocket,
     message: Box<[u8; MESSAGE_LEN]>,
     is_ending: bool,
 }
@@ -313,13 +312,7 @@ impl Router {
 
     fn handle_node_event(&mut self, event: &NodeEvent) {
         match event {
-            NodeEvent::Lig { eid, mapping } => {
-                let waiting: Vec<_> = self.socket.waiting_for(eid.address).collect();
-                for (slot, is_json) in waiting {
-                    let (code, body) = lig::answer(*eid, mapping.as_ref(), is_json);
-                    self.answer(slot, code, &body);
-                }
-            }
+            NodeEvent::Lig { eid, mapping } => self.answer_lig(*eid, mapping.as_ref()),
             NodeEvent::Mapped { .. } | NodeEvent::ResolutionFailed { .. } => log::debug!("{event}"),
             NodeEvent::ClaimRefused { .. }
             | NodeEvent::RegisterReplayed { .. }
@@ -361,59 +354,6 @@ impl Router {
             match signal {
                 Signal::SIGHUP => self.reload(now),
                 _ => self.is_ending = true,
-            }
-        }
-    }
-
-    fn accept(&mut self, now: Instant) {
-        let Some(slot) = self.socket.accept(now) else { return };
-        if let Some((fd, _)) = self.socket.connection(slot)
-            && let Err(error) =
-                self.poller.add(fd, Source::Connection(slot).token(), Interest::Readable)
-        {
-            log::debug!("control socket: {error}");
-        }
-    }
-
-    fn handle_connection(&mut self, slot: usize, now: Instant) {
-        if slot >= MAX_CONNECTIONS {
-            return;
-        }
-        match self.socket.handle_ready(slot, now) {
-            Some(Request::Status { is_json }) => {
-                let status = report::status(self, now);
-                let body = if is_json { status.to_json() } else { status.to_string() };
-                self.answer(slot, status.exit_code(), &body);
-            }
-            Some(Request::Lig { address, is_json }) => {
-                let instance_id = self.config.instance_id;
-                self.handle_lig(slot, control::Eid { instance_id, address }, is_json, now);
-            }
-            None => {}
-        }
-    }
-
-    /// An xTR asks the mapping system; a Map-Server alone is the mapping system.
-    fn handle_lig(&mut self, slot: usize, eid: control::Eid, is_json: bool, now: Instant) {
-        if self.node.xtr().is_some() {
-            return self.node.handle_lig(eid, now);
-        }
-        let sites = self.node.map_server().into_iter().flat_map(|one| one.sites());
-        let mappings = sites.flat_map(|site| site.registrations()).map(|row| row.mapping);
-        let mapping = mappings
-            .filter(|mapping| mapping.eid_prefix.contains(eid))
-            .max_by_key(|mapping| mapping.eid_prefix.len());
-        let (code, body) = lig::answer(eid, mapping, is_json);
-        self.answer(slot, code, &body);
-    }
-
-    /// Answers a connection; what the socket does not take at once goes when it is writable.
-    fn answer(&mut self, slot: usize, code: u8, body: &str) {
-        self.socket.answer(slot, code, body);
-        if let Some((fd, true)) = self.socket.connection(slot) {
-            let token = Source::Connection(slot).token();
-            if let Err(error) = self.poller.modify(fd, token, Interest::Writable) {
-                log::debug!("control socket: {error}");
             }
         }
     }
