@@ -276,21 +276,28 @@ impl fmt::Display for ValueProblem {
             ValueProblem::OutsideEidSpace(prefix) => {
                 return write!(f, "it is outside the EID-space; add `list eid_space '{prefix}'`");
             }
-            ValueProblem::Duplicate(section, line) => {
-                return write!(f, "{section} in line {line} has the same; delete one of the two");
-            }
-            ValueProblem::InsideOther(prefix, section, line) => {
-                return write!(
-                    f,
-                    "it lies inside {prefix} of {section} in line {line}: who holds the wider one \
-                     would not ask for this one; give the sites prefixes that do not contain one \
-                     another"
-                );
-            }
-            ValueProblem::DuplicateItem(line) => {
-                return write!(f, "line {line} has the same; delete one of the two");
-            }
+            ValueProblem::Duplicate(..)
+            | ValueProblem::DuplicateItem(_)
+            | ValueProblem::InsideOther(..) => return fmt_collision(self, f),
         })
+    }
+}
+
+/// What one value has against another.
+fn fmt_collision(problem: &ValueProblem, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match problem {
+        ValueProblem::Duplicate(section, line) => {
+            write!(f, "{section} in line {line} has the same; delete one of the two")
+        }
+        ValueProblem::InsideOther(prefix, section, line) => write!(
+            f,
+            "it lies inside {prefix} of {section} in line {line}: who holds the wider one would \
+             not ask for this one; give the sites prefixes that do not contain one another"
+        ),
+        ValueProblem::DuplicateItem(line) => {
+            write!(f, "line {line} has the same; delete one of the two")
+        }
+        _ => Ok(()),
     }
 }
 
