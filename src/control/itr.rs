@@ -183,9 +183,10 @@ impl Itr {
         self.ligs.handle_answer(asked, answer.as_ref());
         // A withdrawal that overtook the answer leaves nothing that packets could use.
         let has_way = context.database.contains(asked) || self.map_cache.lookup(asked).is_some();
-        match answered.filter(|_| has_way) {
-            Some(eid_prefix) => self.resolver.handle_answer(asked, eid_prefix, now),
-            None => self.resolver.handle_useless_answer(asked, now),
+        match answered {
+            Some(eid_prefix) if has_way => self.resolver.handle_answer(asked, eid_prefix, now),
+            _ if has_way => self.resolver.handle_answer(asked, EidPrefix::host(asked), now),
+            _ => self.resolver.handle_useless_answer(asked, now),
         }
     }
 
@@ -230,10 +231,11 @@ impl Itr {
                 self.resolver.ask(eid, source, false, now);
             }
         }
-        let Itr { resolver, ligs, random, .. } = self;
+        let Itr { map_cache, resolver, ligs, random, .. } = self;
         resolver.handle_timeout(context.map_server, random, now, |eid| {
             context.counters.count(Counter::ResolutionsFailed);
             ligs.handle_answer(eid, None);
+            map_cache.lookup(eid).is_some()
         });
     }
 

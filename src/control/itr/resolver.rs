@@ -108,10 +108,10 @@ impl Request {
         !matches!(self.state, State::Answered { .. } | State::Paused { .. })
     }
 
-    fn fail(&mut self, until: Instant) {
+    fn fail(&mut self, until: Instant, has_way: bool) {
         self.state = State::Paused { until };
-        self.fails_packets = self.has_packets;
-        self.is_news = self.has_packets;
+        self.fails_packets = self.has_packets && !has_way;
+        self.is_news = self.fails_packets;
         self.has_packets = false;
     }
 }
@@ -198,36 +198,34 @@ impl Resolver {
     pub(crate) fn handle_useless_answer(&mut self, eid: Eid, now: Instant) {
         if let Some(request) = self.requests.iter_mut().find(|request| request.eid == eid) {
             if request.has_packets {
-                request.fail(now + PAUSE);
+                request.fail(now + PAUSE, false);
             } else {
                 self.handle_answer(eid, EidPrefix::host(eid), now);
             }
         }
     }
 
-    /// A push answers what packets wait for. The question stays open, because a more specific
-    /// mapping than the pushed one may be the answer.
+    /// A push answers what had none. An open question stays open: a more specific mapping than the
+    /// pushed one may be the answer, and packets wait on should the pushed one go again.
     pub(crate) fn handle_push(&mut self, eid_prefix: &EidPrefix) {
         for request in self.requests.iter_mut().filter(|row| eid_prefix.contains(row.eid)) {
-            match request.state {
-                State::Paused { until } => {
-                    let eid_prefix = *eid_prefix;
-                    request.state = State::Answered { eid_prefix, until };
-                    (request.fails_packets, request.is_news) = (false, false);
-                }
-                _ => request.has_packets = false,
+            if let State::Paused { until } = request.state {
+                let eid_prefix = *eid_prefix;
+                request.state = State::Answered { eid_prefix, until };
+                (request.fails_packets, request.is_news) = (false, false);
             }
         }
     }
 
     /// Asks what waits for `map_server`, the one that acknowledges our registration; gives up
-    /// what had its ten tries; forgets what is over. Calls `failed` with each EID given up.
+    /// what had its ten tries; forgets what is over. Calls `failed` with each EID given up, which
+    /// says whether packets to it found a way meanwhile.
     pub(crate) fn handle_timeout(
         &mut self,
         map_server: Option<PeerKey>,
         random: &mut Random,
         now: Instant,
-        mut failed: impl FnMut(Eid),
+        mut failed: impl FnMut(Eid) -> bool,
     ) {
         for request in &mut self.requests {
             match &request.state {
@@ -240,8 +238,7 @@ impl Resolver {
                 State::Asking { retransmission, .. }
                     if retransmission.tries() >= MAX_TRIES && retransmission.is_due(now) =>
                 {
-                    request.fail(now + PAUSE);
-                    failed(request.eid);
+                    request.fail(now + PAUSE, failed(request.eid));
                 }
                 _ => {}
             }
@@ -251,8 +248,7 @@ impl Resolver {
                 let retransmission = Retransmission::starting_at(now);
                 request.state = State::Asking { map_server, nonce, asked_at: now, retransmission };
             } else if give_up_at <= now {
-                request.fail(now);
-                failed(request.eid);
+                request.fail(now, failed(request.eid));
             }
         }
         self.requests.retain(|request| {
@@ -318,7 +314,7 @@ mod tests {
         let mut sent = Vec::new();
         let mut now = Instant::from_millis(from);
         while now <= Instant::from_millis(until) {
-            resolver.handle_timeout(server, &mut random, now, |_| {});
+            resolver.handle_timeout(server, &mut random, now, |_| false);
             while let Some((_, nonce, _, _)) = resolver.poll_request(now) {
                 sent.push((now.as_micros() / 1000, nonce));
             }
@@ -363,7 +359,7 @@ mod tests {
         let mut resolver = Resolver::with_limit(4);
         let mut random = Random::new(&[0; 32], b"");
         resolver.ask(eid(1), eid(0), true, Instant::ZERO);
-        resolver.handle_timeout(Some(SERVER), &mut random, Instant::ZERO, |_| {});
+        resolver.handle_timeout(Some(SERVER), &mut random, Instant::ZERO, |_| false);
         assert!(resolver.poll_request(Instant::ZERO).is_some());
         let at = Instant::from_millis(10);
         resolver.handle_answer(eid(1), "10.0.0.0/24".parse().unwrap(), at);

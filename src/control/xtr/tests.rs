@@ -3,5 +3,6 @@
 mod bench;
 mod hostile;
 mod mappings;
+mod model;
 mod registration;
 mod resolution;
