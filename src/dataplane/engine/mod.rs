@@ -154,6 +154,9 @@ const DATAGRAM: usize = 1 << 16;
 /// First interval between initiations; a measured round trip can lengthen it.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 
+/// No measured round trip makes it longer: a responder yields its turn for seven of these.
+const LONGEST_FIRST_RETRY: Duration = Duration::from_secs(1);
+
 /// Longest interval between initiations to a data peer; shorter than the 5 s after which boringtun
 /// repeats one itself.
 const LONGEST_RETRY: Duration = Duration::from_secs(4);

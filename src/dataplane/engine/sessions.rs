@@ -8,7 +8,7 @@ use super::initiator::{self, tells_loss};
 use super::peers::Slot;
 use super::timers;
 use super::tunnel::{Listener, MessageKind, Tunnel, sender_index};
-use super::{Engine, FIRST_RETRY, Interface, Io};
+use super::{Engine, FIRST_RETRY, Interface, Io, LONGEST_FIRST_RETRY};
 use crate::Event;
 
 /// A tunnel is told the time when it was last told so long ago.
@@ -148,7 +148,9 @@ impl<L: Listener> Engine<L> {
             }
             (Interface::Control, Some(endpoint)) => {
                 if let Some(round_trip) = round_trip {
-                    self.data.pace.first = FIRST_RETRY.max(round_trip * 3);
+                    // A response may come late: no Map-Server slows data handshakes at will.
+                    let first = round_trip.saturating_mul(3).max(FIRST_RETRY);
+                    self.data.pace.first = first.min(LONGEST_FIRST_RETRY);
                 }
                 self.tell(Event::ControlSession { peer: key, endpoint, side, round_trip });
             }

@@ -340,3 +340,17 @@ fn a_control_peer_that_is_set_again_keeps_the_keepalive_of_its_nat() {
     pair.a.plane.set_control_peer(&peer(None), pair.now).unwrap();
     assert_eq!(sent_in_100_s(&mut pair), 0);
 }
+
+#[test]
+fn a_slow_map_server_does_not_stop_the_roles_from_swapping() {
+    let mut pair = Pair::new(1);
+    pair.delay = 900 * MILLISECOND;
+    pair.install_control();
+    pair.run(10 * SECOND);
+    assert!(pair.a.peer(Interface::Control).has_session);
+    pair.delay = 10 * MILLISECOND;
+    pair.install(Side::Responder, Side::Responder);
+    pair.send(1);
+    pair.run(8 * SECOND);
+    assert_eq!(pair.arrived(), [1], "before it has waited for too long");
+}
