@@ -22,11 +22,12 @@ impl Names {
         names
     }
 
-    /// Takes the names of another configuration; what was resolved stays.
+    /// Takes the names of another configuration; what was resolved stays, and so do the names of
+    /// those that went, whose end is still to be told.
     pub fn set_names(&mut self, config: &Config) {
         let servers = config.map_servers.iter().map(|one| (one.public_key, one.name.clone()));
         let sites = config.sites.iter().map(|one| (one.public_key, one.name.clone()));
-        self.names = servers.chain(sites).collect();
+        self.names.extend(servers.chain(sites));
     }
 
     /// The name of a key; the key itself where it has none.
@@ -71,5 +72,30 @@ impl Names {
             }
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_that_goes_is_still_called_by_its_name() {
+        let site = |name, octet| {
+            let key = PeerKey([octet; 32]);
+            format!(
+                "config site '{name}'\n option public_key '{key}'\n list eid_prefix '10.{octet}.0.0/16'\n"
+            )
+        };
+        let main = format!(
+            "config lispguard 'main'\n option role 'map_server'\n option private_key '{}'\n",
+            PeerKey([7; 32])
+        );
+        let config = |text: &str| Config::parse(text.as_bytes(), "test").expect("right");
+        let mut names = Names::new(&config(&format!("{main}{}{}", site("a", 1), site("b", 2))));
+        names.set_names(&config(&format!("{main}{}", site("c", 1))));
+        assert_eq!(names.of(PeerKey([1; 32])), "c");
+        assert_eq!(names.of(PeerKey([2; 32])), "b");
+        assert_eq!(names.of(PeerKey([3; 32])), PeerKey([3; 32]).to_string());
     }
 }
