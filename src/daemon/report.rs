@@ -75,13 +75,9 @@ fn add_xtr(router: &Router, now: Instant, status: &mut Status) {
     let own = |prefix: &control::EidPrefix| OwnPrefix {
         eid_prefix: prefix.to_string(),
         registered: registered && !xtr.is_refused(prefix),
+        refused: xtr.is_refused(prefix),
     };
     status.database = xtr.database().iter().map(own).collect();
-    for refused in xtr.database().iter().filter(|own| xtr.is_refused(own)) {
-        status
-            .reasons
-            .push(format!("the Map-Server does not give us {refused}: is it listed there?"));
-    }
     let row = |(prefix, entry): (control::EidPrefix, &control::xtr::MapCacheEntry)| {
         let (forwarding, key) = match entry.forwarding {
             Forwarding::Peer(key) => ("peer", Some(key.to_string())),
@@ -160,8 +156,12 @@ fn add_reasons(router: &Router, status: &mut Status) {
             (None, false) => reasons.push(why_down(tunnel)),
         }
     }
+    for OwnPrefix { eid_prefix, .. } in database.iter().filter(|own| own.refused) {
+        reasons.push(format!("the Map-Server does not give us {eid_prefix}: is it listed there?"));
+    }
+    let is_missing = |own: &&OwnPrefix| !own.registered && !own.refused;
     let unregistered: Vec<&str> =
-        database.iter().filter(|own| !own.registered).map(|own| own.eid_prefix.as_str()).collect();
+        database.iter().filter(is_missing).map(|own| own.eid_prefix.as_str()).collect();
     if !unregistered.is_empty() {
         reasons.push(format!("not registered: {}", unregistered.join(", ")));
     }

@@ -87,6 +87,8 @@ pub struct OwnPrefix {
     pub eid_prefix: String,
     /// Whether a Map-Server acknowledged it.
     pub registered: bool,
+    /// Whether the Map-Server left it out of its acknowledgement.
+    pub refused: bool,
 }
 
 /// A row of the map-cache.
@@ -219,7 +221,11 @@ impl Status {
             writeln!(f, "\ndatabase")?;
         }
         for own in &self.database {
-            let state = if own.registered { "registered" } else { "not registered" };
+            let state = match (own.registered, own.refused) {
+                (true, _) => "registered",
+                (false, true) => "refused",
+                (false, false) => "not registered",
+            };
             writeln!(f, "  {}: {state}", own.eid_prefix)?;
         }
         Ok(())
