@@ -248,3 +248,28 @@ fn ignore_existing(result: Result<(), netlink::Error>) -> Result<(), netlink::Er
 pub(crate) fn ignore_missing(result: Result<(), netlink::Error>) -> Result<(), netlink::Error> {
     result.or_else(|error| if error.is_missing() { Ok(()) } else { Err(error) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_are_no_eids_stay_outside_an_overlay_that_takes_everything() {
+        let wanted = |space: &str| Wanted {
+            eid_space: vec![space.parse().expect("a prefix")],
+            eid_prefixes: vec!["10.1.0.0/24".parse().expect("a prefix")],
+            rules: vec![Rule::new(Family::V4, 5090, TABLE_MAIN)],
+            ..Wanted::default()
+        };
+        let (eid, rloc, v6) = ("10.1.0.1", "192.0.2.1", "2001:db8::1");
+        let [eid, rloc, v6] =
+            [eid, rloc, v6].map(|text| text.parse::<IpAddr>().expect("an address"));
+        assert!(wanted("0.0.0.0/0").is_own(eid) && !wanted("0.0.0.0/0").is_own(rloc));
+        let rule = wanted("0.0.0.0/0").outside(rloc).expect("a rule");
+        assert_eq!((rule.source, rule.priority), (Some((rloc, 32)), 5090));
+        assert_eq!(wanted("0.0.0.0/0").outside(v6), None);
+        assert_eq!(wanted("10.0.0.0/8").outside(rloc), None);
+        let by_hand = Wanted { rules: Vec::new(), ..wanted("0.0.0.0/0") };
+        assert_eq!(by_hand.outside(rloc), None);
+    }
+}
