@@ -233,6 +233,7 @@ impl Router {
             self.drain_node(now);
             let received = self.plane.receive_control(self.message.as_mut_slice());
             if let Some((channel, peer, len)) = received {
+                log::trace!("{len} octets of LISP from {}", self.names.of(peer));
                 let is_link = channel == Channel::Link;
                 self.node.handle_datagram(is_link, peer, &self.message[..len], now);
             } else if let Some(event) = self.plane.poll_event() {
@@ -248,6 +249,7 @@ impl Router {
             match self.node.poll_output(now, self.message.as_mut_slice()) {
                 Output::Transmit { link, peer, len } => {
                     let channel = if link { Channel::Link } else { Channel::Control };
+                    log::trace!("{len} octets of LISP to {}", self.names.of(peer));
                     let sent = self.plane.send_control(channel, peer, &self.message[..len], now);
                     if let Err(error) = sent {
                         log::debug!("to {}: {error}", self.names.of(peer));
