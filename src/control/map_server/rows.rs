@@ -95,6 +95,10 @@ impl Rows {
     ) -> Option<Registered> {
         let state = RowState::Registered { refreshed_at: now, expires_at };
         let found = self.find(&mapping.eid_prefix);
+        let is_refresh = found.and_then(|place| self.get(place)).is_some_and(Row::is_registered);
+        if !is_refresh && self.registered().count_ones() as usize >= MAX_REGISTRATIONS {
+            return None;
+        }
         let (place, is_reused) = match found {
             Some(place) => (place, false),
             None => self.free_place()?,
@@ -166,9 +170,6 @@ impl Rows {
 
     /// A free place, if need be that of the row withdrawn longest ago; whether it was that.
     fn free_place(&mut self) -> Option<(usize, bool)> {
-        if self.registered().count_ones() as usize >= MAX_REGISTRATIONS {
-            return None;
-        }
         if let Some(place) = self.places.iter().position(Option::is_none) {
             return Some((place, false));
         }

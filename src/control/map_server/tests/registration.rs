@@ -160,6 +160,24 @@ fn a_site_registers_at_most_32_prefixes() {
 }
 
 #[test]
+fn a_prefix_that_comes_back_counts_towards_the_32() {
+    let mut config = config(&[(1, &["10.0.0.0/8"])]);
+    config.sites[0].accepts_more_specifics = true;
+    let mut world = World::with(&config);
+    let of = |place: u32| alloc::format!("10.{place}.0.0/16");
+    // Each under a data key of its own.
+    let record = |place: u32| mapping(&of(place), &["192.0.2.1"], 101 + place as u8);
+    (0..32).for_each(|place| drop(world.register(1, nonce(1, place + 1), &[record(place)])));
+    world.register(1, nonce(1, 40), &[withdrawal(&of(0))]);
+    world.register(1, nonce(1, 41), &[record(32)]);
+    world.register(1, nonce(1, 42), &[record(0)]);
+    assert_eq!(world.map_server.counters().registrations_over_limit, 1);
+    assert_eq!(world.map_server.sites().next().unwrap().registrations().count(), 32);
+    world.register(1, nonce(1, 43), &[record(31)]);
+    assert_eq!(world.map_server.counters().registrations_over_limit, 1, "a refresh is none");
+}
+
+#[test]
 fn prefixes_that_come_and_go_find_room_for_ever() {
     let mut config = config(&[(1, &["10.0.0.0/8"])]);
     config.sites[0].accepts_more_specifics = true;
