@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
 
@@ -26,7 +27,7 @@ impl Default for Limits {
 }
 
 /// A node's whole configuration.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq)]
 pub struct Config {
     /// Our public control key.
     pub control_key: PeerKey,
@@ -40,6 +41,19 @@ pub struct Config {
     pub xtr: Option<XtrConfig>,
     /// The Map-Server and Map-Resolver, if this node is one.
     pub map_server: Option<MapServerConfig>,
+}
+
+impl fmt::Debug for Config {
+    /// Leaves the seed out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("control_key", &self.control_key)
+            .field("boot_counter", &self.boot_counter)
+            .field("limits", &self.limits)
+            .field("xtr", &self.xtr)
+            .field("map_server", &self.map_server)
+            .finish_non_exhaustive()
+    }
 }
 
 /// An xTR, or a mobile node: an xTR whose EID-prefixes are host addresses of its own.

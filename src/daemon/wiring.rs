@@ -10,7 +10,7 @@ use crate::config::{Config, Host, OnMiss, PrivateKey, Secret};
 use crate::links::Policy;
 
 /// What is new at each start: it never comes from the file.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Start {
     /// Upper half of nonces.
     pub boot_counter: u32,
