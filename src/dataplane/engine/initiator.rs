@@ -27,7 +27,7 @@ pub(super) struct Pace {
 
 impl Pace {
     /// The time that three tries take.
-    fn three_tries(&self) -> Duration {
+    pub(super) fn three_tries(&self) -> Duration {
         self.first * ((1 << TRIES) - 1)
     }
 

@@ -29,6 +29,7 @@ pub(super) struct Peer<T> {
     pub(super) initiations: [Option<(u32, Instant)>; 2],
     /// Whether there was ever a session: if so, whoever has packets may initiate.
     pub(super) has_been_up: bool,
+    pub(super) added_at: Instant,
     /// Whether the tunnel read the wall clock before it was stepped.
     pub(super) has_old_clock: bool,
     /// Intervals of persistent keepalives: what the configuration or the mapping system asks for,
@@ -132,6 +133,7 @@ impl<L: Listener> Peers<L> {
             initiator: Initiator::default(),
             initiations: [None; 2],
             has_been_up: false,
+            added_at: now,
             has_old_clock: false,
             keepalive: None,
             nat_keepalive: None,

@@ -100,7 +100,9 @@ impl<L: Listener> Engine<L> {
         if peer.initiator.is_trying() || peer.endpoint.is_none() {
             return;
         }
-        if peer.side == Side::Initiator || peer.has_been_up {
+        // Whoever was to begin would have by then.
+        let had_its_turn = now - peer.added_at >= pace.three_tries();
+        if peer.side == Side::Initiator || peer.has_been_up || had_its_turn {
             peer.initiator.start(now);
             self.handle_peer_timeout(interface, slot, now, io);
         } else {

@@ -57,6 +57,16 @@ fn roles_swap_after_three_tries() {
 }
 
 #[test]
+fn a_peer_that_let_its_turn_pass_before_there_were_packets_is_not_waited_for() {
+    let mut pair = Pair::new(1);
+    pair.install(Side::Responder, Side::Responder);
+    pair.run(400 * MILLISECOND);
+    pair.send(1);
+    pair.run(50 * MILLISECOND);
+    assert_eq!(pair.arrived(), [1]);
+}
+
+#[test]
 fn after_an_idle_time_whoever_has_packets_initiates() {
     let mut pair = Pair::new(1);
     pair.install(Side::Initiator, Side::Responder);
