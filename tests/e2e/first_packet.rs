@@ -13,12 +13,16 @@ use crate::testbed::{Outcome, PATIENCE, echo_at, echo_servers, in_world, is_long
 const FEW: EchoPlan =
     EchoPlan { count: 5, interval: Duration::from_millis(1), patience: Duration::from_secs(3) };
 
-/// Restarts both sites: new data keys, empty caches.
+/// Restarts both sites: new data keys, empty caches. Both are down before either comes back: else
+/// the old process of one would hold a session with the new one of the other, and what is sent in
+/// the moment between its registration and the publication of its new key goes to a dead session.
 fn start_cold(world: &mut World) -> Outcome {
     for site in [&mut world.home, &mut world.office] {
         if site.process_id().is_some() {
             site.kill()?;
         }
+    }
+    for site in [&mut world.home, &mut world.office] {
         start(site)?;
     }
     Ok(())
