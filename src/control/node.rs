@@ -114,9 +114,6 @@ impl Node {
         }
     }
 
-    /// A data session stands (again); nothing depends on it yet.
-    pub fn handle_data_session(&mut self, _peer: PeerKey, _side: Side, _now: Instant) {}
-
     /// Several handshakes with this data peer got no answer.
     pub fn handle_data_lost(&mut self, peer: PeerKey, now: Instant) {
         if let Some(xtr) = &mut self.xtr {

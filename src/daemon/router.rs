@@ -303,10 +303,7 @@ impl Router {
                 }
                 self.node.handle_control_lost(peer, now);
             }
-            PlaneEvent::DataSession { peer, side } => {
-                log::info!("data tunnel with {peer} stands");
-                self.node.handle_data_session(peer, side, now);
-            }
+            PlaneEvent::DataSession { peer, .. } => log::info!("data tunnel with {peer} stands"),
             PlaneEvent::DataLost { peer } => self.node.handle_data_lost(peer, now),
             PlaneEvent::Traffic { peer } => self.node.handle_traffic(peer, now),
         }

@@ -12,7 +12,7 @@ use dataplane::{EngineConfig, Interface};
 use linux::signals::{Signal, Signals};
 
 use crate::commands;
-use crate::config::{Config, DataPlane, MAX_EID_PREFIXES, MAX_MAP_SERVERS};
+use crate::config::{Config, MAX_EID_PREFIXES, MAX_MAP_SERVERS};
 use crate::control_socket::ControlSocket;
 use crate::leftovers::OverlayError;
 use crate::links::Links;
@@ -35,8 +35,6 @@ const SPARE_PEERS: usize = 32;
 /// Why the router did not start.
 #[derive(Debug)]
 enum StartError {
-    /// The configuration asks for the kernel's WireGuard.
-    NoKernelDataPlane,
     /// The kernel refused something that every start needs.
     System(&'static str, io::Error),
     /// The run directory cannot be made.
@@ -74,9 +72,6 @@ pub fn run(path: &Path) -> ExitCode {
 }
 
 fn start(path: &Path, config: Config) -> Result<Router, StartError> {
-    if config.dataplane == DataPlane::Kernel {
-        return Err(StartError::NoKernelDataPlane);
-    }
     let system = |what| move |error| StartError::System(what, error);
     if let Err(error) = linux::process::deny_core_dumps() {
         log::warn!("core dumps stay possible: {error}");
@@ -174,10 +169,6 @@ fn report_start(config: &Config, data_key: PeerKey) {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StartError::NoKernelDataPlane => f.write_str(
-                "option dataplane 'kernel': this build has no kernel data plane; write 'userspace' \
-                 or 'auto'",
-            ),
             StartError::System(what, error) => write!(f, "{what}: {error}"),
             StartError::RunDirectory(path, error) => {
                 write!(

@@ -381,7 +381,7 @@ impl Router {
             Seen::ControlRoamed { peer, endpoint } => {
                 node.handle_control_roamed(peer, endpoint, now);
             }
-            Seen::DataSession { peer, side } => node.handle_data_session(peer, side, now),
+            Seen::DataSession { .. } => {}
             Seen::DataLost { peer } => node.handle_data_lost(peer, now),
             Seen::Traffic { peer } => node.handle_traffic(peer, now),
         }
