@@ -1,4 +1,4 @@
-//! Netlink towards the kernel's routing subsystem, on fixed buffers.
+//! Netlink towards the kernel's routing subsystem and WireGuard, on fixed buffers.
 //!
 //! Netlink numbers are in the machine's own byte order, except where an attribute says otherwise.
 
@@ -6,21 +6,26 @@ pub mod abi;
 mod address;
 mod attribute;
 mod error;
+mod generic;
 mod link;
 mod message;
 mod monitor;
+mod multipath;
 mod route;
 mod rule;
 mod socket;
+pub mod wireguard;
 
 pub use address::{Address, IFA_F_NODAD, IFA_F_NOPREFIXROUTE, IFA_F_TENTATIVE};
 pub use attribute::{Attribute, Attributes};
 pub use error::Error;
-pub use link::{InterfaceName, Link};
+pub use generic::{generic_attributes, generic_message};
+pub use link::{InterfaceName, Link, LinkStatistics};
 pub use message::{Message, Part, Parts};
 pub use monitor::{Event, Monitor};
+pub use multipath::{NextHop, NextHops};
 pub use route::{Route, RouteKind, RouteQuery, TABLE_LOCAL, TABLE_MAIN};
-pub use rule::Rule;
+pub use rule::{Rule, RuleAction};
 pub use socket::Socket;
 
 /// Octets reserved for one request; the largest typed request needs about 160.

@@ -22,6 +22,18 @@ impl<'a> Attribute<'a> {
         self.value.first().copied()
     }
 
+    /// The value as a number of 16 bits in the machine's order.
+    #[must_use]
+    pub fn as_u16(&self) -> Option<u16> {
+        self.value.first_chunk().map(|bytes| u16::from_ne_bytes(*bytes))
+    }
+
+    /// The value as a number of 64 bits in the machine's order.
+    #[must_use]
+    pub fn as_u64(&self) -> Option<u64> {
+        self.value.first_chunk().map(|bytes| u64::from_ne_bytes(*bytes))
+    }
+
     /// The value as a number in the machine's order.
     #[must_use]
     pub fn as_u32(&self) -> Option<u32> {

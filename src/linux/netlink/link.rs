@@ -4,9 +4,10 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::REQUEST_LEN;
 use super::abi::{
-    IFF_LOWER_UP, IFF_RUNNING, IFF_UP, IFLA_ADDRESS, IFLA_IFNAME, IFLA_INFO_DATA, IFLA_INFO_KIND,
-    IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, IFLA_NET_NS_FD, NLM_F_CREATE, NLM_F_EXCL, RTM_DELLINK,
-    RTM_GETLINK, RTM_NEWLINK, VETH_INFO_PEER,
+    IFF_LOWER_UP, IFF_RUNNING, IFF_UP, IFLA_ADDRESS, IFLA_IFALIAS, IFLA_IFNAME, IFLA_INFO_DATA,
+    IFLA_INFO_KIND, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, IFLA_NET_NS_FD, IFLA_STATS_LINK_64,
+    NLM_F_CREATE, NLM_F_EXCL, RTM_DELLINK, RTM_GETLINK, RTM_GETSTATS, RTM_NEWLINK, RTM_NEWSTATS,
+    VETH_INFO_PEER,
 };
 use super::attribute::Attributes;
 use super::error::Error;
@@ -16,6 +17,9 @@ use crate::text::Text;
 
 /// Octets of `struct ifinfomsg`.
 const HEADER_LEN: usize = 16;
+
+/// Octets of `struct if_stats_msg`.
+const STATISTICS_HEADER_LEN: usize = 12;
 
 /// The name of a network interface, at most 15 octets.
 pub type InterfaceName = Text<15>;
@@ -33,6 +37,8 @@ pub struct Link {
     pub mtu: u32,
     /// What made it (`veth`, `bridge`, `tun`, `wireguard`), `None` for hardware and loopback.
     pub kind: Option<Text<15>>,
+    /// The text that somebody attached to it, cut off after 31 octets.
+    pub alias: Option<Text<31>>,
     /// The index of the bridge or bond that it belongs to.
     pub master: Option<u32>,
     /// The Ethernet address, where it has one.
@@ -67,6 +73,7 @@ impl Link {
             flags: word(8),
             mtu: 0,
             kind: None,
+            alias: None,
             master: None,
             hardware_address: None,
         };
@@ -74,6 +81,7 @@ impl Link {
             match attribute.kind {
                 IFLA_IFNAME => link.name = Text::truncated(attribute.as_text()?),
                 IFLA_MTU => link.mtu = attribute.as_u32()?,
+                IFLA_IFALIAS => link.alias = attribute.as_text().map(Text::truncated),
                 IFLA_MASTER => link.master = attribute.as_u32(),
                 IFLA_ADDRESS => link.hardware_address = attribute.value.try_into().ok(),
                 IFLA_LINKINFO => {
@@ -84,6 +92,37 @@ impl Link {
             }
         }
         Some(link)
+    }
+}
+
+/// What an interface has carried since it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LinkStatistics {
+    /// Packets received.
+    pub rx_packets: u64,
+    /// Packets sent.
+    pub tx_packets: u64,
+    /// Octets received.
+    pub rx_octets: u64,
+    /// Octets sent.
+    pub tx_octets: u64,
+}
+
+impl LinkStatistics {
+    /// Reads the payload of an `RTM_NEWSTATS` with `struct rtnl_link_stats64`.
+    fn parse(payload: &[u8]) -> Option<Self> {
+        let attributes = payload.get(STATISTICS_HEADER_LEN..)?;
+        let value = Attributes::new(attributes).find_kind(IFLA_STATS_LINK_64)?.value;
+        let number = |at: usize| {
+            let octets = value.get(at * 8..)?.first_chunk()?;
+            Some(u64::from_ne_bytes(*octets))
+        };
+        Some(Self {
+            rx_packets: number(0)?,
+            tx_packets: number(1)?,
+            rx_octets: number(2)?,
+            tx_octets: number(3)?,
+        })
     }
 }
 
@@ -174,6 +213,16 @@ impl Socket {
         })
     }
 
+    /// Attaches a text to an interface, at most 255 octets; an empty one removes it.
+    ///
+    /// # Errors
+    /// As `request`.
+    pub fn set_link_alias(&mut self, index: u32, alias: &str) -> Result<(), Error> {
+        self.change_link(&header(index, 0, 0), |message| {
+            message.attribute(IFLA_IFALIAS, alias.as_bytes());
+        })
+    }
+
     /// Moves an interface to another network namespace, where it may get another index.
     ///
     /// # Errors
@@ -215,6 +264,35 @@ impl Socket {
         self.link(name).map(|link| link.index)
     }
 
+    /// Finds an interface by its index.
+    ///
+    /// # Errors
+    /// As `request`; `is_missing` when there is none.
+    pub fn link_at(&mut self, index: u32) -> Result<Link, Error> {
+        let mut buffer = [0; REQUEST_LEN];
+        let mut message = Message::new(&mut buffer, RTM_GETLINK, 0);
+        message.put(&header(index, 0, 0));
+        let mut found = None;
+        self.ask(message, |part| found = found.or(Link::parse(part.payload)))?;
+        found.ok_or(Error::Malformed)
+    }
+
+    /// What an interface has carried.
+    ///
+    /// # Errors
+    /// As `request`; `is_missing` when there is no such interface.
+    pub fn link_statistics(&mut self, index: u32) -> Result<LinkStatistics, Error> {
+        let mut buffer = [0; REQUEST_LEN];
+        let message = statistics_message(&mut buffer, index);
+        let mut found = None;
+        self.ask(message, |part| {
+            if part.kind == RTM_NEWSTATS {
+                found = found.or(LinkStatistics::parse(part.payload));
+            }
+        })?;
+        found.ok_or(Error::Malformed)
+    }
+
     /// Hands every interface to `each`.
     ///
     /// # Errors
@@ -246,6 +324,17 @@ impl Socket {
 fn create<'b>(buffer: &'b mut [u8], name: &str) -> Message<'b> {
     let mut message = Message::new(buffer, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
     message.put(&header(0, 0, 0)).attribute_text(IFLA_IFNAME, name);
+    message
+}
+
+/// `struct if_stats_msg`: family, padding, index, mask of wanted statistics.
+fn statistics_message(buffer: &mut [u8], index: u32) -> Message<'_> {
+    let mut header = [0; STATISTICS_HEADER_LEN];
+    header[4..8].copy_from_slice(&index.to_ne_bytes());
+    let wanted = 1_u32 << (IFLA_STATS_LINK_64 - 1);
+    header[8..].copy_from_slice(&wanted.to_ne_bytes());
+    let mut message = Message::new(buffer, RTM_GETSTATS, 0);
+    message.put(&header);
     message
 }
 

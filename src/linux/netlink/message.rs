@@ -59,6 +59,11 @@ impl<'b> Message<'b> {
         self.attribute(kind, &[value])
     }
 
+    /// Appends an attribute of a number of 16 bits in the machine's order.
+    pub fn attribute_u16(&mut self, kind: u16, value: u16) -> &mut Self {
+        self.attribute(kind, &value.to_ne_bytes())
+    }
+
     /// Appends an attribute of a number in the machine's order.
     pub fn attribute_u32(&mut self, kind: u16, value: u32) -> &mut Self {
         self.attribute(kind, &value.to_ne_bytes())
@@ -99,6 +104,12 @@ impl<'b> Message<'b> {
             _ => self.has_overflowed = true,
         }
         self
+    }
+
+    /// Octets that can still be appended.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.buffer.len() - self.len
     }
 
     /// The finished octets, with further flags and the sequence number in their header.

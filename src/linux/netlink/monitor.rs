@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::libc;
 
 use super::abi::{
     RTM_DELADDR, RTM_DELLINK, RTM_DELROUTE, RTM_NEWADDR, RTM_NEWLINK, RTM_NEWROUTE,
@@ -55,13 +56,12 @@ impl Monitor {
     /// # Errors
     /// `Socket` when the kernel gives none.
     pub fn open() -> Result<Self, Error> {
-        let fd = socket::open(
-            RTMGRP_LINK
-                | RTMGRP_IPV4_IFADDR
-                | RTMGRP_IPV6_IFADDR
-                | RTMGRP_IPV4_ROUTE
-                | RTMGRP_IPV6_ROUTE,
-        )?;
+        let groups = RTMGRP_LINK
+            | RTMGRP_IPV4_IFADDR
+            | RTMGRP_IPV6_IFADDR
+            | RTMGRP_IPV4_ROUTE
+            | RTMGRP_IPV6_ROUTE;
+        let fd = socket::open(libc::NETLINK_ROUTE, groups)?;
         system::enlarge_buffers(fd.as_fd(), KERNEL_BUFFER_LEN);
         Ok(Self { fd, buffer: vec![0; RECEIVE_LEN].into(), unread: 0..0 })
     }

@@ -7,19 +7,18 @@ use nix::errno::Errno;
 use super::abi::{
     NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, RT_SCOPE_HOST, RT_SCOPE_LINK, RT_SCOPE_NOWHERE,
     RT_SCOPE_UNIVERSE, RT_TABLE_COMPAT, RTA_DST, RTA_GATEWAY, RTA_MARK, RTA_METRICS, RTA_MULTIPATH,
-    RTA_OIF, RTA_PREFSRC, RTA_PRIORITY, RTA_SRC, RTA_TABLE, RTA_VIA, RTAX_MTU, RTM_DELROUTE,
-    RTM_F_CLONED, RTM_GETROUTE, RTM_NEWROUTE, RTNH_F_ONLINK,
+    RTA_OIF, RTA_PREFSRC, RTA_PRIORITY, RTA_SRC, RTA_TABLE, RTA_VIA, RTAX_ADVMSS, RTAX_MTU,
+    RTM_DELROUTE, RTM_F_CLONED, RTM_GETROUTE, RTM_NEWROUTE, RTNH_F_ONLINK,
 };
 use super::attribute::{Attribute, Attributes};
 use super::error::Error;
 use super::message::Message;
+use super::multipath::NextHops;
 use super::socket::Socket;
 use super::{Family, REQUEST_LEN};
 
 /// Octets of `struct rtmsg`.
-const HEADER_LEN: usize = 12;
-/// Octets of `struct rtnexthop`.
-const NEXT_HOP_LEN: usize = 8;
+pub(super) const HEADER_LEN: usize = 12;
 
 /// The table of ordinary routes.
 pub const TABLE_MAIN: u32 = 254;
@@ -94,6 +93,8 @@ pub struct Route {
     pub metric: Option<u32>,
     /// The largest packet in octets, where the route limits it.
     pub mtu: Option<u32>,
+    /// The TCP segment size in octets that this machine announces on it.
+    pub advertised_mss: Option<u32>,
     /// The gateway is reached through `output` though no route says so.
     pub is_on_link: bool,
     /// Several next hops share the traffic; `gateway` and `output` are those of the first.
@@ -117,6 +118,7 @@ impl Route {
             source: None,
             metric: None,
             mtu: None,
+            advertised_mss: None,
             is_on_link: false,
             is_multipath: false,
             is_cached: false,
@@ -142,12 +144,17 @@ impl Route {
                 RTA_PREFSRC => route.source = attribute.as_ip(),
                 RTA_PRIORITY => route.metric = attribute.as_u32(),
                 RTA_METRICS => {
-                    let mtu = attribute.nested().find_kind(RTAX_MTU);
-                    route.mtu = mtu.and_then(|mtu| mtu.as_u32());
+                    let metric = |kind| attribute.nested().find_kind(kind)?.as_u32();
+                    (route.mtu, route.advertised_mss) = (metric(RTAX_MTU), metric(RTAX_ADVMSS));
                 }
-                RTA_MULTIPATH => route.apply_first_hop(attribute.value),
+                RTA_MULTIPATH => route.is_multipath = true,
                 _ => route.apply_hop(&attribute),
             }
+        }
+        if route.is_multipath
+            && let Some(hop) = NextHops::new(&route, payload).next()
+        {
+            (route.output, route.gateway) = (Some(hop.output), hop.gateway);
         }
         let is_consistent =
             Family::of(route.destination) == family && route.prefix_len <= family.host_prefix_len();
@@ -167,19 +174,26 @@ impl Route {
         }
     }
 
-    /// `struct rtnexthop`: length, flags, hops, interface index, then attributes.
-    fn apply_first_hop(&mut self, hops: &[u8]) {
-        let Some(header) = hops.first_chunk::<NEXT_HOP_LEN>() else {
-            return;
-        };
-        self.is_multipath = true;
-        self.output = Some(u32::from_ne_bytes([header[4], header[5], header[6], header[7]]));
-        let len = usize::from(u16::from_ne_bytes([header[0], header[1]]));
-        let attributes = hops.get(NEXT_HOP_LEN..len).unwrap_or_default();
-        Attributes::new(attributes).for_each(|attribute| self.apply_hop(&attribute));
+    fn message<'b>(&self, buffer: &'b mut [u8], kind: u16, flags: u16) -> Message<'b> {
+        let mut message = self.message_without_gateway(buffer, kind, flags);
+        match self.gateway {
+            Some(gateway) if Family::of(gateway) == Family::of(self.destination) => {
+                message.attribute_ip(RTA_GATEWAY, gateway);
+            }
+            Some(gateway) => {
+                message.attribute(RTA_VIA, &via(gateway)[..via_len(gateway)]);
+            }
+            None => {}
+        }
+        message
     }
 
-    fn message<'b>(&self, buffer: &'b mut [u8], kind: u16, flags: u16) -> Message<'b> {
+    pub(super) fn message_without_gateway<'b>(
+        &self,
+        buffer: &'b mut [u8],
+        kind: u16,
+        flags: u16,
+    ) -> Message<'b> {
         let scope = match self.kind {
             _ if kind == RTM_DELROUTE => RT_SCOPE_NOWHERE,
             RouteKind::Local => RT_SCOPE_HOST,
@@ -191,15 +205,6 @@ impl Route {
         let mut message = Message::new(buffer, kind, flags);
         message.put(&header(family, self.prefix_len, self, scope, route_flags));
         message.attribute_ip(RTA_DST, self.destination).attribute_u32(RTA_TABLE, self.table);
-        match self.gateway {
-            Some(gateway) if Family::of(gateway) == family => {
-                message.attribute_ip(RTA_GATEWAY, gateway);
-            }
-            Some(gateway) => {
-                message.attribute(RTA_VIA, &via(gateway)[..via_len(gateway)]);
-            }
-            None => {}
-        }
         for (kind, value) in [(RTA_OIF, self.output), (RTA_PRIORITY, self.metric)] {
             if let Some(value) = value {
                 message.attribute_u32(kind, value);
@@ -208,9 +213,13 @@ impl Route {
         if let Some(source) = self.source {
             message.attribute_ip(RTA_PREFSRC, source);
         }
-        if let Some(mtu) = self.mtu {
+        if self.mtu.is_some() || self.advertised_mss.is_some() {
             message.nested(RTA_METRICS, |metrics| {
-                metrics.attribute_u32(RTAX_MTU, mtu);
+                for (kind, value) in [(RTAX_MTU, self.mtu), (RTAX_ADVMSS, self.advertised_mss)] {
+                    if let Some(value) = value {
+                        metrics.attribute_u32(kind, value);
+                    }
+                }
             });
         }
         message
@@ -307,6 +316,19 @@ impl Socket {
         table: u32,
         mut each: impl FnMut(Route),
     ) -> Result<(), Error> {
+        self.routes_and_hops(family, table, |route, _| each(*route))
+    }
+
+    /// As `routes`, with all next hops of each.
+    ///
+    /// # Errors
+    /// As `dump`.
+    pub fn routes_and_hops(
+        &mut self,
+        family: Family,
+        table: u32,
+        mut each: impl FnMut(&Route, NextHops<'_>),
+    ) -> Result<(), Error> {
         let mut buffer = [0; REQUEST_LEN];
         let mut message = Message::new(&mut buffer, RTM_GETROUTE, 0);
         let mut header = [0; HEADER_LEN];
@@ -316,7 +338,7 @@ impl Socket {
             let route = Route::parse(part.payload);
             // Kernels before 4.20 ignore the filter.
             if let Some(route) = route.filter(|route| route.table == table && !route.is_cached) {
-                each(route);
+                each(&route, NextHops::new(&route, part.payload));
             }
         });
         match result {
@@ -392,8 +414,8 @@ mod tests {
         let mut message = route.message(&mut buffer, RTM_NEWROUTE, 0x500);
         let expected = native(
             "00000058 0018 0505 00000009 00000000 =02180000 =fc040001 00000000 \
-             0008 0001 =c6336400 0008 000f 000010f6 0008 0005 =c00002fe 0008 0004 00000003 \
-             0008 0006 0000000a 0008 0007 =c0000201 000c 8008 0008 0002 0000058c",
+             0008 0001 =c6336400 0008 000f 000010f6 0008 0004 00000003 0008 0006 0000000a \
+             0008 0007 =c0000201 000c 8008 0008 0002 0000058c 0008 0005 =c00002fe",
         );
         assert_eq!(message.finish(5, 9), Ok(&expected[..]));
         assert_eq!(Route::parse(&expected[16..]), Some(route));

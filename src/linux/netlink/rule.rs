@@ -3,7 +3,8 @@
 use core::net::IpAddr;
 
 use super::abi::{
-    FIB_RULE_INVERT, FR_ACT_TO_TBL, FRA_DST, FRA_FWMARK, FRA_FWMASK, FRA_IIFNAME, FRA_PRIORITY,
+    FIB_RULE_INVERT, FR_ACT_BLACKHOLE, FR_ACT_GOTO, FR_ACT_NOP, FR_ACT_PROHIBIT, FR_ACT_TO_TBL,
+    FR_ACT_UNREACHABLE, FRA_DST, FRA_FWMARK, FRA_FWMASK, FRA_GOTO, FRA_IIFNAME, FRA_PRIORITY,
     FRA_PROTOCOL, FRA_SRC, FRA_SUPPRESS_PREFIXLEN, FRA_TABLE, NLM_F_CREATE, NLM_F_EXCL,
     RT_TABLE_COMPAT, RTM_DELRULE, RTM_GETRULE, RTM_NEWRULE,
 };
@@ -18,14 +19,62 @@ use crate::text::Text;
 /// Octets of `struct fib_rule_hdr`.
 const HEADER_LEN: usize = 12;
 
-/// A routing rule that sends matching packets to a table.
+/// What a rule does with the packets that it matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RuleAction {
+    /// Looks up the rule's table; the next rule decides when that has no route.
+    Lookup,
+    /// Goes on with the first rule of this priority, which must be higher than the rule's own;
+    /// with the next rule while there is none.
+    Goto(u32),
+    /// Nothing: a place to go to.
+    Nop,
+    /// Drops in silence.
+    Blackhole,
+    /// Drops and tells the sender.
+    Unreachable,
+    /// Drops and tells the sender that this is on purpose.
+    Prohibit,
+    /// Another action, by its number (`FR_ACT_*`).
+    Unknown(u8),
+}
+
+impl RuleAction {
+    fn number(self) -> u8 {
+        match self {
+            Self::Lookup => FR_ACT_TO_TBL,
+            Self::Goto(_) => FR_ACT_GOTO,
+            Self::Nop => FR_ACT_NOP,
+            Self::Blackhole => FR_ACT_BLACKHOLE,
+            Self::Unreachable => FR_ACT_UNREACHABLE,
+            Self::Prohibit => FR_ACT_PROHIBIT,
+            Self::Unknown(number) => number,
+        }
+    }
+
+    fn from_number(number: u8) -> Self {
+        match number {
+            FR_ACT_TO_TBL => Self::Lookup,
+            FR_ACT_GOTO => Self::Goto(0),
+            FR_ACT_NOP => Self::Nop,
+            FR_ACT_BLACKHOLE => Self::Blackhole,
+            FR_ACT_UNREACHABLE => Self::Unreachable,
+            FR_ACT_PROHIBIT => Self::Prohibit,
+            other => Self::Unknown(other),
+        }
+    }
+}
+
+/// A routing rule: what happens to matching packets, by default the lookup of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
     /// The family of the packets.
     pub family: Family,
     /// When it is tried: lower first, 0 is the local table's.
     pub priority: u32,
-    /// The table to look up.
+    /// What it does.
+    pub action: RuleAction,
+    /// The table to look up, 0 with another action.
     pub table: u32,
     /// The firewall mark that a packet carries, all 32 bits.
     pub mark: Option<u32>,
@@ -50,6 +99,7 @@ impl Rule {
         Self {
             family,
             priority,
+            action: RuleAction::Lookup,
             table,
             mark: None,
             is_inverted: false,
@@ -61,6 +111,13 @@ impl Rule {
         }
     }
 
+    /// A rule that does something else than a lookup with every packet of a family, with protocol
+    /// static.
+    #[must_use]
+    pub fn with_action(family: Family, priority: u32, action: RuleAction) -> Self {
+        Self { action, ..Self::new(family, priority, 0) }
+    }
+
     /// Reads the payload of an `RTM_NEWRULE` or `RTM_DELRULE`.
     #[must_use]
     pub fn parse(payload: &[u8]) -> Option<Self> {
@@ -68,12 +125,15 @@ impl Rule {
         let family = Family::from_number(header[0])?;
         let flags = u32::from_ne_bytes([header[8], header[9], header[10], header[11]]);
         let mut rule = Self::new(family, 0, u32::from(header[4]));
+        rule.action = RuleAction::from_number(header[7]);
         rule.is_inverted = flags & FIB_RULE_INVERT != 0;
         rule.protocol = 0;
+        let mut goto = 0;
         for attribute in Attributes::new(&payload[HEADER_LEN..]) {
             match attribute.kind {
                 FRA_TABLE => rule.table = attribute.as_u32()?,
                 FRA_PRIORITY => rule.priority = attribute.as_u32()?,
+                FRA_GOTO => goto = attribute.as_u32()?,
                 FRA_FWMARK => rule.mark = attribute.as_u32(),
                 FRA_DST => rule.destination = Some((attribute.as_ip()?, header[1])),
                 FRA_SRC => rule.source = Some((attribute.as_ip()?, header[2])),
@@ -86,6 +146,9 @@ impl Rule {
                 _ => {}
             }
         }
+        if let RuleAction::Goto(target) = &mut rule.action {
+            *target = goto;
+        }
         Some(rule)
     }
 
@@ -96,11 +159,16 @@ impl Rule {
         header[1] = self.destination.map_or(0, |(_, len)| len);
         header[2] = self.source.map_or(0, |(_, len)| len);
         header[4] = u8::try_from(self.table).unwrap_or(RT_TABLE_COMPAT);
-        header[7] = FR_ACT_TO_TBL;
+        header[7] = self.action.number();
         header[8..].copy_from_slice(&rule_flags.to_ne_bytes());
         let mut message = Message::new(buffer, kind, flags);
         message.put(&header);
-        message.attribute_u32(FRA_PRIORITY, self.priority).attribute_u32(FRA_TABLE, self.table);
+        message.attribute_u32(FRA_PRIORITY, self.priority);
+        match self.action {
+            RuleAction::Lookup => message.attribute_u32(FRA_TABLE, self.table),
+            RuleAction::Goto(target) => message.attribute_u32(FRA_GOTO, target),
+            _ => &mut message,
+        };
         for (kind, prefix) in [(FRA_DST, self.destination), (FRA_SRC, self.source)] {
             if let Some((ip, _)) = prefix {
                 message.attribute_ip(kind, ip);

@@ -1,10 +1,12 @@
 //! The request socket: one request, its answers and its acknowledgement at a time.
 
+use core::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use zeroize::Zeroize;
 
 use super::abi::{
     NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK, NLM_F_ACK, NLM_F_DUMP,
@@ -18,26 +20,42 @@ use crate::system::{self, RawAddress};
 const RECEIVE_LEN: usize = 32 * 1024;
 const LIST_ATTEMPTS: usize = 10;
 
-/// A `NETLINK_ROUTE` socket of the network namespace in which it was opened.
-#[derive(Debug)]
+/// A socket of the network namespace in which it was opened: `NETLINK_ROUTE`, or
+/// `NETLINK_GENERIC`.
 pub struct Socket {
     fd: OwnedFd,
     sequence: u32,
     buffer: Box<[u8]>,
+    /// Octets of the buffer that have been written to since it was last wiped.
+    written: usize,
 }
 
 impl Socket {
-    /// Opens a socket in the calling thread's network namespace.
+    /// Opens a socket for links, addresses, routes and rules in the calling thread's network
+    /// namespace.
     ///
     /// # Errors
     /// `Socket` when the kernel gives none.
     pub fn open() -> Result<Self, Error> {
-        let fd = open(0)?;
+        Self::open_protocol(libc::NETLINK_ROUTE)
+    }
+
+    /// Opens a socket for the families of generic netlink in the calling thread's network
+    /// namespace.
+    ///
+    /// # Errors
+    /// `Socket` when the kernel gives none.
+    pub fn open_generic() -> Result<Self, Error> {
+        Self::open_protocol(libc::NETLINK_GENERIC)
+    }
+
+    fn open_protocol(protocol: libc::c_int) -> Result<Self, Error> {
+        let fd = open(protocol, 0)?;
         // Kernels before 4.20 lack some of these and work without.
         for option in [NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK] {
             let _ = system::set_option(fd.as_fd(), SOL_NETLINK, option, 1);
         }
-        Ok(Self { fd, sequence: 0, buffer: vec![0; RECEIVE_LEN].into() })
+        Ok(Self { fd, sequence: 0, buffer: vec![0; RECEIVE_LEN].into(), written: 0 })
     }
 
     /// Sends a request and waits for its acknowledgement.
@@ -84,6 +102,12 @@ impl Socket {
         Err(Error::Interrupted)
     }
 
+    /// Overwrites what has been received since the last time.
+    pub(super) fn wipe(&mut self) {
+        self.buffer[..self.written].zeroize();
+        self.written = 0;
+    }
+
     fn exchange(
         &mut self,
         mut message: Message<'_>,
@@ -95,7 +119,7 @@ impl Socket {
         system::send_to(self.fd.as_fd(), request, &address(0))?;
         let mut is_interrupted = false;
         loop {
-            let len = receive_waiting(self.fd.as_fd(), &mut self.buffer)?;
+            let len = receive_waiting(self.fd.as_fd(), &mut self.buffer, &mut self.written)?;
             for part in Parts::new(&self.buffer[..len]) {
                 if part.sequence != self.sequence {
                     continue;
@@ -119,9 +143,15 @@ impl AsFd for Socket {
     }
 }
 
-/// Opens a nonblocking `NETLINK_ROUTE` socket that listens to multicast groups (`RTMGRP_*`).
-pub(super) fn open(groups: u32) -> Result<OwnedFd, Errno> {
-    let fd = system::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)?;
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket").field("fd", &self.fd).finish_non_exhaustive()
+    }
+}
+
+/// Opens a nonblocking socket of a protocol that listens to multicast groups (`RTMGRP_*`).
+pub(super) fn open(protocol: libc::c_int, groups: u32) -> Result<OwnedFd, Errno> {
+    let fd = system::socket(libc::AF_NETLINK, libc::SOCK_RAW, protocol)?;
     system::bind(fd.as_fd(), &address(groups))?;
     Ok(fd)
 }
@@ -137,11 +167,23 @@ pub(super) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Er
     if len > buffer.len() { Err(Error::TooLong) } else { Ok(len) }
 }
 
-fn receive_waiting(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Error> {
+fn receive_waiting(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    written: &mut usize,
+) -> Result<usize, Error> {
     loop {
         match receive(fd, buffer) {
             Err(Error::Socket(Errno::EAGAIN)) => {}
-            result => return result,
+            Ok(len) => {
+                *written = len.max(*written);
+                return Ok(len);
+            }
+            Err(error) => {
+                // A datagram that is too long has filled the buffer.
+                *written = buffer.len();
+                return Err(error);
+            }
         }
         match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], PollTimeout::NONE) {
             Ok(_) | Err(Errno::EINTR) => {}

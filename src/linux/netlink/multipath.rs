@@ -1,0 +1,146 @@
+//! Routes whose traffic several next hops share.
+
+use core::net::{IpAddr, Ipv6Addr};
+
+use super::abi::{
+    NLM_F_CREATE, NLM_F_REPLACE, RTA_GATEWAY, RTA_MULTIPATH, RTM_NEWROUTE, RTNH_F_ONLINK,
+};
+use super::attribute::{Attribute, Attributes};
+use super::error::Error;
+use super::message::Message;
+use super::route::Route;
+use super::socket::Socket;
+use super::{Family, REQUEST_LEN};
+
+/// Octets of `struct rtnexthop`.
+const HEADER_LEN: usize = 8;
+/// Octets of all next hops of a request, enough for eleven of IPv6.
+const HOPS_LEN: usize = 320;
+
+/// Stands in for the gateway of a next hop that has none: the kernel shares IPv6 traffic among
+/// next hops with gateways only. An interface without link-layer addresses makes no use of it.
+const NO_GATEWAY: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+
+/// One of the ways that a route's traffic takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NextHop {
+    /// The index of the interface it leaves by, 0 when the route drops.
+    pub output: u32,
+    /// The gateway, of the route's family.
+    pub gateway: Option<IpAddr>,
+    /// Its share of the flows, relative to the others' weights; 0 counts as 1.
+    pub weight: u8,
+}
+
+/// The next hops of a listed route: one for each way, none when it drops.
+#[derive(Debug, Clone)]
+pub struct NextHops<'a> {
+    single: Option<NextHop>,
+    rest: &'a [u8],
+}
+
+impl<'a> NextHops<'a> {
+    pub(super) fn new(route: &Route, payload: &'a [u8]) -> Self {
+        let attributes = payload.get(super::route::HEADER_LEN..).unwrap_or_default();
+        match Attributes::new(attributes).find_kind(RTA_MULTIPATH) {
+            Some(hops) => Self { single: None, rest: hops.value },
+            None => {
+                let hop = |output| NextHop { output, gateway: route.gateway, weight: 1 };
+                Self { single: route.output.map(hop), rest: &[] }
+            }
+        }
+    }
+}
+
+impl Iterator for NextHops<'_> {
+    type Item = NextHop;
+
+    fn next(&mut self) -> Option<NextHop> {
+        if let Some(hop) = self.single.take() {
+            return Some(hop);
+        }
+        // struct rtnexthop: length, flags, weight less one, interface index, then attributes.
+        let bytes = core::mem::take(&mut self.rest);
+        let header = bytes.first_chunk::<HEADER_LEN>()?;
+        let len = usize::from(u16::from_ne_bytes([header[0], header[1]]));
+        let attributes = Attributes::new(bytes.get(HEADER_LEN..len)?);
+        self.rest = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
+        let is_stand_in = |gateway: &IpAddr| *gateway == IpAddr::V6(NO_GATEWAY);
+        Some(NextHop {
+            output: u32::from_ne_bytes([header[4], header[5], header[6], header[7]]),
+            gateway: attributes
+                .find_kind(RTA_GATEWAY)
+                .and_then(|gateway: Attribute<'_>| gateway.as_ip())
+                .filter(|gateway| !is_stand_in(gateway)),
+            weight: header[3].saturating_add(1),
+        })
+    }
+}
+
+impl Socket {
+    /// Adds a route with several next hops in place of the one of that prefix, table and metric,
+    /// if there is one. The next hops count, not the route's `gateway` and `output`; a gateway
+    /// need not be within reach of an address of ours.
+    ///
+    /// # Errors
+    /// As `request`; `TooLong` for more than eleven next hops.
+    pub fn replace_multipath(&mut self, route: &Route, hops: &[NextHop]) -> Result<(), Error> {
+        let mut buffer = [0; REQUEST_LEN];
+        let mut encoded = [0; HOPS_LEN];
+        let message = message(&mut buffer, &mut encoded, route, hops)?;
+        self.request(message)
+    }
+}
+
+fn message<'b>(
+    buffer: &'b mut [u8],
+    encoded: &mut [u8; HOPS_LEN],
+    route: &Route,
+    hops: &[NextHop],
+) -> Result<Message<'b>, Error> {
+    let family = Family::of(route.destination);
+    let gateway_of = |hop: &NextHop| match family {
+        Family::V6 if hops.len() > 1 => hop.gateway.or(Some(NO_GATEWAY.into())),
+        _ => hop.gateway,
+    };
+    let mut len = 0;
+    for hop in hops {
+        len += emit(hop, gateway_of(hop), &mut encoded[len..]).ok_or(Error::TooLong)?;
+    }
+    let flags = NLM_F_CREATE | NLM_F_REPLACE;
+    // A gateway, or its lack, decides on the scope of the whole route.
+    let gateway = hops.first().and_then(gateway_of);
+    let shared = Route { gateway, output: None, ..*route };
+    let mut message = shared.message_without_gateway(buffer, RTM_NEWROUTE, flags);
+    message.attribute(RTA_MULTIPATH, &encoded[..len]);
+    Ok(message)
+}
+
+/// Writes one `struct rtnexthop` with its gateway; `None` when it does not fit.
+fn emit(hop: &NextHop, gateway: Option<IpAddr>, buffer: &mut [u8]) -> Option<usize> {
+    let mut octets = [0; 16];
+    let value: &[u8] = match gateway {
+        Some(IpAddr::V4(v4)) => {
+            octets[..4].copy_from_slice(&v4.octets());
+            &octets[..4]
+        }
+        Some(IpAddr::V6(v6)) => {
+            octets.copy_from_slice(&v6.octets());
+            &octets
+        }
+        None => &[],
+    };
+    let attribute_len = if value.is_empty() { 0 } else { 4 + value.len() };
+    let len = HEADER_LEN + attribute_len;
+    let room = buffer.get_mut(..len)?;
+    room[..2].copy_from_slice(&(len as u16).to_ne_bytes());
+    room[2] = if gateway.is_some() { RTNH_F_ONLINK as u8 } else { 0 };
+    room[3] = hop.weight.max(1) - 1;
+    room[4..8].copy_from_slice(&hop.output.to_ne_bytes());
+    if !value.is_empty() {
+        room[8..10].copy_from_slice(&(attribute_len as u16).to_ne_bytes());
+        room[10..12].copy_from_slice(&RTA_GATEWAY.to_ne_bytes());
+        room[12..].copy_from_slice(value);
+    }
+    Some(len)
+}
