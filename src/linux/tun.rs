@@ -59,6 +59,29 @@ impl Tun {
         Ok(Self { file, name: Text::truncated(name), index })
     }
 
+    /// As `open`, but the device stays when this value goes; one that stayed is taken over.
+    ///
+    /// # Errors
+    /// As `open`; `ResourceBusy` when another process has it open, `InvalidInput` when the name
+    /// is that of another kind of interface.
+    pub fn open_persistent(name: &str) -> io::Result<Self> {
+        let tun = Self::open(name)?;
+        tun.set_persistent(true)?;
+        Ok(tun)
+    }
+
+    /// Whether the device stays when this value goes.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn set_persistent(&self, is_persistent: bool) -> io::Result<()> {
+        let code = nix::request_code_write!(b'T', 203, size_of::<c_int>());
+        let value = libc::c_ulong::from(is_persistent);
+        // SAFETY: TUNSETPERSIST takes its argument as a number.
+        let result = unsafe { libc::ioctl(self.file.as_raw_fd(), code as _, value) };
+        Ok(Errno::result(result).map(drop)?)
+    }
+
     /// The device's name.
     #[must_use]
     pub fn name(&self) -> &str {
