@@ -1,5 +1,5 @@
 //! Numbers of the netlink ABI, the same on every architecture (linux/netlink.h, linux/rtnetlink.h,
-//! linux/if_link.h, linux/if_addr.h, linux/fib_rules.h, linux/genetlink.h, linux/wireguard.h).
+//! linux/if_link.h, linux/if_addr.h, linux/neighbour.h, linux/fib_rules.h, linux/genetlink.h, linux/wireguard.h).
 #![allow(missing_docs)]
 
 pub const AF_UNSPEC: u8 = 0;
@@ -43,6 +43,7 @@ pub const RTM_GETADDR: u16 = 22;
 pub const RTM_NEWROUTE: u16 = 24;
 pub const RTM_DELROUTE: u16 = 25;
 pub const RTM_GETROUTE: u16 = 26;
+pub const RTM_NEWNEIGH: u16 = 28;
 pub const RTM_NEWRULE: u16 = 32;
 pub const RTM_DELRULE: u16 = 33;
 pub const RTM_GETRULE: u16 = 34;
@@ -74,6 +75,9 @@ pub const IFLA_STATS_LINK_64: u16 = 1;
 pub const IFA_ADDRESS: u16 = 1;
 pub const IFA_LOCAL: u16 = 2;
 pub const IFA_FLAGS: u16 = 8;
+
+pub const NDA_DST: u16 = 1;
+pub const NUD_PERMANENT: u16 = 0x80;
 
 pub const RTA_DST: u16 = 1;
 pub const RTA_SRC: u16 = 2;

@@ -2,15 +2,16 @@
 
 use core::net::{IpAddr, Ipv6Addr};
 
+use super::REQUEST_LEN;
 use super::abi::{
-    NLM_F_CREATE, NLM_F_REPLACE, RTA_GATEWAY, RTA_MULTIPATH, RTM_NEWROUTE, RTNH_F_ONLINK,
+    AF_INET6, NDA_DST, NLM_F_CREATE, NLM_F_REPLACE, NUD_PERMANENT, RTA_GATEWAY, RTA_MULTIPATH,
+    RTM_NEWNEIGH, RTM_NEWROUTE, RTNH_F_ONLINK,
 };
 use super::attribute::{Attribute, Attributes};
 use super::error::Error;
 use super::message::Message;
 use super::route::Route;
 use super::socket::Socket;
-use super::{Family, REQUEST_LEN};
 
 /// Octets of `struct rtnexthop`.
 const HEADER_LEN: usize = 8;
@@ -19,7 +20,7 @@ const HOPS_LEN: usize = 320;
 
 /// Stands in for the gateway of a next hop that has none: the kernel shares IPv6 traffic among
 /// next hops with gateways only. An interface without link-layer addresses makes no use of it.
-const NO_GATEWAY: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+const NO_GATEWAY: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x6e6f, 0x6e65);
 
 /// One of the ways that a route's traffic takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,16 +81,44 @@ impl Iterator for NextHops<'_> {
 impl Socket {
     /// Adds a route with several next hops in place of the one of that prefix, table and metric,
     /// if there is one. The next hops count, not the route's `gateway` and `output`; a gateway
-    /// need not be within reach of an address of ours.
+    /// need not be within reach of an address of ours. An IPv6 next hop without gateway must lead
+    /// to an interface without link-layer addresses, such as TUN or WireGuard.
     ///
     /// # Errors
     /// As `request`; `TooLong` for more than eleven next hops.
     pub fn replace_multipath(&mut self, route: &Route, hops: &[NextHop]) -> Result<(), Error> {
+        if let [hop] = hops {
+            let (gateway, output, is_on_link) =
+                (hop.gateway, Some(hop.output), hop.gateway.is_some());
+            return self.replace_route(&Route { gateway, output, is_on_link, ..*route });
+        }
         let mut buffer = [0; REQUEST_LEN];
+        if has_stand_ins(route, hops) {
+            for hop in hops.iter().filter(|hop| hop.gateway.is_none()) {
+                self.request(neighbour_message(&mut buffer, hop.output))?;
+            }
+        }
         let mut encoded = [0; HOPS_LEN];
         let message = message(&mut buffer, &mut encoded, route, hops)?;
         self.request(message)
     }
+}
+
+fn has_stand_ins(route: &Route, hops: &[NextHop]) -> bool {
+    route.destination.is_ipv6() && hops.iter().any(|hop| hop.gateway.is_none())
+}
+
+/// Makes the stand-in a neighbour that is always there: while the kernel does not know a gateway
+/// to be, it takes turns among next hops instead of looking at flows and weights.
+fn neighbour_message(buffer: &mut [u8], index: u32) -> Message<'_> {
+    // struct ndmsg: family, padding, interface index, state, flags, type.
+    let mut header = [0; 12];
+    header[0] = AF_INET6;
+    header[4..8].copy_from_slice(&index.to_ne_bytes());
+    header[8..10].copy_from_slice(&NUD_PERMANENT.to_ne_bytes());
+    let mut message = Message::new(buffer, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE);
+    message.put(&header).attribute_ip(NDA_DST, NO_GATEWAY.into());
+    message
 }
 
 fn message<'b>(
@@ -98,11 +127,8 @@ fn message<'b>(
     route: &Route,
     hops: &[NextHop],
 ) -> Result<Message<'b>, Error> {
-    let family = Family::of(route.destination);
-    let gateway_of = |hop: &NextHop| match family {
-        Family::V6 if hops.len() > 1 => hop.gateway.or(Some(NO_GATEWAY.into())),
-        _ => hop.gateway,
-    };
+    let stand_in = route.destination.is_ipv6().then_some(IpAddr::V6(NO_GATEWAY));
+    let gateway_of = |hop: &NextHop| hop.gateway.or(stand_in);
     let mut len = 0;
     for hop in hops {
         len += emit(hop, gateway_of(hop), &mut encoded[len..]).ok_or(Error::TooLong)?;

@@ -77,18 +77,23 @@ pub enum Entry<'a> {
 #[derive(Debug)]
 pub(super) struct Listing {
     wants_allowed_ips: bool,
+    has_device: bool,
     last: Option<PublicKey>,
 }
 
 impl Listing {
     pub(super) fn new(wants_allowed_ips: bool) -> Self {
-        Self { wants_allowed_ips, last: None }
+        Self { wants_allowed_ips, has_device: false, last: None }
     }
 
     /// Hands on what a message tells; entries that are not what the protocol promises are left
     /// out.
     pub(super) fn handle_part(&mut self, payload: &[u8], each: &mut dyn FnMut(Entry<'_>)) {
-        if let Some(device) = Device::parse(generic_attributes(payload)) {
+        // Some kernels repeat what the interface is in every message of its first peer.
+        if !self.has_device
+            && let Some(device) = Device::parse(generic_attributes(payload))
+        {
+            self.has_device = true;
             each(Entry::Device(&device));
         }
         let peers = generic_attributes(payload).filter(|list| list.kind == WGDEVICE_A_PEERS);
@@ -116,7 +121,7 @@ impl Listing {
 }
 
 impl Device {
-    /// Messages after the first have no index.
+    /// Messages may have peers alone.
     fn parse(attributes: Attributes<'_>) -> Option<Self> {
         let mut index = None;
         let mut device =
