@@ -234,7 +234,7 @@ fn rloc(place: usize, last: u8) -> IpAddr {
 }
 
 fn uplink(site: usize, last: u8) -> Uplink {
-    Uplink { rloc: rloc(site, last), priority: 1, weight: 100 }
+    Uplink { rloc: rloc(site, last), priority: 1, weight: 100, lane: 0 }
 }
 
 /// 10.SITE.0.HOST; of the numbers up to 39, twelve are sites.
@@ -261,7 +261,7 @@ fn map_server_config() -> Config {
 
 fn site_config(site: usize, boots: u32) -> Config {
     let xtr = XtrConfig {
-        data_key: DataKey { key: data_key(site, boots), port: 51820, lane: 0 },
+        data_keys: [DataKey { key: data_key(site, boots), port: 51820, lane: 0 }].into(),
         database: vec![format!("10.{site}.0.0/16").parse::<control::EidPrefix>().unwrap().into()],
         eid_space: vec!["10.0.0.0/8".parse().unwrap()],
         on_miss: Forwarding::Drop,

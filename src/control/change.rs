@@ -18,8 +18,10 @@ pub enum Side {
 /// A data peer as the mapping system describes it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PeerConfig {
-    /// The peer's public data key.
+    /// The peer's public data key, unique over all lanes.
     pub key: PeerKey,
+    /// Which interface of ours it is on: lane k of ours pairs with lane k of theirs.
+    pub lane: u8,
     /// Where to send; `None` leaves an endpoint learnt by roaming as it is.
     pub endpoint: Option<SocketAddr>,
     /// Who initiates the session.
@@ -28,11 +30,54 @@ pub struct PeerConfig {
     pub persistent_keepalive: Option<Duration>,
 }
 
+/// Data interfaces of one node, each with a key of its own: what flows are spread over.
+pub const MAX_LANES: usize = 4;
+
+/// The data peers that share the flows to an EID-prefix: two to [`MAX_LANES`], one per lane.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Lanes {
+    rows: [(u8, PeerKey, u8); MAX_LANES],
+    len: usize,
+}
+
+impl Lanes {
+    /// Peers given as lane, key and weight, sorted by lane; `None` when they are fewer than two or
+    /// more than [`MAX_LANES`], or when a lane or a key stands twice. Without any weight they share
+    /// equally.
+    pub fn new(peers: &[(u8, PeerKey, u8)]) -> Option<Lanes> {
+        let mut rows = [(0, PeerKey([0; 32]), 0); MAX_LANES];
+        rows.get_mut(..peers.len())?.copy_from_slice(peers);
+        rows[..peers.len()].sort_unstable_by_key(|(lane, ..)| *lane);
+        let is_new = |(place, (lane, key, _)): (usize, &(u8, PeerKey, u8))| {
+            rows[..place].iter().all(|(other, known, _)| other != lane && known != key)
+        };
+        let are_distinct = rows[..peers.len()].iter().enumerate().all(is_new);
+        if rows.iter().all(|(.., weight)| *weight == 0) {
+            rows[..peers.len()].iter_mut().for_each(|(.., weight)| *weight = 1);
+        }
+        (peers.len() > 1 && are_distinct).then_some(Lanes { rows, len: peers.len() })
+    }
+
+    /// Lane, key and weight of each peer, the lowest lane first. Weights are shares; they are not
+    /// all 0. A peer of weight 0 is accepted from, and sent to only when no other can be.
+    pub fn iter(&self) -> impl Iterator<Item = (u8, PeerKey, u8)> + use<> {
+        self.rows.into_iter().take(self.len)
+    }
+}
+
+impl fmt::Debug for Lanes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
 /// What happens to packets for an EID-prefix.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Forwarding {
     /// Encapsulate to this data peer, and accept the prefix as a source from it only.
     Peer(PeerKey),
+    /// Spread flows over these data peers, and accept the prefix as a source from all of them.
+    Lanes(Lanes),
     /// Drop, and tell the sender by ICMP unreachable.
     Drop,
     /// Leave to the native routing table.
@@ -69,6 +114,10 @@ impl fmt::Display for Forwarding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Forwarding::Peer(key) => write!(f, "peer {key}"),
+            Forwarding::Lanes(lanes) => {
+                f.write_str("peers")?;
+                lanes.iter().try_for_each(|(_, key, weight)| write!(f, " {key} weight {weight}"))
+            }
             Forwarding::Drop => f.write_str("drop"),
             Forwarding::Native => f.write_str("native"),
         }

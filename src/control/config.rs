@@ -59,8 +59,9 @@ impl fmt::Debug for Config {
 /// An xTR, or a mobile node: an xTR whose EID-prefixes are host addresses of its own.
 #[derive(Clone, PartialEq, Debug)]
 pub struct XtrConfig {
-    /// Our data key and port.
-    pub data_key: DataKey,
+    /// Our data keys and ports, one per lane: the place is the lane. At least one, at most
+    /// [`crate::MAX_LANES`].
+    pub data_keys: Vec<DataKey>,
     /// Our EID-prefixes, at most 32.
     pub database: Vec<DatabaseEntry>,
     /// The EID-space that goes into the overlay.
@@ -132,4 +133,6 @@ pub struct Uplink {
     pub priority: u8,
     /// Share among equals.
     pub weight: u8,
+    /// The lane whose data key goes with it; an uplink stands once for each lane that it serves.
+    pub lane: u8,
 }

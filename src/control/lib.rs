@@ -23,7 +23,7 @@ mod retransmission;
 mod time;
 pub mod xtr;
 
-pub use change::{Change, Forwarding, PeerConfig, Side};
+pub use change::{Change, Forwarding, Lanes, MAX_LANES, PeerConfig, Side};
 pub use config::{
     Config, DatabaseEntry, Limits, MapServerConfig, MapServerPeer, SiteConfig, Uplink, XtrConfig,
 };

@@ -272,7 +272,7 @@ fn is_about(change: &Change, control_key: PeerKey) -> bool {
 /// The configuration of an xTR that is no more: it forgets all it has.
 fn retired() -> XtrConfig {
     XtrConfig {
-        data_key: crate::DataKey { key: PeerKey([0; 32]), port: 0, lane: 0 },
+        data_keys: alloc::vec::Vec::new(),
         database: alloc::vec::Vec::new(),
         eid_space: alloc::vec::Vec::new(),
         on_miss: crate::Forwarding::Drop,
@@ -306,7 +306,7 @@ mod tests {
             accepts_more_specifics: false,
         };
         let xtr = XtrConfig {
-            data_key: DataKey { key: PeerKey([2; 32]), port: 51820, lane: 0 },
+            data_keys: [DataKey { key: PeerKey([2; 32]), port: 51820, lane: 0 }].into(),
             database: eid_prefixes.into_iter().map(Into::into).collect(),
             eid_space: ["10.0.0.0/8".parse().unwrap()].into(),
             map_servers: [MapServerPeer { key: US, authentication }].into(),
@@ -341,7 +341,7 @@ mod tests {
     fn a_router_that_is_both_registers_with_itself_and_asks_itself() {
         let now = Instant::from_millis(5);
         let mut node = Node::new(&config(), now);
-        let uplink = Uplink { rloc: [192, 0, 2, 1].into(), priority: 1, weight: 100 };
+        let uplink = Uplink { rloc: [192, 0, 2, 1].into(), priority: 1, weight: 100, lane: 0 };
         node.handle_uplinks(&[uplink], now);
         let outputs = drain(&mut node, now);
         assert!(outputs.iter().all(|output| matches!(output, Output::Event(_))), "{outputs:?}");
@@ -369,7 +369,7 @@ mod tests {
     fn a_role_that_is_no_more_leaves_nothing_behind() {
         let now = Instant::from_millis(5);
         let mut node = Node::new(&config(), now);
-        let uplink = Uplink { rloc: [192, 0, 2, 1].into(), priority: 1, weight: 100 };
+        let uplink = Uplink { rloc: [192, 0, 2, 1].into(), priority: 1, weight: 100, lane: 0 };
         node.handle_uplinks(&[uplink], now);
         drain(&mut node, now);
         let eid = |last| Eid { instance_id: InstanceId(0), address: [10, last, 0, 1].into() };
@@ -391,7 +391,7 @@ mod tests {
             (0..30).map(|place| std::format!("10.2.{place}.0/24").parse().unwrap()).collect();
         let xtr = config.xtr.as_ref().unwrap();
         let their_xtr = XtrConfig {
-            data_key: DataKey { key: PeerKey([8; 32]), ..xtr.data_key },
+            data_keys: [DataKey { key: PeerKey([8; 32]), ..xtr.data_keys[0] }].into(),
             database: theirs.iter().copied().map(Into::into).collect(),
             ..xtr.clone()
         };
@@ -403,7 +403,7 @@ mod tests {
         let mut nodes = [Node::new(&config, now), Node::new(&their_config, now)];
         for (place, node) in nodes.iter_mut().enumerate() {
             let rloc = [192, 0, 2, place as u8].into();
-            node.handle_uplinks(&[Uplink { rloc, priority: 1, weight: 100 }], now);
+            node.handle_uplinks(&[Uplink { rloc, priority: 1, weight: 100, lane: 0 }], now);
         }
         let endpoint = SocketAddr::new([192, 0, 2, 1].into(), 51821);
         nodes[0].handle_control_session(them, endpoint, Side::Responder, None, now);

@@ -164,7 +164,7 @@ fn path(
     priority: u8,
     weight: u8,
 ) -> Option<Path> {
-    let uplink = control::Uplink { rloc: rloc?, priority, weight };
+    let uplink = control::Uplink { rloc: rloc?, priority, weight, lane: 0 };
     Some(Path { uplink, output: output?, gateway, mtu: None })
 }
 

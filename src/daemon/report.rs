@@ -81,6 +81,9 @@ fn add_xtr(router: &Router, now: Instant, status: &mut Status) {
     let row = |(prefix, entry): (control::EidPrefix, &control::xtr::MapCacheEntry)| {
         let (forwarding, key) = match entry.forwarding {
             Forwarding::Peer(key) => ("peer", Some(key.to_string())),
+            Forwarding::Lanes(lanes) => {
+                ("lanes", lanes.iter().next().map(|(_, key, _)| key.to_string()))
+            }
             Forwarding::Drop => ("drop", None),
             Forwarding::Native => ("native", None),
         };

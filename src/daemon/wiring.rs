@@ -55,7 +55,7 @@ fn xtr_config(config: &Config, start: &Start) -> XtrConfig {
         record_ttl: Some(own.record_ttl),
     };
     XtrConfig {
-        data_key: DataKey { key: start.data_key, port: config.ports.data, lane: 0 },
+        data_keys: [DataKey { key: start.data_key, port: config.ports.data, lane: 0 }].into(),
         database: config.eid_prefixes.iter().map(entry).collect(),
         eid_space: config.eid_space.clone(),
         on_miss: match config.on_miss {

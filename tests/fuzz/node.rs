@@ -42,7 +42,7 @@ impl Network {
         let nodes = [map_server(), site(1), site(2)].map(|config| Node::new(&config, now));
         let mut network = Network { nodes, now, honest: Vec::new() };
         for place in 1..NODES {
-            let uplink = Uplink { rloc: rloc(place), priority: 1, weight: 100 };
+            let uplink = Uplink { rloc: rloc(place), priority: 1, weight: 100, lane: 0 };
             network.nodes[place].handle_uplinks(&[uplink], now);
             network.session(MAP_SERVER, place, Side::Responder);
             network.session(place, MAP_SERVER, Side::Initiator);
@@ -72,7 +72,7 @@ impl Network {
             4 => self.now += Duration::from_millis(u64::from(number) % 100_000),
             5 => {
                 let uplink =
-                    Uplink { rloc: Ipv4Addr::from(number).into(), priority: 1, weight: 100 };
+                    Uplink { rloc: Ipv4Addr::from(number).into(), priority: 1, weight: 100, lane: 0 };
                 self.nodes[place].handle_uplinks(&[uplink], self.now);
             }
             _ => self.deliver_changed(number as usize, octets.get(4..).unwrap_or_default()),
@@ -182,7 +182,7 @@ fn map_server() -> Config {
 
 fn site(place: usize) -> Config {
     let xtr = XtrConfig {
-        data_key: DataKey { key: PeerKey([place as u8 + 65; 32]), port: 51820, lane: 0 },
+        data_keys: [DataKey { key: PeerKey([place as u8 + 65; 32]), port: 51820, lane: 0 }].into(),
         database: vec![prefix([10, place as u8, 0, 0], 16).into()],
         eid_space: vec![prefix([10, 0, 0, 0], 8)],
         on_miss: Forwarding::Drop,

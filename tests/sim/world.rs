@@ -122,7 +122,7 @@ impl World {
             let peer = peer(control_key(MAP_SERVER), endpoint, Side::Initiator);
             router.plane.set_control_peer(&peer, now).unwrap();
         }
-        let uplink = Uplink { rloc: router.address, priority: 1, weight: 100 };
+        let uplink = Uplink { rloc: router.address, priority: 1, weight: 100, lane: 0 };
         router.node.handle_uplinks(&[uplink], now);
         self.settle(place);
     }
@@ -166,7 +166,7 @@ impl World {
         let now = self.now;
         let router = &mut self.routers[place];
         router.address = address;
-        router.node.handle_uplinks(&[Uplink { rloc: address, priority: 1, weight: 100 }], now);
+        router.node.handle_uplinks(&[Uplink { rloc: address, priority: 1, weight: 100, lane: 0 }], now);
         router.plane.handle_uplink_change(now);
         self.settle(place);
     }
@@ -402,7 +402,7 @@ fn map_server_config(prefixes: &[Vec<EidPrefix>]) -> MapServerConfig {
 fn site_config(place: usize, boots: u32, seed: u8, eid_prefixes: &[EidPrefix]) -> Config {
     let (key, authentication) = (control_key(MAP_SERVER), authentication(place));
     let xtr = XtrConfig {
-        data_key: DataKey { key: data_key(place, boots), port: DATA_PORT, lane: 0 },
+        data_keys: [DataKey { key: data_key(place, boots), port: DATA_PORT, lane: 0 }].into(),
         database: eid_prefixes.iter().copied().map(Into::into).collect(),
         eid_space: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()],
         on_miss: Forwarding::Drop,

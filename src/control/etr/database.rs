@@ -3,8 +3,8 @@
 use core::net::IpAddr;
 
 use crate::{
-    Action, DataKey, DatabaseEntry, Eid, EidPrefix, Locator, Locators, MAX_LOCATORS, Mapping,
-    PeerKey, Uplink, XtrConfig,
+    Action, DataKey, DatabaseEntry, Eid, EidPrefix, Locator, Locators, MAX_LANES, MAX_LOCATORS,
+    Mapping, PeerKey, Uplink, XtrConfig,
 };
 use core::time::Duration;
 
@@ -18,7 +18,10 @@ pub(crate) struct Database {
     withdrawn: heapless::Vec<EidPrefix, MAX_EID_PREFIXES>,
     /// Of each EID-prefix.
     record_ttls: heapless::Vec<Duration, MAX_EID_PREFIXES>,
-    data_key: DataKey,
+    /// One per lane.
+    data_keys: heapless::Vec<DataKey, MAX_LANES>,
+    /// The best, sorted.
+    uplinks: heapless::Vec<Uplink, MAX_LOCATORS>,
     locators: Locators,
     /// Bit n: the last whole registration had EID-prefix n, and the Map-Server did not take it.
     refused: u32,
@@ -34,7 +37,8 @@ impl Database {
             eid_prefixes: entries().map(|entry| entry.eid_prefix).collect(),
             withdrawn: heapless::Vec::new(),
             record_ttls: entries().map(record_ttl).collect(),
-            data_key: config.data_key,
+            data_keys: data_keys(config),
+            uplinks: heapless::Vec::new(),
             locators: Locators::new(),
             refused: 0,
             taken: 0,
@@ -46,7 +50,7 @@ impl Database {
         let fresh = Database::new(config);
         let is_changed = self.eid_prefixes != fresh.eid_prefixes
             || self.record_ttls != fresh.record_ttls
-            || self.data_key != fresh.data_key;
+            || self.data_keys != fresh.data_keys;
         self.withdrawn.retain(|eid_prefix| !fresh.eid_prefixes.contains(eid_prefix));
         for gone in self.eid_prefixes.iter().filter(|own| !fresh.eid_prefixes.contains(own)) {
             if self.withdrawn.is_full() {
@@ -59,44 +63,51 @@ impl Database {
         }
         self.eid_prefixes = fresh.eid_prefixes;
         self.record_ttls = fresh.record_ttls;
-        self.data_key = fresh.data_key;
-        for locator in &mut self.locators {
-            locator.data_key = Some(self.data_key);
-        }
+        self.data_keys = fresh.data_keys;
+        self.locators = self.uplinks.iter().filter_map(|uplink| self.locator(uplink)).collect();
         is_changed
     }
 
-    /// Takes our RLOCs over, the eight of lowest priority; true when they change.
+    /// Takes our RLOCs over, the eight of lowest priority; true when they change. An RLOC stands
+    /// once per lane, with its lowest priority; one whose lane has no data key is not registered.
     pub(crate) fn set_uplinks(&mut self, uplinks: &[Uplink]) -> bool {
-        let mut locators = Locators::new();
+        self.uplinks.clear();
         for uplink in uplinks.iter().filter(|uplink| !uplink.rloc.is_unspecified()) {
-            let locator = self.locator(uplink);
-            let place = locators.iter().position(|known| order(&locator) < order(known));
-            let place = place.unwrap_or(locators.len());
-            if locators.iter().any(|known| known.rloc == locator.rloc) || place == MAX_LOCATORS {
+            let is_same = |known: &Uplink| (known.rloc, known.lane) == (uplink.rloc, uplink.lane);
+            match self.uplinks.iter().position(is_same) {
+                Some(known) if order(&self.uplinks[known]) <= order(uplink) => continue,
+                Some(known) => drop(self.uplinks.remove(known)),
+                None => {}
+            }
+            let place = self.uplinks.iter().position(|known| order(uplink) < order(known));
+            let place = place.unwrap_or(self.uplinks.len());
+            if place == MAX_LOCATORS {
                 continue;
             }
-            if locators.is_full() {
-                locators.pop();
+            if self.uplinks.is_full() {
+                self.uplinks.pop();
             }
-            let is_in = locators.insert(place, locator).is_ok();
+            let is_in = self.uplinks.insert(place, *uplink).is_ok();
             debug_assert!(is_in, "a place was made");
         }
+        let locators: Locators =
+            self.uplinks.iter().filter_map(|uplink| self.locator(uplink)).collect();
         let is_changed = self.locators != locators;
         self.locators = locators;
         is_changed
     }
 
-    fn locator(&self, uplink: &Uplink) -> Locator {
-        Locator {
+    fn locator(&self, uplink: &Uplink) -> Option<Locator> {
+        let data_key = self.data_keys.get(usize::from(uplink.lane))?;
+        Some(Locator {
             rloc: uplink.rloc,
             priority: uplink.priority,
             weight: uplink.weight,
             mpriority: 255,
             mweight: 0,
             is_reachable: true,
-            data_key: Some(self.data_key),
-        }
+            data_key: Some(*data_key),
+        })
     }
 
     /// The mapping at this place, withdrawn ones last; `None` after the last.
@@ -162,7 +173,7 @@ impl Database {
     }
 
     pub(crate) fn is_own_key(&self, key: PeerKey) -> bool {
-        self.data_key.key == key
+        self.data_keys.iter().any(|own| own.key == key)
     }
 
     /// Whether an EID is one of ours.
@@ -185,8 +196,14 @@ impl Database {
     }
 }
 
-fn order(locator: &Locator) -> (u8, IpAddr) {
-    (locator.priority, locator.rloc)
+fn order(uplink: &Uplink) -> (u8, IpAddr, u8) {
+    (uplink.priority, uplink.rloc, uplink.lane)
+}
+
+/// The keys of a configuration, each with its place as its lane.
+fn data_keys(config: &XtrConfig) -> heapless::Vec<DataKey, MAX_LANES> {
+    let keys = config.data_keys.iter().take(MAX_LANES);
+    keys.enumerate().map(|(lane, key)| DataKey { lane: lane as u8, ..*key }).collect()
 }
 
 #[cfg(test)]
@@ -196,7 +213,7 @@ mod tests {
 
     fn config(eid_prefixes: &[&str]) -> XtrConfig {
         XtrConfig {
-            data_key: DataKey { key: PeerKey([1; 32]), port: 51820, lane: 0 },
+            data_keys: [DataKey { key: PeerKey([1; 32]), port: 51820, lane: 0 }].into(),
             database: eid_prefixes
                 .iter()
                 .map(|text| text.parse::<EidPrefix>().unwrap().into())

@@ -134,7 +134,7 @@ impl Peers {
         let is_moved = row.installed.is_none_or(|installed| installed.endpoint != endpoint);
         row.installed = Some(row.wanted);
         let endpoint = endpoint.filter(|_| is_moved);
-        Some(PeerConfig { key: row.key, endpoint, side, persistent_keepalive: keepalive })
+        Some(PeerConfig { key: row.key, lane: 0, endpoint, side, persistent_keepalive: keepalive })
     }
 
     /// The next peer to be removed; asked for when no route change is left.

@@ -138,6 +138,11 @@ impl<L: Listener> Engine<L> {
             Forwarding::Peer(key) => {
                 self.data.slot(key).map(Route::Peer).ok_or(EngineError::UnknownPeer(key))
             }
+            Forwarding::Lanes(lanes) => {
+                // This data plane is one interface, lane 0.
+                let (_, key, _) = lanes.iter().next().expect("lanes are two at least");
+                self.data.slot(key).map(Route::Peer).ok_or(EngineError::UnknownPeer(key))
+            }
             Forwarding::Drop => Ok(Route::Drop),
             Forwarding::Native => Ok(Route::Native),
         }

@@ -98,6 +98,7 @@ fn run(a: &mut Site, b: &mut Site, mut is_done: impl FnMut(&[Event], &[Event]) -
 fn peer(site: &mut Site, other: PeerKey, endpoint: &str, side: Side, number: u8) {
     let config = PeerConfig {
         key: other,
+        lane: 0,
         endpoint: Some(SocketAddr::new(endpoint.parse().unwrap(), 51820)),
         side,
         persistent_keepalive: None,

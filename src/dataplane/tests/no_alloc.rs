@@ -86,7 +86,7 @@ impl Node {
     fn install(&mut self, other: &Node, number: u8, side: Side, now: Instant) {
         let key = other.engine.public_key(Interface::Data);
         let endpoint = Some(other.address);
-        let config = PeerConfig { key, endpoint, side, persistent_keepalive: None };
+        let config = PeerConfig { key, lane: 0, endpoint, side, persistent_keepalive: None };
         let eid_prefix = format!("10.{number}.0.0/16").parse().unwrap();
         let forwarding = Forwarding::Peer(key);
         let route = Change::SetRoute { eid_prefix, forwarding };

@@ -47,7 +47,7 @@ impl Net {
 
     fn start_site(&mut self, site: u8, boot: u32, data_key: u8, database: &[&str]) {
         let xtr = XtrConfig {
-            data_key: DataKey { key: key(data_key), port: 51820, lane: 0 },
+            data_keys: [DataKey { key: key(data_key), port: 51820, lane: 0 }].into(),
             database: database.iter().map(|text| prefix(text).into()).collect(),
             eid_space: vec![prefix("10.0.0.0/8"), prefix("fd00::/8")],
             on_miss: Forwarding::Drop,
@@ -71,7 +71,7 @@ impl Net {
             act(net.nodes.get_mut(&name).unwrap());
             net.drain(name);
         };
-        let uplink = Uplink { rloc, priority: 1, weight: 100 };
+        let uplink = Uplink { rloc, priority: 1, weight: 100, lane: 0 };
         node(self, site, &|node| node.handle_uplinks(&[uplink], now));
         node(self, MAP_SERVER, &|node| {
             node.handle_control_session(key(site), outer, Side::Responder, None, now);

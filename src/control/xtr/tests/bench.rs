@@ -86,7 +86,7 @@ pub(super) fn config() -> Config {
 
 pub(super) fn xtr_config() -> XtrConfig {
     XtrConfig {
-        data_key: DataKey { key: OUR_DATA_KEY, port: 51820, lane: 0 },
+        data_keys: [DataKey { key: OUR_DATA_KEY, port: 51820, lane: 0 }].into(),
         database: [prefix("10.1.0.0/16").into()].into(),
         eid_space: [prefix("10.0.0.0/8"), prefix("fd00::/8")].into(),
         on_miss: Forwarding::Drop,
@@ -107,7 +107,7 @@ pub(super) fn eid(text: &str) -> Eid {
 }
 
 pub(super) fn uplink(rloc: &str) -> Uplink {
-    Uplink { rloc: rloc.parse().unwrap(), priority: 1, weight: 100 }
+    Uplink { rloc: rloc.parse().unwrap(), priority: 1, weight: 100, lane: 0 }
 }
 
 pub(super) fn locator(rloc: &str, key: PeerKey) -> Locator {

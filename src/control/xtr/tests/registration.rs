@@ -246,6 +246,7 @@ fn behind_nat_we_keep_bindings_and_initiate_whichever_side_asked() {
     assert!(bench.changes.contains(&Change::SetControlKeepalive(SERVER, keepalive)));
     let kept = PeerConfig {
         key: B,
+        lane: 0,
         endpoint: None,
         side: Side::Initiator,
         persistent_keepalive: keepalive,
@@ -281,7 +282,7 @@ fn an_info_request_is_given_up_after_six_tries() {
 fn of_many_uplinks_the_eight_preferred_are_registered() {
     let mut bench = Bench::registered(&config());
     let uplinks: Vec<_> = (0..20_u8)
-        .map(|n| Uplink { rloc: [192, 0, 2, 100 + n].into(), priority: 20 - n, weight: 1 })
+        .map(|n| Uplink { rloc: [192, 0, 2, 100 + n].into(), priority: 20 - n, weight: 1, lane: 0 })
         .collect();
     bench.xtr.handle_uplinks(&uplinks, bench.now);
     bench.drain();

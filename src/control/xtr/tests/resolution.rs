@@ -7,7 +7,7 @@ use wire::{Message, Nonce};
 
 fn peer(key: PeerKey, rloc: &str, side: Side) -> Change {
     let endpoint = Some(core::net::SocketAddr::new(rloc.parse().unwrap(), 51820));
-    Change::SetPeer(PeerConfig { key, endpoint, side, persistent_keepalive: None })
+    Change::SetPeer(PeerConfig { key, lane: 0, endpoint, side, persistent_keepalive: None })
 }
 
 fn route(eid_prefix: &str, key: PeerKey) -> Change {

@@ -207,6 +207,7 @@ fn tables_refuse_what_does_not_fit_and_keep_what_they_have() {
     assert_eq!(full, Err(EngineError::RoutesFull));
     let config = control::PeerConfig {
         key: other,
+        lane: 0,
         endpoint: None,
         side: Side::Responder,
         persistent_keepalive: None,

@@ -205,7 +205,7 @@ pub(super) fn set_peer(
     side: Side,
     now: Instant,
 ) {
-    let config = PeerConfig { key, endpoint, side, persistent_keepalive: None };
+    let config = PeerConfig { key, lane: 0, endpoint, side, persistent_keepalive: None };
     node.plane.apply(&Change::SetPeer(config), now).unwrap();
 }
 
