@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use daemon::demo::net::{Scratch, has_privilege};
 use serde::Deserialize;
 
-use crate::testbed::{PROGRAM, alone, beside_others, eventually, lispguard};
+use crate::testbed::{PROGRAM, alone, beside_others, dataplane, eventually, lispguard};
 
 /// What `--json` promises.
 #[derive(Debug, Deserialize)]
@@ -66,11 +66,18 @@ fn scratch_of(process: u32) -> PathBuf {
     std::env::temp_dir().join(format!("lispguard-demo-{process}"))
 }
 
+/// The words of a demo, with the data plane that the environment names.
+fn demo_words<'a>(words: &[&'a str], dataplane: Option<&'a str>) -> Vec<&'a str> {
+    let chosen = dataplane.map(|name| ["--dataplane", name]);
+    let chosen = chosen.as_ref().map_or(&[][..], |words| &words[..]);
+    ["demo"].iter().chain(words).chain(chosen).copied().collect()
+}
+
 #[test]
 fn every_claim_of_the_demo_holds() {
     let _alone = alone();
     let since = Instant::now();
-    let said = lispguard(["demo", "--json"]);
+    let said = lispguard(demo_words(&["--json"], dataplane().as_deref()));
     assert_eq!(said.code, Some(0), "{said:?}");
     assert_all_claims(&said.out);
     assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
@@ -91,10 +98,11 @@ fn an_ordinary_user_sees_the_same() {
     // for this process alone.
     let script = "mount -t tmpfs none /dev/net && mknod -m 666 /dev/net/tun c 10 200 && \
                   chmod 755 /dev/net && exec setpriv --reuid 65534 --regid 65534 --clear-groups \
-                  \"$0\" demo --json";
+                  \"$0\" \"$@\"";
     let output = Command::new("unshare")
         .args(["--mount", "sh", "-c", script])
         .arg(&program)
+        .args(demo_words(&["--json"], dataplane().as_deref()))
         .output()
         .expect("util-linux is installed");
     let (out, err) =
@@ -111,7 +119,7 @@ fn open_to_all(directory: &Path) {
 #[test]
 fn a_chosen_step_runs_alone_and_a_wrong_word_is_refused() {
     let _beside = beside_others();
-    let said = lispguard(["demo", "--json", "--only", "ping"]);
+    let said = lispguard(demo_words(&["--json", "--only", "ping"], dataplane().as_deref()));
     assert_eq!(said.code, Some(0), "{said:?}");
     let report = parse(&said.out);
     let names: Vec<_> = report.steps.iter().map(|step| step.name.as_str()).collect();
@@ -131,7 +139,8 @@ fn what_a_killed_or_interrupted_demo_made_goes_away() {
     let _beside = beside_others();
     for signal in [linux::signals::Signal::SIGINT, linux::signals::Signal::SIGKILL] {
         let mut command = Command::new(PROGRAM);
-        command.args(["demo", "--keep", "--only", "ping"]).process_group(0);
+        let words = ["--keep", "--only", "ping"];
+        command.args(demo_words(&words, dataplane().as_deref())).process_group(0);
         let demo = command.stdout(Stdio::piped()).spawn().expect("it starts");
         let process = demo.id();
         let mut demo = Ended(demo);
@@ -174,18 +183,19 @@ fn is_network_namespace(path: &str) -> bool {
     fs::read_link(path).is_ok_and(|target| target.to_string_lossy().starts_with("net:["))
 }
 
+/// The fields of a process's `stat` after its name: its state, its parent and more.
+fn stat_of(process: u32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    Some(stat.rsplit_once(") ")?.1.to_owned())
+}
+
 fn children_of(process: u32) -> Vec<u32> {
-    let of_task = |entry: fs::DirEntry| fs::read_to_string(entry.path().join("children")).ok();
-    let tasks = fs::read_dir(format!("/proc/{process}/task"));
-    let lists = tasks.into_iter().flatten().flatten().filter_map(of_task);
-    lists
-        .flat_map(|list| {
-            list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()
-        })
-        .collect()
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let processes = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let parent_of = |pid: u32| stat_of(pid)?.split(' ').nth(1)?.parse::<u32>().ok();
+    processes.filter(|pid| parent_of(*pid) == Some(process)).collect()
 }
 
 fn has_ended(process: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with('Z'))
+    stat_of(process).is_none_or(|stat| stat.starts_with('Z'))
 }

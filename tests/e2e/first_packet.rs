@@ -10,8 +10,7 @@ use daemon::demo::net::{EchoPlan, stream};
 
 use crate::testbed::{Outcome, PATIENCE, echo_at, echo_servers, in_world, is_long, start};
 
-const FEW: EchoPlan =
-    EchoPlan { count: 5, interval: Duration::from_millis(1), patience: Duration::from_secs(3) };
+const FEW: EchoPlan = EchoPlan { count: 5, interval: Duration::from_millis(1), patience: PATIENCE };
 
 /// Restarts both sites: new data keys, empty caches. Both are down before either comes back: else
 /// the old process of one would hold a session with the new one of the other, and what is sent in

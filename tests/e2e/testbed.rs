@@ -29,6 +29,11 @@ pub fn is_long() -> bool {
     std::env::var_os("LISPGUARD_LONG_TESTS").is_some()
 }
 
+/// The data plane that the nodes are to forward with, where the environment names one.
+pub fn dataplane() -> Option<String> {
+    std::env::var("LISPGUARD_TEST_DATAPLANE").ok()
+}
+
 /// Tests that measure times have the machine for themselves, the others share it.
 static MACHINE: RwLock<()> = RwLock::new(());
 
@@ -66,6 +71,9 @@ fn run<F: FnOnce(&mut World) -> Outcome>(test: F) {
         return in_user_namespace(&test_name::<F>());
     }
     let mut world = World::build(Path::new(PROGRAM)).expect("a little internet");
+    if let Some(name) = dataplane() {
+        world.use_dataplane(&name);
+    }
     let outcome = catch_unwind(AssertUnwindSafe(|| test(&mut world)));
     if !matches!(outcome, Ok(Ok(()))) {
         for node in [&world.map_server, &world.home, &world.office, &world.phone] {

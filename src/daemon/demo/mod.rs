@@ -54,7 +54,13 @@ fn run(options: &Options) -> io::Result<ExitCode> {
     }
     let interrupt = Interrupt::watch()?;
     check_tun()?;
-    let world = World::build(Path::new(PROGRAM))?;
+    let mut world = World::build(Path::new(PROGRAM))?;
+    if let Some(name) = &options.dataplane {
+        world.use_dataplane(name);
+    }
+    if options.is_masqueraded {
+        world.masquerade_office()?;
+    }
     interrupt.remove_on_signal(world.directory());
     let mut tour = Tour::new(world, Report::new(options.is_json))?;
     tour.report().say(&format!(

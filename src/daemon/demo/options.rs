@@ -11,6 +11,10 @@ pub(super) struct Options {
     pub(super) is_json: bool,
     /// Leave everything running after the steps until a signal comes.
     pub(super) is_kept: bool,
+    /// The data plane of all nodes, as `option dataplane` has it.
+    pub(super) dataplane: Option<String>,
+    /// Put `office` behind an address translation.
+    pub(super) is_masqueraded: bool,
     /// The steps to do; empty means all.
     pub(super) only: Vec<Step>,
 }
@@ -40,6 +44,8 @@ pub(super) fn parse(words: &[OsString]) -> Result<Asked, String> {
             "-h" | "--help" => return Ok(Asked::Help),
             "--json" => options.is_json = true,
             "--keep" => options.is_kept = true,
+            "--nat" => options.is_masqueraded = true,
+            "--dataplane" => options.dataplane = Some(dataplane(words.next().as_deref())?),
             "--only" => {
                 let is_operand = |word: &std::borrow::Cow<'_, str>| !word.starts_with('-');
                 while let Some(names) = words.next_if(is_operand) {
@@ -66,22 +72,34 @@ pub(super) fn help() -> String {
     text
 }
 
+/// What `option dataplane` takes.
+const DATAPLANES: [&str; 3] = ["auto", "kernel", "userspace"];
+
 const HELP: &str = "\
 lispguard demo: a small internet in network namespaces, and everything tried in it
 
-Usage: lispguard demo [--json] [--keep] [--only STEP...]
+Usage: lispguard demo [--json] [--keep] [--dataplane NAME] [--nat] [--only STEP...]
 
-  --only STEP...  only these steps, and the first two
-  --keep          leave it running afterwards and print how to enter each node;
-                  Ctrl-C ends it
-  --json          print one JSON object instead
+  --only STEP...    only these steps, and the first two
+  --dataplane NAME  auto, kernel or userspace: what the nodes forward with
+  --nat             office stands behind an address translation (needs nft)
+  --keep            leave it running afterwards and print how to enter each node;
+                    Ctrl-C ends it
+  --json            print one JSON object instead
 
-It needs no other program; root, or a kernel that lets ordinary users make
+Without --nat it needs no other program; root, or a kernel that lets ordinary users make
 namespaces. Nothing outside its own namespaces and one temporary directory is
 touched. Exit status: 0 every claim held, 1 one failed, 2 wrong usage.
 
 Steps:
 ";
+
+fn dataplane(name: Option<&str>) -> Result<String, String> {
+    let known = name.filter(|name| DATAPLANES.contains(name));
+    known
+        .map(str::to_owned)
+        .ok_or_else(|| format!("--dataplane is one of {}", DATAPLANES.join(", ")))
+}
 
 fn unknown_step(name: &str) -> String {
     format!("there is no step '{name}'; the steps are {}", step_names())
@@ -102,7 +120,7 @@ mod tests {
     #[test]
     fn steps_are_words_or_lists_and_end_at_the_next_option() {
         let only = vec![Step::Ping, Step::Tcp, Step::Table];
-        let expected = Options { is_json: true, is_kept: true, only };
+        let expected = Options { is_json: true, is_kept: true, only, ..Options::default() };
         let asked = parse_line("--keep --only ping tcp,table --json").unwrap();
         assert_eq!(asked, Asked::Run(expected.clone()));
         assert!(expected.includes(Step::Tunnels) && expected.includes(Step::Tcp));
@@ -111,11 +129,21 @@ mod tests {
     }
 
     #[test]
+    fn what_the_nodes_forward_with_is_chosen() {
+        let asked = parse_line("--dataplane kernel --nat").unwrap();
+        let dataplane = Some("kernel".into());
+        let expected = Options { dataplane, is_masqueraded: true, ..Options::default() };
+        assert_eq!(asked, Asked::Run(expected));
+    }
+
+    #[test]
     fn wrong_words_are_named() {
         for (line, reason) in [
             ("--only pong", "no step 'pong'; the steps are tunnels, "),
             ("--only --json", "--only needs a step"),
             ("ping", "unexpected 'ping'"),
+            ("--dataplane fast", "one of auto, kernel, userspace"),
+            ("--dataplane", "one of auto, kernel, userspace"),
         ] {
             assert!(parse_line(line).unwrap_err().contains(reason), "{line}");
         }

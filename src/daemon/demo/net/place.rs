@@ -3,12 +3,14 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use linux::icmp::EchoSocket;
 use linux::namespace::NetworkNamespace;
 use linux::netlink::{Address, Family, Route, Socket};
 use linux::poller::{Interest, Poller};
+use linux::signals::Signal;
 
 /// A machine of the little internet; it goes away when dropped.
 #[derive(Debug)]
@@ -89,6 +91,25 @@ impl Place {
         })
     }
 
+    /// Makes a device of a kind that the kernel knows, such as `wireguard`; it is down.
+    ///
+    /// # Errors
+    /// When the kernel does not know the kind, or the name is taken.
+    pub fn create_link(&self, device: &str, kind: &str) -> io::Result<()> {
+        self.netlink(|socket| socket.create_link(device, kind))
+    }
+
+    /// Sets the largest packet of a device, in octets.
+    ///
+    /// # Errors
+    /// When there is none of that name, or it does not take that much.
+    pub fn set_mtu(&self, device: &str, mtu: u32) -> io::Result<()> {
+        self.netlink(|socket| {
+            let index = socket.link_index(device)?;
+            socket.set_link_mtu(index, mtu)
+        })
+    }
+
     /// Waits until a device that was brought up can send, as a DHCP client does: until then the
     /// kernel drops what is sent, an ARP request too, and repeats that after a second only.
     ///
@@ -119,6 +140,35 @@ impl Place {
         })
     }
 
+    /// Removes a device; a pair's other end goes with it.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn remove(&self, device: &str) -> io::Result<()> {
+        self.netlink(|socket| {
+            let index = socket.link_index(device)?;
+            socket.delete_link(index)
+        })
+    }
+
+    /// Runs a program to its end on this machine; what it printed.
+    ///
+    /// # Errors
+    /// When there is no such program, or it fails; the message has what it said.
+    pub fn run(&self, program: &str, words: &[&str]) -> io::Result<String> {
+        let told =
+            |reason: &dyn std::fmt::Display| io::Error::other(format!("{program}: {reason}"));
+        let mut command = Command::new(program);
+        command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child =
+            self.namespace.spawn(&mut command, Signal::SIGKILL).map_err(|error| told(&error))?;
+        let output = child.wait_with_output()?;
+        if !output.status.success() {
+            return Err(told(&String::from_utf8_lossy(&output.stderr).trim()));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// Gives a device an address, written `ADDRESS/LENGTH`.
     ///
     /// # Errors
@@ -139,6 +189,28 @@ impl Place {
         let any = Family::of(gateway).unspecified();
         let route = Route { gateway: Some(gateway), ..Route::new(any, 0) };
         self.netlink(|socket| socket.replace_route(&route))
+    }
+
+    /// Sends what goes to a prefix, written `ADDRESS/LENGTH`, to `gateway`.
+    ///
+    /// # Errors
+    /// When the gateway is on no connected network.
+    pub fn add_route(&self, prefix: &str, gateway: IpAddr) -> io::Result<()> {
+        let (ip, len) = parse_prefix(prefix)?;
+        let route = Route { gateway: Some(gateway), ..Route::new(ip, len) };
+        self.netlink(|socket| socket.replace_route(&route))
+    }
+
+    /// Sends what goes to a prefix, written `ADDRESS/LENGTH`, out by a device.
+    ///
+    /// # Errors
+    /// When there is none of that name, or it is down.
+    pub fn add_device_route(&self, prefix: &str, device: &str) -> io::Result<()> {
+        let (ip, len) = parse_prefix(prefix)?;
+        self.netlink(|socket| {
+            let output = Some(socket.link_index(device)?);
+            socket.replace_route(&Route { output, ..Route::new(ip, len) })
+        })
     }
 
     /// A UDP socket on this machine.

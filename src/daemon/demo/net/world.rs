@@ -46,6 +46,8 @@ const MAP_SERVER: &str = "192.0.2.2/28";
 pub const HOME_UPLINK: &str = "192.0.2.18/28";
 /// RLOC of `office`, with the length of its link.
 pub const OFFICE_UPLINK: &str = "198.51.100.2/28";
+/// Its address behind an address translation.
+const OFFICE_PRIVATE: &str = "192.168.7.2/28";
 const AP1: &str = "203.0.113.2/28";
 const AP2: &str = "203.0.113.18/28";
 
@@ -77,6 +79,8 @@ pub struct World {
     pub office_host: Place,
     /// The underlay router.
     pub internet: Place,
+    /// The address translation before `office`, where there is one.
+    nat: Option<Place>,
     scratch: Scratch,
 }
 
@@ -109,6 +113,7 @@ impl World {
             home_host: Place::new("home-host")?,
             office_host: Place::new("office-host")?,
             internet,
+            nat: None,
             scratch,
         };
         world.wire_up()?;
@@ -143,6 +148,34 @@ impl World {
         let sites = [&self.home, &self.office, &self.phone];
         self.map_server.config.sites =
             sites.into_iter().map(|site| site.config.as_site(site.name())).collect();
+    }
+
+    /// Has all nodes forward with this data plane, as `option dataplane` names it.
+    pub fn use_dataplane(&mut self, name: &str) {
+        for node in [&mut self.map_server, &mut self.home, &mut self.office, &mut self.phone] {
+            node.config.options.push(("dataplane".into(), name.into()));
+        }
+    }
+
+    /// Puts `office`, before it is started, behind a router that masquerades with nftables.
+    ///
+    /// # Errors
+    /// When there is no `nft`, or the kernel refuses.
+    pub fn masquerade_office(&mut self) -> io::Result<()> {
+        let nat = Place::new("nat")?;
+        nat.make_router()?;
+        self.internet.remove("office")?;
+        self.internet.connect("office", &nat, "wan")?;
+        self.internet.add_address("office", &format!("{}/28", gateway(OFFICE_UPLINK)?))?;
+        uplink(&nat, "wan", OFFICE_UPLINK)?;
+        nat.connect("lan", self.office.place(), "wan")?;
+        nat.add_address("lan", &format!("{}/28", gateway(OFFICE_PRIVATE)?))?;
+        uplink(self.office.place(), "wan", OFFICE_PRIVATE)?;
+        nat.run("nft", &["add table ip nat"])?;
+        nat.run("nft", &["add chain ip nat post { type nat hook postrouting priority srcnat; }"])?;
+        nat.run("nft", &["add rule ip nat post oifname wan masquerade"])?;
+        self.nat = Some(nat);
+        Ok(())
     }
 
     /// Starts the Map-Server and waits until it answers.
