@@ -56,6 +56,14 @@ pub(crate) fn option_bytes(
     if len as usize == value.len() { Ok(()) } else { Err(Errno::EPROTO) }
 }
 
+/// Waits until a descriptor can be written to, for a number of milliseconds at most.
+pub(crate) fn wait_writable(fd: BorrowedFd<'_>, millis: u16) -> bool {
+    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one pollfd is passed, which outlives the call.
+    let result = unsafe { libc::poll(&raw mut poll, 1, millis.into()) };
+    result > 0 && poll.revents & libc::POLLOUT != 0
+}
+
 /// Asks for socket buffers of `octets`, above the system's limit where privileges allow it.
 pub(crate) fn enlarge_buffers(fd: BorrowedFd<'_>, octets: c_int) {
     for (forced, limited) in

@@ -1,5 +1,7 @@
 //! TUN devices: IP packets in and out of the kernel.
 
+mod offload;
+
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -12,6 +14,7 @@ use crate::netlink::InterfaceName;
 use crate::system;
 use crate::text::Text;
 use crate::transfer::TransferError;
+pub use offload::{Offload, VIRTIO_HEADER_LEN};
 
 /// A TUN device, nonblocking; it goes away with this value.
 #[derive(Debug)]

@@ -1,6 +1,8 @@
 //! Nonblocking UDP sockets, one datagram or a batch at a time.
 
-mod batch;
+mod offload;
+mod receive_batch;
+mod send_batch;
 
 use core::net::{IpAddr, SocketAddr};
 use std::io;
@@ -9,7 +11,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::libc;
 
-pub use batch::{ReceiveBatch, SendBatch};
+pub use offload::Offload;
+pub use receive_batch::ReceiveBatch;
+pub use send_batch::SendBatch;
 
 use crate::system::{self, RawAddress};
 use crate::transfer::TransferError;
@@ -84,6 +88,23 @@ impl Socket {
             false => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER),
         };
         Ok(system::set_option(self.as_fd(), level, option, value)?)
+    }
+
+    /// True: datagrams of one sender may come joined to one message of a `ReceiveBatch`, whose
+    /// slots hold 64 KiB then (UDP_GRO). `Offload` tells whether the kernel does that.
+    ///
+    /// # Errors
+    /// When the kernel does not know the option.
+    pub fn set_joining(&self, is_set: bool) -> io::Result<()> {
+        let (level, option) = (libc::SOL_UDP, libc::UDP_GRO);
+        Ok(system::set_option(self.as_fd(), level, option, is_set.into())?)
+    }
+
+    /// Waits until the socket takes more, for a number of milliseconds at most; says whether it
+    /// does.
+    #[must_use]
+    pub fn wait_writable(&self, millis: u16) -> bool {
+        system::wait_writable(self.as_fd(), millis)
     }
 
     /// Sends one datagram.

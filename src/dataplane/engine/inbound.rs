@@ -91,36 +91,74 @@ impl<L: Listener> Engine<L> {
         io: &mut impl Io,
     ) -> Result<(), Refusal> {
         self.refresh(interface, slot, now, io);
+        if interface == Interface::Data && MessageKind::of(datagram) == Some(MessageKind::Data) {
+            return self.receive_data(slot, from, datagram, now, io);
+        }
         let mut out = core::mem::take(&mut self.out);
         let received = match self.peers_mut(interface).get_mut(slot) {
             Some(peer) => peer.tunnel.decapsulate(datagram, &mut out, now),
             None => Err(Refusal::Unauthentic),
         };
-        if received.is_ok() {
+        let mut established = None;
+        if let Ok(received) = received {
             self.handle_authentic(interface, slot, from, datagram.len(), received, now);
-        }
-        match received {
-            Ok(Received::Initiation(len)) => io.send_udp(interface, from, &out[..len]),
-            Ok(Received::Response(len)) => {
-                io.send_udp(interface, from, &out[..len]);
-                self.out = out;
-                let round_trip = self.round_trip(interface, slot, datagram, now);
-                self.handle_established(interface, slot, Side::Initiator, round_trip, now, io);
-                return Ok(());
-            }
-            Ok(Received::Data { len, confirms }) => {
-                if confirms {
-                    // What waited leaves through the buffer, so the packet goes in first.
-                    self.deliver(interface, slot, &out[..len], now, io);
-                    self.out = out;
-                    self.handle_established(interface, slot, Side::Responder, None, now, io);
-                    return Ok(());
+            match received {
+                Received::Initiation(len) => io.send_udp(interface, from, &out[..len]),
+                Received::Response(len) => {
+                    io.send_udp(interface, from, &out[..len]);
+                    let round_trip = self.round_trip(interface, slot, datagram, now);
+                    established = Some((Side::Initiator, round_trip));
                 }
-                self.deliver(interface, slot, &out[..len], now, io);
+                Received::Data { len, confirms } => {
+                    if let Some(len) = self.accept(interface, slot, &out[..len]) {
+                        io.write_tun(&out[..len]);
+                        self.tell_traffic(slot, now);
+                    }
+                    established = confirms.then_some((Side::Responder, None));
+                }
+                Received::CookieReply => {}
             }
-            Ok(Received::CookieReply) | Err(_) => {}
         }
         self.out = out;
+        // What waited leaves through the buffer.
+        if let Some((side, round_trip)) = established {
+            self.handle_established(interface, slot, side, round_trip, now, io);
+        }
+        received.map(|_| ())
+    }
+
+    /// Takes a packet from a data peer, decrypted where it is handed on from.
+    fn receive_data(
+        &mut self,
+        slot: Slot,
+        from: SocketAddr,
+        datagram: &[u8],
+        now: Instant,
+        io: &mut impl Io,
+    ) -> Result<(), Refusal> {
+        let mut out = core::mem::take(&mut self.out);
+        let mut lent = io.lend_packet(datagram.len());
+        let plain = lent.as_deref_mut().unwrap_or(&mut out);
+        let received = match self.data.get_mut(slot) {
+            Some(peer) => peer.tunnel.decapsulate(datagram, plain, now),
+            None => Err(Refusal::Unauthentic),
+        };
+        let mut confirmed = false;
+        if let Ok(authentic @ Received::Data { len, confirms }) = received {
+            self.handle_authentic(Interface::Data, slot, from, datagram.len(), authentic, now);
+            if let Some(len) = self.accept(Interface::Data, slot, &plain[..len]) {
+                match lent {
+                    Some(_) => io.write_lent(len),
+                    None => io.write_tun(&out[..len]),
+                }
+                self.tell_traffic(slot, now);
+            }
+            confirmed = confirms;
+        }
+        self.out = out;
+        if confirmed {
+            self.handle_established(Interface::Data, slot, Side::Responder, None, now, io);
+        }
         received.map(|_| ())
     }
 
@@ -131,17 +169,17 @@ impl<L: Listener> Engine<L> {
         slot: Slot,
         from: SocketAddr,
         len: usize,
-        received: Result<Received, Refusal>,
+        received: Received,
         now: Instant,
     ) {
         let peers = self.peers_mut(interface);
         let Some(peer) = peers.get_mut(slot) else { return };
         peer.rx_bytes += len as u64;
         // A cookie reply proves no more than that somebody saw our initiation.
-        if received == Ok(Received::CookieReply) {
+        if received == Received::CookieReply {
             return;
         }
-        let is_data = matches!(received, Ok(Received::Data { len: 1.., .. }));
+        let is_data = matches!(received, Received::Data { len: 1.., .. });
         let is_answer = peer.timers.is_unanswered();
         if peer.timers.handle_received(is_data, now) {
             peer.initiator.start(now);
@@ -163,26 +201,20 @@ impl<L: Listener> Engine<L> {
         }
     }
 
-    /// Hands on what came out of a tunnel, once its source is what the peer may send.
-    fn deliver(
-        &mut self,
-        interface: Interface,
-        slot: Slot,
-        packet: &[u8],
-        now: Instant,
-        io: &mut impl Io,
-    ) {
+    /// Looks at what came out of a tunnel, and whether its source is what the peer may send: the
+    /// length of a packet for the TUN, or `None` for all else, which is dealt with.
+    fn accept(&mut self, interface: Interface, slot: Slot, packet: &[u8]) -> Option<usize> {
         if packet.is_empty() {
-            return;
+            return None;
         }
         let (instance_id, port) = (self.instance_id, self.lisp_port);
         let peers = self.peers_mut(interface);
         let our_address = peers.address;
-        let Some(peer) = peers.get_mut(slot) else { return };
+        let peer = peers.get(slot)?;
         let (key, address) = (peer.key, peer.address);
         let Some(header) = Header::parse(packet, instance_id) else {
             self.counters.inner_malformed += 1;
-            return;
+            return None;
         };
         let packet = &packet[..header.len];
         if interface == Interface::Control || header.source.address == address {
@@ -197,16 +229,15 @@ impl<L: Listener> Engine<L> {
                 }
                 Some(_) => self.counters.inbox_overflow += 1,
             }
-            return;
+            return None;
         }
         if self.routes.lookup(header.source) != Some(Route::Peer(slot)) {
             self.counters.source_refused += 1;
-            return;
+            return None;
         }
         self.counters.decapsulated += 1;
         self.counters.tun_written += 1;
-        io.write_tun(packet);
-        self.tell_traffic(slot, now);
+        Some(header.len)
     }
 
     fn tell_traffic(&mut self, slot: Slot, now: Instant) {

@@ -63,6 +63,30 @@ pub trait Io {
     /// Hands a packet to the kernel.
     fn write_tun(&mut self, packet: &[u8]);
 
+    /// Room for a datagram of up to `len` octets, to be written there and sent by `send_lent`;
+    /// `None` when it is to be given to `send_udp` instead.
+    fn lend_datagram(
+        &mut self,
+        _interface: Interface,
+        _to: SocketAddr,
+        _len: usize,
+    ) -> Option<&mut [u8]> {
+        None
+    }
+
+    /// Sends the first `len` octets of what `lend_datagram` lent last, before anything else.
+    fn send_lent(&mut self, _len: usize) {}
+
+    /// Room for a packet of up to `len` octets, to be written there and handed on by `write_lent`;
+    /// `None` when it is to be given to `write_tun` instead.
+    fn lend_packet(&mut self, _len: usize) -> Option<&mut [u8]> {
+        None
+    }
+
+    /// Hands the first `len` octets of what `lend_packet` lent last to the kernel, before anything
+    /// else.
+    fn write_lent(&mut self, _len: usize) {}
+
     /// The engine is done with one input: what was held back to be sent together goes now.
     fn flush(&mut self) {}
 }

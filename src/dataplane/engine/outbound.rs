@@ -1,7 +1,5 @@
 //! Packets from the TUN, and what waits: looked up, encrypted, or answered.
 
-use core::net::SocketAddr;
-
 use control::{Instant, PeerKey};
 
 use super::icmp::{self, Reason};
@@ -183,13 +181,26 @@ impl<L: Listener> Engine<L> {
     ) -> bool {
         self.refresh(interface, slot, now, io);
         let mtu = self.mtu;
+        let peers = self.peers(interface);
+        let Some(endpoint) = peers.get(slot).and_then(|peer| peer.endpoint) else { return false };
         let mut out = core::mem::take(&mut self.out);
+        let len = padded_len(packet.len(), mtu) + DATA_OVERHEAD;
+        let mut lent = io.lend_datagram(interface, endpoint, len);
         let peers = self.peers_mut(interface);
-        let sent = peers.get_mut(slot).and_then(|peer| encrypt(peer, packet, mtu, &mut out, now));
-        if let Some((endpoint, len)) = sent {
+        let sent = peers.get_mut(slot).and_then(|peer| match &mut lent {
+            Some(room) => encrypt(peer, packet, mtu, room, &mut out, now),
+            None => {
+                let (room, padding) = out.split_at_mut_checked(len)?;
+                encrypt(peer, packet, mtu, room, padding, now)
+            }
+        });
+        if let Some(len) = sent {
             let wake_at = peers.get(slot).and_then(|peer| peer.poll_at());
             peers.wake(wake_at);
-            io.send_udp(interface, endpoint, &out[..len]);
+            match lent {
+                Some(_) => io.send_lent(len),
+                None => io.send_udp(interface, endpoint, &out[..len]),
+            }
             if interface == Interface::Data && !packet.is_empty() {
                 self.counters.encapsulated += 1;
             }
@@ -241,22 +252,20 @@ impl<L: Listener> Engine<L> {
     }
 }
 
-/// Encrypts a packet into `out`: where it goes, and its length. As WireGuard does, it is padded to
-/// 16 octets, but not beyond the MTU.
+/// Encrypts a packet into `out`: the datagram's length. `padding` has room for a padded copy.
 fn encrypt<T: Tunnel>(
     peer: &mut Peer<T>,
     packet: &[u8],
     mtu: usize,
     out: &mut [u8],
+    padding: &mut [u8],
     now: Instant,
-) -> Option<(SocketAddr, usize)> {
-    let endpoint = peer.endpoint?;
-    let padded = packet.len().next_multiple_of(16).min(mtu.max(packet.len()));
+) -> Option<usize> {
+    let padded = padded_len(packet.len(), mtu);
     let len = if padded == packet.len() {
         peer.tunnel.encapsulate(packet, out, now)?
     } else {
-        let (out, rest) = out.split_at_mut_checked(padded + DATA_OVERHEAD)?;
-        let plain = rest.get_mut(..padded)?;
+        let plain = padding.get_mut(..padded)?;
         plain[..packet.len()].copy_from_slice(packet);
         plain[packet.len()..].fill(0);
         peer.tunnel.encapsulate(plain, out, now)?
@@ -265,5 +274,10 @@ fn encrypt<T: Tunnel>(
     if peer.timers.handle_sent(!packet.is_empty(), now) || peer.tunnel.is_worn() {
         peer.initiator.start(now);
     }
-    Some((endpoint, len))
+    Some(len)
+}
+
+/// As WireGuard does, packets are padded to 16 octets, but not beyond the MTU.
+fn padded_len(len: usize, mtu: usize) -> usize {
+    len.next_multiple_of(16).min(mtu.max(len))
 }

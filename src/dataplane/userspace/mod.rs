@@ -1,20 +1,29 @@
 //! WireGuard in user space: boringtun on a TUN device and UDP sockets.
 
 mod boringtun;
+mod checksum;
+mod coalesce;
 mod error;
+mod flow;
 mod sockets;
+mod split;
+#[cfg(test)]
+mod tests;
+mod virtio;
 
 use core::net::Ipv6Addr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use control::{EidPrefix, Instant};
-use linux::{Errno, TransferError};
+use linux::tun::VIRTIO_HEADER_LEN;
+use linux::{Errno, TransferError, tun, udp};
 use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
 
 pub use self::boringtun::{BoringtunListener, BoringtunTunnel};
 pub use self::error::UserspaceError;
 pub use self::sockets::{LinuxIo, SocketCounters};
+use self::split::Segments;
 use crate::engine::{Engine, EngineConfig, Interface, Io};
 use crate::plane::Plane;
 
@@ -47,6 +56,27 @@ pub struct DataConfig {
     pub database: Vec<EidPrefix>,
 }
 
+/// What the kernel may do with many packets at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Offload {
+    /// Long packets by the TUN device.
+    pub tun: tun::Offload,
+    /// Joined datagrams by the data sockets.
+    pub udp: udp::Offload,
+}
+
+impl Offload {
+    /// All there is.
+    pub const ALL: Offload = Offload {
+        tun: tun::Offload { tcp: true, udp: true },
+        udp: udp::Offload { splits: true, joins: true },
+    };
+}
+
+/// Reads of the TUN at a time, and packets that they may give.
+const READS: usize = 64;
+const PACKETS: u64 = 192;
+
 /// A descriptor to be watched for reading, as `Userspace::handle_ready` wants it named.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Source {
@@ -68,6 +98,17 @@ impl Userspace {
     /// # Errors
     /// When a port is taken, `/dev/net/tun` is missing or may not be used, or the kernel refuses.
     pub fn new(config: UserspaceConfig) -> Result<Userspace, UserspaceError> {
+        Userspace::with_offload(config, Offload::ALL)
+    }
+
+    /// As `new`, with less than the kernel has, for comparison.
+    ///
+    /// # Errors
+    /// As `new`.
+    pub fn with_offload(
+        config: UserspaceConfig,
+        offload: Offload,
+    ) -> Result<Userspace, UserspaceError> {
         let mut data_key = Zeroizing::new([0; 32]);
         linux::random::fill(data_key.as_mut_slice()).map_err(UserspaceError::Random)?;
         let control = BoringtunListener::new(config.control_private_key);
@@ -83,6 +124,7 @@ impl Userspace {
             config.data.as_ref(),
             config.fwmark,
             engine_config.mtu,
+            offload,
         )?;
         Ok(Plane { engine, io })
     }
@@ -94,8 +136,8 @@ impl Userspace {
         tun.into_iter().chain(sockets)
     }
 
-    /// Handles up to 64 packets of a descriptor that is ready. Events and messages are to be
-    /// taken after it.
+    /// Handles packets of a descriptor that is ready, some hundreds at most. Events and messages
+    /// are to be taken after it.
     pub fn handle_ready(&mut self, source: Source, now: Instant) {
         match source {
             Source::Tun => self.handle_tun_ready(now),
@@ -119,34 +161,62 @@ impl Userspace {
         self.io.tun.as_ref().map(|tun| tun.index())
     }
 
+    /// What the kernel does with many packets at once.
+    pub fn offload(&self) -> Offload {
+        self.io.offload
+    }
+
     /// What the kernel did not take.
     pub fn socket_counters(&self) -> &SocketCounters {
         &self.io.counters
     }
 
     fn handle_tun_ready(&mut self, now: Instant) {
-        let mut packet = core::mem::take(&mut self.io.packet);
-        for _ in 0..sockets::BATCH {
+        let mut buffer = core::mem::take(&mut self.io.packet);
+        let end = self.io.sent() + PACKETS;
+        for _ in 0..READS {
             let Some(tun) = &self.io.tun else { break };
-            match tun.receive(&mut packet) {
-                Ok(len) => self.engine.handle_tun(&packet[..len], now, &mut self.io),
+            match tun.receive(&mut buffer) {
+                Ok(len) => self.handle_long_packet(&mut buffer[..len], now),
                 Err(TransferError::Failed(Errno::EBADFD)) => {
                     // Somebody deleted the device: watched on, it would be ready for ever.
                     self.io.tun = None;
                 }
                 Err(_) => break,
             }
+            if self.io.sent() >= end {
+                break;
+            }
         }
-        self.io.packet = packet;
+        self.io.packet = buffer;
+    }
+
+    /// Handles what one read of the TUN gave: the packet's header, and a packet that may have to
+    /// be split.
+    fn handle_long_packet(&mut self, octets: &mut [u8], now: Instant) {
+        let parsed =
+            octets.split_first_chunk_mut::<VIRTIO_HEADER_LEN>().and_then(|(header, packet)| {
+                let header = virtio::Header::parse(header)?;
+                Some((Segments::new(&header, packet)?, packet))
+            });
+        let Some((mut segments, packet)) = parsed else {
+            self.io.counters.tun_malformed += 1;
+            return;
+        };
+        while let Some(segment) = segments.next(packet) {
+            self.engine.handle_tun(segment, now, &mut self.io);
+        }
     }
 
     fn handle_socket_ready(&mut self, interface: Interface, is_v6: bool, now: Instant) {
         let Some(mut batch) = self.io.received.take() else { return };
         if self.io.receive(interface, is_v6, &mut batch) {
             for index in 0..batch.len() {
-                if let Some((datagram, from)) = batch.datagram(index) {
+                let Some((datagrams, from)) = batch.datagrams(index) else { continue };
+                for datagram in datagrams {
                     self.engine.handle_udp(interface, from, datagram, now, &mut self.io);
                 }
+                self.io.write_some();
             }
         }
         self.io.received = Some(batch);

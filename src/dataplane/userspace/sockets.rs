@@ -3,22 +3,43 @@
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use linux::TransferError;
 use linux::netlink;
-use linux::tun::Tun;
-use linux::udp::{ReceiveBatch, SendBatch, Socket};
+use linux::tun::{self, Tun};
+use linux::udp::{self, ReceiveBatch, SendBatch, Socket};
+use linux::{Errno, TransferError};
 
-use super::{DataConfig, Source, UserspaceError};
+use super::coalesce::Coalescer;
+use super::{DataConfig, Offload, Source, UserspaceError};
 use crate::engine::{DATA_OVERHEAD, Interface, Io};
 
-/// Datagrams or packets handled at a time.
-pub(super) const BATCH: usize = 64;
+/// Datagrams sent or received in one system call; for data where they are joined, see below.
+const BATCH: usize = 64;
+
+/// Datagrams for the data sockets: two messages of joined ones.
+const DATA_BATCH: usize = 96;
+
+/// Messages of joined datagrams received in one system call.
+const JOINED_BATCH: usize = 8;
+
+/// The longest message of joined datagrams.
+const JOINED: usize = 1 << 16;
+
+/// Decrypted packets held until they are written to the TUN.
+const PACKETS: u16 = 256;
+const PACKETS_LEN: usize = 160 * 1024;
+
+/// Held packets are written when they are this long: a train has no more.
+const PACKETS_ENOUGH: usize = 64 * 1024;
+
+/// How long a full socket may hold up the packets from the TUN, in milliseconds.
+const SEND_PATIENCE: u16 = 1;
 
 /// The longest datagram taken: a peer's MTU may exceed ours.
 const RECEIVED: usize = 9216;
 
-/// The longest packet taken from the TUN, whose MTU the administrator may have raised.
-const PACKET: usize = 1 << 16;
+/// The longest packet taken from the TUN, header included: its MTU may have been raised, and with
+/// segmentation the kernel gives long ones.
+const PACKET: usize = (1 << 16) + tun::VIRTIO_HEADER_LEN;
 
 /// What the kernel did not take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -27,8 +48,12 @@ pub struct SocketCounters {
     pub send_full: u64,
     /// Datagrams lost because there was no way to their destination.
     pub send_failed: u64,
+    /// Messages of several datagrams that the kernel did not take, so that they went one by one.
+    pub send_apart: u64,
     /// Packets that the TUN device did not take.
     pub tun_failed: u64,
+    /// Packets from the TUN device whose header did not fit them.
+    pub tun_malformed: u64,
     /// Errors on receiving: mostly ICMP about what was sent earlier.
     pub receive_failed: u64,
 }
@@ -60,6 +85,13 @@ pub struct LinuxIo {
     pub(super) received: Option<ReceiveBatch>,
     pub(super) packet: Box<[u8]>,
     pub(super) counters: SocketCounters,
+    pub(super) offload: Offload,
+    /// What is to be written to the TUN.
+    packets: Coalescer,
+    /// The port that room was lent by, and where to.
+    lent: Option<(usize, SocketAddr)>,
+    /// Datagrams given to sockets so far.
+    sent: u64,
 }
 
 impl LinuxIo {
@@ -68,20 +100,33 @@ impl LinuxIo {
         data: Option<&DataConfig>,
         fwmark: u32,
         mtu: u16,
+        wanted: Offload,
     ) -> Result<LinuxIo, UserspaceError> {
+        let mut offload = Offload::default();
         let mut sockets = Vec::with_capacity(4);
         bind(&mut sockets, Interface::Control, control_port, fwmark, mtu)?;
         let mut tun = None;
         if let Some(data) = data {
             bind(&mut sockets, Interface::Data, data.port, fwmark, mtu)?;
-            tun = Some(open_tun(&data.tun_name, mtu)?);
+            let (device, tun_offload) = open_tun(&data.tun_name, mtu, wanted.tun)?;
+            tun = Some(device);
+            offload = Offload { tun: tun_offload, udp: offload_sockets(&mut sockets, wanted.udp) };
         }
+        let (count, slot_len) = match offload.udp.joins {
+            true => (JOINED_BATCH, JOINED),
+            false => (BATCH, RECEIVED),
+        };
+        let has_tun = usize::from(tun.is_some());
         Ok(LinuxIo {
+            packets: Coalescer::new(has_tun * PACKETS_LEN, PACKETS, offload.tun),
             tun,
             sockets,
-            received: Some(ReceiveBatch::new(BATCH, RECEIVED)),
-            packet: vec![0; if data.is_some() { PACKET } else { 0 }].into_boxed_slice(),
+            received: Some(ReceiveBatch::new(count, slot_len)),
+            packet: vec![0; has_tun * PACKET].into_boxed_slice(),
             counters: SocketCounters::default(),
+            offload,
+            lent: None,
+            sent: 0,
         })
     }
 
@@ -109,33 +154,103 @@ impl LinuxIo {
             }
         }
     }
+
+    /// Writes the packets that were decrypted, once there are so many that more would not be
+    /// joined to them.
+    pub(super) fn write_some(&mut self) {
+        if self.packets.len() >= PACKETS_ENOUGH {
+            self.write_packets();
+        }
+    }
+
+    /// Datagrams given to sockets so far.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    fn write_packets(&mut self) {
+        if self.packets.is_empty() {
+            return;
+        }
+        let (tun, counters) = (&self.tun, &mut self.counters);
+        let mut refused = None;
+        self.packets.drain(|parts, kind, count| {
+            let error = match tun {
+                Some(tun) => tun.send_vectored(parts).err(),
+                None => Some(TransferError::WouldBlock),
+            };
+            counters.tun_failed += if error.is_some() { count as u64 } else { 0 };
+            if error == Some(TransferError::Failed(Errno::EINVAL)) {
+                refused = kind.or(refused);
+            }
+        });
+        // The kernel takes long packets of some kinds only; TCP sends the lost ones again.
+        if let Some(kind) = refused {
+            self.packets.disable(kind);
+        }
+    }
 }
 
 impl Io for LinuxIo {
     fn send_udp(&mut self, interface: Interface, to: SocketAddr, datagram: &[u8]) {
-        let is_v6 = to.is_ipv6();
-        let Some(port) = self.sockets.iter_mut().find(|port| is_port(port, interface, is_v6))
-        else {
-            self.counters.send_failed += 1;
-            return;
-        };
-        if port.batch.is_full() {
-            send(port, &mut self.counters);
-        }
-        if !port.batch.push(datagram, to) {
-            self.counters.send_failed += 1;
+        match self.lend_datagram(interface, to, datagram.len()) {
+            Some(room) => {
+                room.copy_from_slice(datagram);
+                self.send_lent(datagram.len());
+            }
+            None => self.counters.send_failed += 1,
         }
     }
 
     fn write_tun(&mut self, packet: &[u8]) {
-        let is_taken = self.tun.as_ref().is_some_and(|tun| tun.send(packet).is_ok());
-        self.counters.tun_failed += u64::from(!is_taken);
+        match self.lend_packet(packet.len()) {
+            Some(room) => {
+                room.copy_from_slice(packet);
+                self.write_lent(packet.len());
+            }
+            None => self.counters.tun_failed += 1,
+        }
+    }
+
+    fn lend_datagram(
+        &mut self,
+        interface: Interface,
+        to: SocketAddr,
+        len: usize,
+    ) -> Option<&mut [u8]> {
+        let is_v6 = to.is_ipv6();
+        let index = self.sockets.iter().position(|port| is_port(port, interface, is_v6))?;
+        let port = &mut self.sockets[index];
+        if port.batch.is_full() {
+            send(port, &mut self.counters);
+        }
+        self.lent = Some((index, to));
+        port.batch.lend(len)
+    }
+
+    fn send_lent(&mut self, len: usize) {
+        if let Some((index, to)) = self.lent.take() {
+            self.sockets[index].batch.commit(to, len);
+            self.sent += 1;
+        }
+    }
+
+    fn lend_packet(&mut self, len: usize) -> Option<&mut [u8]> {
+        if self.packets.lend(len).is_none() {
+            self.write_packets();
+        }
+        self.packets.lend(len)
+    }
+
+    fn write_lent(&mut self, len: usize) {
+        self.packets.commit(len);
     }
 
     fn flush(&mut self) {
         for port in &mut self.sockets {
             send(port, &mut self.counters);
         }
+        self.write_packets();
     }
 }
 
@@ -143,12 +258,19 @@ fn is_port(port: &Port, interface: Interface, is_v6: bool) -> bool {
     port.interface == interface && port.is_v6 == is_v6
 }
 
-/// Sends what a port holds; a datagram that the kernel refuses is lost, the others go on.
+/// Sends what a port holds; a datagram that the kernel refuses is lost, the others go on. While
+/// the socket is full nothing more is read from the TUN, whose queue is where packets that do not
+/// fit are lost cheapest; but not for long, as datagrams wait to be received.
 fn send(port: &mut Port, counters: &mut SocketCounters) {
+    let mut patience = SEND_PATIENCE;
     while !port.batch.is_empty() {
         match port.socket.send_batch(&mut port.batch) {
             Ok(_) => {}
             Err(TransferError::WouldBlock) => {
+                if patience > 0 && port.socket.wait_writable(patience) {
+                    patience -= 1;
+                    continue;
+                }
                 counters.send_full += port.batch.len() as u64;
                 port.batch.clear();
             }
@@ -158,6 +280,22 @@ fn send(port: &mut Port, counters: &mut SocketCounters) {
             }
         }
     }
+    counters.send_apart += port.batch.take_refusals();
+}
+
+/// Has the kernel join and split datagrams of the data sockets, as far as it does.
+fn offload_sockets(ports: &mut [Port], wanted: udp::Offload) -> udp::Offload {
+    if !wanted.splits && !wanted.joins {
+        return udp::Offload::default();
+    }
+    let found = udp::Offload::probe();
+    let (splits, joins) = (wanted.splits && found.splits, wanted.joins && found.joins);
+    let mut is_joining = false;
+    for port in ports.iter_mut().filter(|port| port.interface == Interface::Data) {
+        port.batch.set_segmenting(splits);
+        is_joining |= joins && port.socket.set_joining(true).is_ok();
+    }
+    udp::Offload { splits, joins: is_joining }
 }
 
 /// Binds both families to one port; a machine without IPv6 has IPv4 alone.
@@ -172,7 +310,8 @@ fn bind(
     let socket = open(v4, fwmark)?;
     let chosen = socket.local_address().map_err(|error| UserspaceError::Bind(v4, error))?.port();
     let slot_len = usize::from(mtu).max(1500) + DATA_OVERHEAD;
-    let batch = || SendBatch::new(BATCH, slot_len);
+    let count = if interface == Interface::Data { DATA_BATCH } else { BATCH };
+    let batch = || SendBatch::new(count, slot_len);
     ports.push(Port { interface, is_v6: false, socket, batch: batch() });
     let v6 = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), chosen);
     match open(v6, fwmark) {
@@ -196,11 +335,16 @@ fn open(address: SocketAddr, fwmark: u32) -> Result<Socket, UserspaceError> {
     Ok(socket)
 }
 
-fn open_tun(name: &str, mtu: u16) -> Result<Tun, UserspaceError> {
-    let tun = Tun::open(name).map_err(|error| UserspaceError::Tun(name.to_owned(), error))?;
+fn open_tun(
+    name: &str,
+    mtu: u16,
+    wanted: tun::Offload,
+) -> Result<(Tun, tun::Offload), UserspaceError> {
+    let (tun, offload) = Tun::open_with_header(name, wanted)
+        .map_err(|error| UserspaceError::Tun(name.to_owned(), error))?;
     let link = |error| UserspaceError::Link(name.to_owned(), error);
     let mut netlink = netlink::Socket::open().map_err(link)?;
     netlink.set_link_mtu(tun.index(), mtu.into()).map_err(link)?;
     netlink.set_link_up(tun.index()).map_err(link)?;
-    Ok(tun)
+    Ok((tun, offload))
 }
