@@ -84,6 +84,17 @@ pub enum Forwarding {
     Native,
 }
 
+impl Forwarding {
+    /// Whether packets go to this data peer, alone or among others.
+    pub fn leads_to(&self, key: PeerKey) -> bool {
+        match self {
+            Forwarding::Peer(peer) => *peer == key,
+            Forwarding::Lanes(lanes) => lanes.iter().any(|(_, peer, _)| peer == key),
+            Forwarding::Drop | Forwarding::Native => false,
+        }
+    }
+}
+
 /// One step for the data plane, to be applied in order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Change {
@@ -108,6 +119,19 @@ pub enum Change {
     InitiateControl(PeerKey),
     /// Keep the NAT binding of a control tunnel alive; `None` stops.
     SetControlKeepalive(PeerKey, Option<Duration>),
+}
+
+impl Forwarding {
+    /// The data peers that packets may go to and come from; none when there is no way.
+    pub fn peers(&self) -> impl Iterator<Item = PeerKey> + use<> {
+        let (peer, lanes) = match *self {
+            Forwarding::Peer(peer) => (Some(peer), None),
+            Forwarding::Lanes(lanes) => (None, Some(lanes)),
+            Forwarding::Drop | Forwarding::Native => (None, None),
+        };
+        let shared = lanes.into_iter().flat_map(|lanes| lanes.iter().map(|(_, peer, _)| peer));
+        peer.into_iter().chain(shared)
+    }
 }
 
 impl fmt::Display for Forwarding {
