@@ -11,6 +11,8 @@ mod link;
 mod message;
 mod monitor;
 mod multipath;
+#[cfg(test)]
+mod oracle;
 mod route;
 mod rule;
 mod socket;

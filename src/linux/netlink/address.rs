@@ -81,7 +81,7 @@ impl Address {
         Some(Self { index, ip, prefix_len: header[1], scope: header[3], flags })
     }
 
-    fn message<'b>(&self, buffer: &'b mut [u8], kind: u16, flags: u16) -> Message<'b> {
+    pub(super) fn message<'b>(&self, buffer: &'b mut [u8], kind: u16, flags: u16) -> Message<'b> {
         let family = Family::of(self.ip).number();
         let index = self.index.to_ne_bytes();
         let mut message = Message::new(buffer, kind, flags);

@@ -5,7 +5,9 @@ use std::io;
 
 use nix::errno::Errno;
 
-use super::abi::{NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSGERR_ATTR_MSG};
+use super::abi::{
+    NLA_TYPE_MASK, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSGERR_ATTR_MSG, NLMSGERR_ATTR_OFFS,
+};
 use super::attribute::Attributes;
 use super::message::{HEADER_LEN, Part};
 use crate::text::Text;
@@ -19,6 +21,8 @@ pub enum Error {
         errno: Errno,
         /// The kernel's explanation, empty when it gives none.
         message: Text<80>,
+        /// The number of the attribute that it does not like, where it tells.
+        attribute: Option<u16>,
     },
     /// The socket failed.
     Socket(Errno),
@@ -31,8 +35,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// What an acknowledgement says: success, or the refusal.
-    pub(super) fn from_acknowledgement(part: &Part<'_>) -> Result<(), Self> {
+    /// What an acknowledgement of a request says: success, or the refusal.
+    pub(super) fn from_acknowledgement(part: &Part<'_>, request: &[u8]) -> Result<(), Self> {
         let Some(code) = part.payload.first_chunk::<4>() else {
             return Err(Self::Malformed);
         };
@@ -43,29 +47,43 @@ impl Error {
             None => 0,
         };
         let attributes = echoed.checked_next_multiple_of(4).and_then(|len| len.checked_add(4));
-        Self::from_code(i32::from_ne_bytes(*code), part, attributes)
+        let attributes = attributes.and_then(|from| part.payload.get(from..));
+        Self::from_code(i32::from_ne_bytes(*code), part.flags, attributes, request)
     }
 
     /// What the end of a dump says: success, or the refusal.
-    pub(super) fn from_done(part: &Part<'_>) -> Result<(), Self> {
-        match part.payload.first_chunk::<4>() {
-            Some(code) => Self::from_code(i32::from_ne_bytes(*code), part, Some(4)),
+    pub(super) fn from_done(part: &Part<'_>, request: &[u8]) -> Result<(), Self> {
+        match part.payload.split_first_chunk::<4>() {
+            Some((code, attributes)) => {
+                let code = i32::from_ne_bytes(*code);
+                Self::from_code(code, part.flags, Some(attributes), request)
+            }
             None => Ok(()),
         }
     }
 
-    fn from_code(code: i32, part: &Part<'_>, attributes: Option<usize>) -> Result<(), Self> {
+    fn from_code(
+        code: i32,
+        flags: u16,
+        attributes: Option<&[u8]>,
+        request: &[u8],
+    ) -> Result<(), Self> {
         if code >= 0 {
             return Ok(());
         }
+        let attributes = attributes.filter(|_| flags & NLM_F_ACK_TLVS != 0).unwrap_or_default();
+        let attributes = Attributes::new(attributes);
         let message = attributes
-            .filter(|_| part.flags & NLM_F_ACK_TLVS != 0)
-            .and_then(|from| part.payload.get(from..))
-            .and_then(|bytes| Attributes::new(bytes).find_kind(NLMSGERR_ATTR_MSG))
+            .find_kind(NLMSGERR_ATTR_MSG)
             .and_then(|attribute| attribute.as_text())
             .map(Text::truncated)
             .unwrap_or_default();
-        Err(Self::Refused { errno: Errno::from_raw(code.saturating_neg()), message })
+        let attribute = attributes
+            .find_kind(NLMSGERR_ATTR_OFFS)
+            .and_then(|attribute| request.get(attribute.as_u32()? as usize..))
+            .and_then(|bytes| bytes.first_chunk::<4>())
+            .map(|header| u16::from_ne_bytes([header[2], header[3]]) & NLA_TYPE_MASK);
+        Err(Self::Refused { errno: Errno::from_raw(code.saturating_neg()), message, attribute })
     }
 
     /// The error number, where there is one.
@@ -83,11 +101,16 @@ impl Error {
         matches!(self, Self::Refused { errno: Errno::EEXIST, .. })
     }
 
-    /// True when what was to be changed or deleted is not there.
+    /// True when what was to be changed or deleted is not there, or the kernel lacks it.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         let missing = [Errno::ENOENT, Errno::ESRCH, Errno::ENODEV, Errno::EADDRNOTAVAIL];
-        matches!(self, Self::Refused { errno, .. } if missing.contains(errno))
+        match self {
+            Self::Refused { errno, .. } => missing.contains(errno),
+            // A kernel without generic netlink has none of its families.
+            Self::Socket(errno) => *errno == Errno::EPROTONOSUPPORT,
+            _ => false,
+        }
     }
 }
 
@@ -109,8 +132,13 @@ impl From<Error> for io::Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused { errno, message } if message.is_empty() => f.write_str(errno.desc()),
-            Self::Refused { errno, message } => write!(f, "{}: {message}", errno.desc()),
+            Self::Refused { errno, message, attribute } => {
+                f.write_str(errno.desc())?;
+                if !message.is_empty() {
+                    write!(f, ": {message}")?;
+                }
+                attribute.map_or(Ok(()), |attribute| write!(f, " (attribute {attribute})"))
+            }
             Self::Socket(errno) => write!(f, "netlink socket: {}", errno.desc()),
             Self::TooLong => f.write_str("a netlink message does not fit its buffer"),
             Self::Malformed => f.write_str("a netlink answer is malformed"),
@@ -123,7 +151,7 @@ impl core::error::Error for Error {}
 
 #[cfg(test)]
 mod tests {
-    use super::super::abi::NLMSG_ERROR;
+    use super::super::abi::{NLMSG_DONE, NLMSG_ERROR};
     use super::*;
 
     fn refusal(flags: u16, echoed: &[u8]) -> Error {
@@ -136,34 +164,65 @@ mod tests {
         payload.extend(8_u16.to_ne_bytes());
         payload.extend(NLMSGERR_ATTR_MSG.to_ne_bytes());
         payload.extend(b"no!\0");
+        payload.extend(8_u16.to_ne_bytes());
+        payload.extend(NLMSGERR_ATTR_OFFS.to_ne_bytes());
+        payload.extend(20_u32.to_ne_bytes());
         let part = Part { kind: NLMSG_ERROR, flags, sequence: 1, payload: &payload };
-        Error::from_acknowledgement(&part).expect_err("a refusal")
+        Error::from_acknowledgement(&part, REQUEST).expect_err("a refusal")
     }
+
+    /// Twenty octets of header, then the header of attribute 0x0404 in both byte orders.
+    const REQUEST: &[u8] =
+        &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 4, 4];
 
     #[test]
     fn the_kernels_words_are_found_behind_the_echoed_request() {
         let message = Text::truncated("no!");
-        let expected = Error::Refused { errno: Errno::EINVAL, message };
+        let expected = Error::Refused { errno: Errno::EINVAL, message, attribute: Some(0x404) };
         assert_eq!(refusal(NLM_F_ACK_TLVS | NLM_F_CAPPED, &[1, 2, 3, 4]), expected);
         assert_eq!(refusal(NLM_F_ACK_TLVS, &[1, 2, 3, 4]), expected);
-        assert_eq!(expected.to_string(), "Invalid argument: no!");
+        assert_eq!(expected.to_string(), "Invalid argument: no! (attribute 1028)");
     }
 
     #[test]
     fn a_refusal_without_words_has_the_number_alone() {
         let error = refusal(NLM_F_CAPPED, &[]);
-        assert_eq!(error, Error::Refused { errno: Errno::EINVAL, message: Text::default() });
+        assert_eq!(error, refused(Errno::EINVAL));
+        assert_eq!(error.to_string(), "Invalid argument");
     }
 
     #[test]
     fn a_short_or_lying_acknowledgement_is_no_success() {
         let part = Part { kind: NLMSG_ERROR, flags: 0, sequence: 1, payload: &[0; 3] };
-        assert_eq!(Error::from_acknowledgement(&part), Err(Error::Malformed));
+        assert_eq!(Error::from_acknowledgement(&part, &[]), Err(Error::Malformed));
         let mut payload = (-1_i32).to_ne_bytes().to_vec();
         payload.extend(u32::MAX.to_ne_bytes());
         let part =
             Part { kind: NLMSG_ERROR, flags: NLM_F_ACK_TLVS, sequence: 1, payload: &payload };
-        let expected = Error::Refused { errno: Errno::EPERM, message: Text::default() };
-        assert_eq!(Error::from_acknowledgement(&part), Err(expected));
+        assert_eq!(Error::from_acknowledgement(&part, &[]), Err(refused(Errno::EPERM)));
+    }
+
+    #[test]
+    fn an_attribute_beyond_the_request_is_none() {
+        for offset in [21, 24, u32::MAX] {
+            let mut payload = (-22_i32).to_ne_bytes().to_vec();
+            payload.extend(8_u16.to_ne_bytes());
+            payload.extend(NLMSGERR_ATTR_OFFS.to_ne_bytes());
+            payload.extend(offset.to_ne_bytes());
+            let flags = NLM_F_ACK_TLVS;
+            let part = Part { kind: NLMSG_DONE, flags, sequence: 1, payload: &payload };
+            assert_eq!(Error::from_done(&part, REQUEST), Err(refused(Errno::EINVAL)));
+        }
+    }
+
+    #[test]
+    fn a_kernel_that_lacks_something_says_it_is_missing() {
+        assert!(refused(Errno::ENOENT).is_missing());
+        assert!(Error::Socket(Errno::EPROTONOSUPPORT).is_missing());
+        assert!(!Error::Socket(Errno::ENOENT).is_missing() && !Error::Malformed.is_missing());
+    }
+
+    fn refused(errno: Errno) -> Error {
+        Error::Refused { errno, message: Text::default(), attribute: None }
     }
 }

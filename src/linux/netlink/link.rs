@@ -110,7 +110,7 @@ pub struct LinkStatistics {
 
 impl LinkStatistics {
     /// Reads the payload of an `RTM_NEWSTATS` with `struct rtnl_link_stats64`.
-    fn parse(payload: &[u8]) -> Option<Self> {
+    pub(super) fn parse(payload: &[u8]) -> Option<Self> {
         let attributes = payload.get(STATISTICS_HEADER_LEN..)?;
         let value = Attributes::new(attributes).find_kind(IFLA_STATS_LINK_64)?.value;
         let number = |at: usize| {
@@ -160,9 +160,7 @@ impl Socket {
     pub fn create_link(&mut self, name: &str, kind: &str) -> Result<(), Error> {
         let mut buffer = [0; REQUEST_LEN];
         let mut message = create(&mut buffer, name);
-        message.nested(IFLA_LINKINFO, |info| {
-            info.attribute_text(IFLA_INFO_KIND, kind);
-        });
+        put_kind(&mut message, kind);
         self.request(message)
     }
 
@@ -321,14 +319,20 @@ impl Socket {
     }
 }
 
-fn create<'b>(buffer: &'b mut [u8], name: &str) -> Message<'b> {
+pub(super) fn create<'b>(buffer: &'b mut [u8], name: &str) -> Message<'b> {
     let mut message = Message::new(buffer, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
     message.put(&header(0, 0, 0)).attribute_text(IFLA_IFNAME, name);
     message
 }
 
+pub(super) fn put_kind(message: &mut Message<'_>, kind: &str) {
+    message.nested(IFLA_LINKINFO, |info| {
+        info.attribute_text(IFLA_INFO_KIND, kind);
+    });
+}
+
 /// `struct if_stats_msg`: family, padding, index, mask of wanted statistics.
-fn statistics_message(buffer: &mut [u8], index: u32) -> Message<'_> {
+pub(super) fn statistics_message(buffer: &mut [u8], index: u32) -> Message<'_> {
     let mut header = [0; STATISTICS_HEADER_LEN];
     header[4..8].copy_from_slice(&index.to_ne_bytes());
     let wanted = 1_u32 << (IFLA_STATS_LINK_64 - 1);
@@ -345,4 +349,47 @@ fn header(index: u32, flags: u32, change: u32) -> [u8; HEADER_LEN] {
     header[8..12].copy_from_slice(&flags.to_ne_bytes());
     header[12..].copy_from_slice(&change.to_ne_bytes());
     header
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::native;
+    use super::*;
+
+    #[test]
+    fn a_link_is_read_with_its_alias_and_kind() {
+        let payload = native(
+            "=00000100 00000007 00010043 00000000 000d 0003 =6c672d6461746130 =00000000 \
+             0008 0004 0000058c 000e 0014 =6c697370677561726400 =0000 \
+             0014 0012 000e 0001 =776972656775617264 =00 =0000",
+        );
+        let link = Link::parse(&payload).expect("a link");
+        assert_eq!((link.index, link.mtu), (7, 1420));
+        assert_eq!((link.name.as_str(), link.is_up()), ("lg-data0", true));
+        assert_eq!(link.alias.expect("an alias"), "lispguard");
+        assert_eq!(link.kind.expect("a kind"), "wireguard");
+    }
+
+    #[test]
+    fn statistics_are_asked_for_and_read() {
+        let mut buffer = [0xaa; 64];
+        let mut message = statistics_message(&mut buffer, 7);
+        let expected = native("0000001c 005e 0005 00000003 00000000 =00000000 00000007 00000001");
+        assert_eq!(message.finish(5, 3), Ok(&expected[..]));
+        let mut payload = native("=00000000 00000007 00000001 0004 0000 0024 0001");
+        for number in 1_u64..=4 {
+            payload.extend((number << 40 | number).to_ne_bytes());
+        }
+        let number = |number: u64| number << 40 | number;
+        let expected = LinkStatistics {
+            rx_packets: number(1),
+            tx_packets: number(2),
+            rx_octets: number(3),
+            tx_octets: number(4),
+        };
+        assert_eq!(LinkStatistics::parse(&payload), Some(expected));
+        for len in 0..payload.len() {
+            assert_eq!(LinkStatistics::parse(&payload[..len]), None, "{len} octets");
+        }
+    }
 }

@@ -263,9 +263,10 @@ mod tests {
             let mut count = 0;
             for part in Parts::new(&bytes) {
                 count += 1 + walk(Attributes::new(part.payload), 0);
-                let _ = Error::from_acknowledgement(&part);
-                let _ = Error::from_done(&part);
+                let _ = Error::from_acknowledgement(&part, &valid);
+                let _ = Error::from_done(&part, &valid);
                 let _ = super::super::link::Link::parse(part.payload);
+                let _ = super::super::link::LinkStatistics::parse(part.payload);
                 let _ = super::super::address::Address::parse(part.payload);
                 let _ = super::super::route::Route::parse(part.payload);
                 let _ = super::super::rule::Rule::parse(part.payload);

@@ -16,11 +16,11 @@ use super::socket::Socket;
 /// Octets of `struct rtnexthop`.
 const HEADER_LEN: usize = 8;
 /// Octets of all next hops of a request, enough for eleven of IPv6.
-const HOPS_LEN: usize = 320;
+pub(super) const HOPS_LEN: usize = 320;
 
 /// Stands in for the gateway of a next hop that has none: the kernel shares IPv6 traffic among
 /// next hops with gateways only. An interface without link-layer addresses makes no use of it.
-const NO_GATEWAY: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x6e6f, 0x6e65);
+pub(super) const NO_GATEWAY: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x6e6f, 0x6e65);
 
 /// One of the ways that a route's traffic takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +110,7 @@ fn has_stand_ins(route: &Route, hops: &[NextHop]) -> bool {
 
 /// Makes the stand-in a neighbour that is always there: while the kernel does not know a gateway
 /// to be, it takes turns among next hops instead of looking at flows and weights.
-fn neighbour_message(buffer: &mut [u8], index: u32) -> Message<'_> {
+pub(super) fn neighbour_message(buffer: &mut [u8], index: u32) -> Message<'_> {
     // struct ndmsg: family, padding, interface index, state, flags, type.
     let mut header = [0; 12];
     header[0] = AF_INET6;
@@ -121,7 +121,7 @@ fn neighbour_message(buffer: &mut [u8], index: u32) -> Message<'_> {
     message
 }
 
-fn message<'b>(
+pub(super) fn message<'b>(
     buffer: &'b mut [u8],
     encoded: &mut [u8; HOPS_LEN],
     route: &Route,
@@ -169,4 +169,100 @@ fn emit(hop: &NextHop, gateway: Option<IpAddr>, buffer: &mut [u8]) -> Option<usi
         room[12..].copy_from_slice(value);
     }
     Some(len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::RouteKind;
+    use super::super::message::native;
+    use super::*;
+
+    fn hop(output: u32, gateway: Option<&str>, weight: u8) -> NextHop {
+        let gateway = gateway.map(|text| text.parse().expect("an address"));
+        NextHop { output, gateway, weight }
+    }
+
+    #[test]
+    fn a_request_has_the_bytes_of_the_protocol() {
+        let mut route = Route::new(IpAddr::from([198, 51, 100, 0]), 24);
+        (route.table, route.protocol, route.mtu) = (4343, 76, Some(1380));
+        let hops = [hop(5, None, 1), hop(6, None, 3)];
+        let (mut buffer, mut encoded) = ([0xaa; 512], [0xaa; HOPS_LEN]);
+        let mut message = message(&mut buffer, &mut encoded, &route, &hops).expect("it fits");
+        let expected = native(
+            "0000004c 0018 0505 00000009 00000000 =02180000 =fc4cfd01 00000000 \
+             0008 0001 =c6336400 0008 000f 000010f7 000c 8008 0008 0002 00000564 \
+             0014 0009 0008 =0000 00000005 0008 =0002 00000006",
+        );
+        assert_eq!(message.finish(5, 9), Ok(&expected[..]));
+        let found = Route::parse(&expected[16..]).expect("a route");
+        assert!(found.is_multipath && found.output == Some(5));
+        assert_eq!(NextHops::new(&found, &expected[16..]).collect::<Vec<_>>(), hops);
+    }
+
+    #[test]
+    fn ipv6_next_hops_without_gateway_get_a_stand_in_that_is_not_listed() {
+        let route = Route::new("2001:db8:51::".parse().expect("an address"), 48);
+        let hops = [hop(5, None, 255), hop(6, Some("fe80::1"), 0)];
+        let (mut buffer, mut encoded) = ([0xaa; 512], [0xaa; HOPS_LEN]);
+        let mut message = message(&mut buffer, &mut encoded, &route, &hops).expect("it fits");
+        let expected = native(
+            "00000074 0018 0505 00000009 00000000 =0a300000 =fe040001 00000000 \
+             0014 0001 =20010db8005100000000000000000000 0008 000f 000000fe 003c 0009 \
+             001c =04fe 00000005 0014 0005 =fe8000000000000000000000 =6e6f6e65 \
+             001c =0400 00000006 0014 0005 =fe800000000000000000000000000001",
+        );
+        assert_eq!(message.finish(5, 9), Ok(&expected[..]));
+        let found = Route::parse(&expected[16..]).expect("a route");
+        let listed: Vec<_> = NextHops::new(&found, &expected[16..]).collect();
+        assert_eq!(listed, [hops[0], hop(6, Some("fe80::1"), 1)]);
+        let mut message = neighbour_message(&mut buffer, 5);
+        let expected = native(
+            "00000030 001c 0505 00000009 00000000 =0a000000 00000005 0080 =0000 \
+             0014 0001 =fe8000000000000000000000 =6e6f6e65",
+        );
+        assert_eq!(message.finish(5, 9), Ok(&expected[..]));
+    }
+
+    #[test]
+    fn too_many_next_hops_are_refused() {
+        let route = Route::new("2001:db8:51::".parse().expect("an address"), 48);
+        for (count, is_fitting) in [(11, true), (12, false), (100, false)] {
+            let hops = vec![hop(5, None, 1); count];
+            let (mut buffer, mut encoded) = ([0; REQUEST_LEN], [0; HOPS_LEN]);
+            let message = message(&mut buffer, &mut encoded, &route, &hops);
+            assert_eq!(message.is_ok(), is_fitting, "{count}");
+            if let Ok(mut message) = message {
+                assert!(message.finish(0, 1).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn a_route_that_drops_has_no_next_hop_and_a_plain_one_has_one() {
+        let mut route = Route::new(IpAddr::from([198, 51, 100, 0]), 24);
+        let payload = |route: &Route| {
+            let mut buffer = [0; 256];
+            let mut message = route.message(&mut buffer, RTM_NEWROUTE, 0);
+            message.finish(0, 1).expect("it fits")[16..].to_vec()
+        };
+        route.kind = RouteKind::Unreachable;
+        assert_eq!(NextHops::new(&route, &payload(&route)).next(), None);
+        (route.kind, route.output) = (RouteKind::Unicast, Some(7));
+        let hops: Vec<_> = NextHops::new(&route, &payload(&route)).collect();
+        assert_eq!(hops, [hop(7, None, 1)]);
+    }
+
+    #[test]
+    fn next_hops_whose_lengths_lie_end_the_iteration() {
+        let route = Route::new(IpAddr::from([198, 51, 100, 0]), 24);
+        for len in [0_u16, 7, 9, 17, u16::MAX] {
+            let mut payload = vec![0; 12];
+            payload.extend(native("0014 0009"));
+            payload.extend(len.to_ne_bytes());
+            payload.extend([0; 14]);
+            assert!(NextHops::new(&route, &payload).count() <= 1, "length {len}");
+        }
+        assert_eq!(NextHops::new(&route, &[]).count(), 0);
+    }
 }

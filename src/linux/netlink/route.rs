@@ -174,7 +174,7 @@ impl Route {
         }
     }
 
-    fn message<'b>(&self, buffer: &'b mut [u8], kind: u16, flags: u16) -> Message<'b> {
+    pub(super) fn message<'b>(&self, buffer: &'b mut [u8], kind: u16, flags: u16) -> Message<'b> {
         let mut message = self.message_without_gateway(buffer, kind, flags);
         match self.gateway {
             Some(gateway) if Family::of(gateway) == Family::of(self.destination) => {
@@ -359,7 +359,7 @@ fn is_no_route(error: &Error) -> bool {
         [Errno::ENETUNREACH, Errno::EHOSTUNREACH, Errno::EACCES, Errno::EAGAIN, Errno::EINVAL];
     match error {
         // EINVAL is a blackhole's number, and with words it is a request that is wrong.
-        Error::Refused { errno, message } => dropped.contains(errno) && message.is_empty(),
+        Error::Refused { errno, message, .. } => dropped.contains(errno) && message.is_empty(),
         _ => false,
     }
 }
@@ -409,13 +409,14 @@ mod tests {
         route.output = Some(3);
         route.metric = Some(10);
         route.source = Some(IpAddr::from([192, 0, 2, 1]));
-        route.mtu = Some(1420);
+        (route.mtu, route.advertised_mss) = (Some(1420), Some(1380));
         let mut buffer = [0xaa; 128];
         let mut message = route.message(&mut buffer, RTM_NEWROUTE, 0x500);
         let expected = native(
-            "00000058 0018 0505 00000009 00000000 =02180000 =fc040001 00000000 \
+            "00000060 0018 0505 00000009 00000000 =02180000 =fc040001 00000000 \
              0008 0001 =c6336400 0008 000f 000010f6 0008 0004 00000003 0008 0006 0000000a \
-             0008 0007 =c0000201 000c 8008 0008 0002 0000058c 0008 0005 =c00002fe",
+             0008 0007 =c0000201 0014 8008 0008 0002 0000058c 0008 0008 00000564 \
+             0008 0005 =c00002fe",
         );
         assert_eq!(message.finish(5, 9), Ok(&expected[..]));
         assert_eq!(Route::parse(&expected[16..]), Some(route));

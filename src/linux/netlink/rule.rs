@@ -152,7 +152,7 @@ impl Rule {
         Some(rule)
     }
 
-    fn message<'b>(&self, buffer: &'b mut [u8], kind: u16, flags: u16) -> Message<'b> {
+    pub(super) fn message<'b>(&self, buffer: &'b mut [u8], kind: u16, flags: u16) -> Message<'b> {
         let rule_flags = if self.is_inverted { FIB_RULE_INVERT } else { 0 };
         let mut header = [0; HEADER_LEN];
         header[0] = self.family.number();
@@ -246,5 +246,29 @@ mod tests {
         );
         assert_eq!(message.finish(5, 2), Ok(&expected[..]));
         assert_eq!(Rule::parse(&expected[16..]), Some(rule));
+    }
+
+    #[test]
+    fn a_rule_may_do_something_else_than_a_lookup() {
+        for (action, number, attributes) in [
+            (RuleAction::Goto(5000), "=02", " 0008 0004 00001388"),
+            (RuleAction::Nop, "=03", ""),
+            (RuleAction::Blackhole, "=06", ""),
+            (RuleAction::Unreachable, "=07", ""),
+            (RuleAction::Prohibit, "=08", ""),
+            (RuleAction::Unknown(99), "=63", ""),
+        ] {
+            let mut rule = Rule::with_action(Family::V4, 4342, action);
+            (rule.protocol, rule.input) = (76, Text::new("lan"));
+            let mut buffer = [0xaa; 128];
+            let mut message = rule.message(&mut buffer, RTM_NEWRULE, 0x600);
+            let fields = format!(
+                "=02000000 =000000 {number} 00000000 0008 0006 000010f6{attributes} \
+                 0008 0003 =6c616e00 0005 0015 =4c000000",
+            );
+            let bytes = message.finish(5, 2).expect("it fits");
+            assert_eq!(&bytes[16..], native(&fields));
+            assert_eq!(Rule::parse(&bytes[16..]), Some(rule));
+        }
     }
 }

@@ -126,9 +126,9 @@ impl Socket {
                 }
                 is_interrupted |= part.flags & NLM_F_DUMP_INTR != 0;
                 match part.kind {
-                    NLMSG_ERROR => return Error::from_acknowledgement(&part),
+                    NLMSG_ERROR => return Error::from_acknowledgement(&part, request),
                     NLMSG_DONE if is_interrupted => return Err(Error::Interrupted),
-                    NLMSG_DONE => return Error::from_done(&part),
+                    NLMSG_DONE => return Error::from_done(&part, request),
                     NLMSG_MIN_TYPE.. => each(&part),
                     _ => {}
                 }

@@ -22,7 +22,7 @@ use super::generic::generic_message;
 use super::message::Message;
 use super::socket::Socket;
 use super::{Family, REQUEST_LEN};
-use listing::Listing;
+pub(super) use listing::Listing;
 
 const FAMILY_NAME: &str = "wireguard";
 
@@ -196,10 +196,8 @@ impl Wireguard {
         mut each: impl FnMut(Entry<'_>),
     ) -> Result<(), Error> {
         let mut buffer = [0; REQUEST_LEN];
-        let mut message =
-            generic_message(&mut buffer, self.family, WG_CMD_GET_DEVICE, WG_GENL_VERSION);
-        message.attribute_u32(WGDEVICE_A_IFINDEX, index);
         let family = self.family;
+        let message = listing_message(&mut buffer, family, index);
         let result = self.socket.dump(message, |part| {
             if part.kind == family {
                 listing.handle_part(part.payload, &mut each);
@@ -210,7 +208,13 @@ impl Wireguard {
     }
 }
 
-fn device_message<'b>(
+pub(super) fn listing_message(buffer: &mut [u8], family: u16, index: u32) -> Message<'_> {
+    let mut message = generic_message(buffer, family, WG_CMD_GET_DEVICE, WG_GENL_VERSION);
+    message.attribute_u32(WGDEVICE_A_IFINDEX, index);
+    message
+}
+
+pub(super) fn device_message<'b>(
     buffer: &'b mut [u8],
     family: u16,
     index: u32,
@@ -234,7 +238,7 @@ fn device_message<'b>(
 }
 
 /// Takes as many of the allowed-ips as fit.
-fn peer_message<'b>(
+pub(super) fn peer_message<'b>(
     buffer: &'b mut [u8],
     family: u16,
     index: u32,
@@ -301,4 +305,119 @@ fn attribute_endpoint(peer: &mut Message<'_>, endpoint: SocketAddr) {
     };
     octets[..2].copy_from_slice(&u16::from(family).to_ne_bytes());
     peer.attribute(WGPEER_A_ENDPOINT, &octets[..len]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::attribute::Attributes;
+    use super::super::generic::generic_attributes;
+    use super::super::message::native;
+    use super::*;
+
+    const KEY: &str = "=0101010101010101010101010101010101010101010101010101010101010101";
+
+    #[test]
+    fn a_change_of_an_interface_has_the_bytes_of_the_protocol() {
+        let update = DeviceUpdate {
+            private_key: Some(&[1; 32]),
+            listen_port: Some(51_820),
+            fwmark: Some(0x4c47),
+            removes_peers: true,
+        };
+        let mut buffer = [0xaa; 128];
+        let mut message = device_message(&mut buffer, 0x1d, 7, &update);
+        let expected = native(&format!(
+            "00000058 001d 0005 00000002 00000000 =01010000 0008 0001 00000007 0024 0003 {KEY} \
+             0006 0006 ca6c =0000 0008 0007 00004c47 0008 0005 00000001",
+        ));
+        assert_eq!(message.finish(5, 2), Ok(&expected[..]));
+        let mut message = device_message(&mut buffer, 0x1d, 7, &DeviceUpdate::default());
+        let expected = native("0000001c 001d 0005 00000002 00000000 =01010000 0008 0001 00000007");
+        assert_eq!(message.finish(5, 2), Ok(&expected[..]));
+        let mut message = listing_message(&mut buffer, 0x1d, 7);
+        let expected = native("0000001c 001d 0301 00000002 00000000 =00010000 0008 0001 00000007");
+        assert_eq!(message.finish(0x301, 2), Ok(&expected[..]));
+    }
+
+    #[test]
+    fn a_change_of_a_peer_has_the_bytes_of_the_protocol() {
+        let mut update = PeerUpdate::new([1; 32]);
+        update.replaces_allowed_ips = true;
+        update.endpoint = Some("192.0.2.7:4342".parse().expect("an endpoint"));
+        update.persistent_keepalive = Some(25);
+        let allowed_ips = [
+            AllowedIp { ip: [10, 0, 0, 0].into(), prefix_len: 8 },
+            AllowedIp { ip: "2001:db8::".parse().expect("an address"), prefix_len: 32 },
+        ];
+        let mut list = allowed_ips.into_iter().peekable();
+        let mut buffer = [0xaa; 512];
+        let mut message = peer_message(&mut buffer, 0x1d, 7, &update, &mut list);
+        let expected = native(&format!(
+            "000000b4 001d 0005 00000002 00000000 =01010000 0008 0001 00000007 \
+             0098 8008 0094 8000 0024 0001 {KEY} 0008 0003 00000002 \
+             0014 0004 0002 =10f6 =c0000207 =0000000000000000 0006 0005 0019 =0000 \
+             0048 8009 001c 8000 0006 0001 0002 =0000 0008 0002 =0a000000 0005 0003 =08000000 \
+             0028 8000 0006 0001 000a =0000 0014 0002 =20010db8000000000000000000000000 \
+             0005 0003 =20000000",
+        ));
+        assert_eq!(message.finish(5, 2), Ok(&expected[..]));
+        assert_eq!(list.next(), None);
+    }
+
+    #[test]
+    fn an_endpoint_of_ipv6_keeps_its_scope() {
+        let mut update = PeerUpdate { is_update_only: true, ..PeerUpdate::new([1; 32]) };
+        update.endpoint = Some("[fe80::7%3]:51820".parse().expect("an endpoint"));
+        let mut buffer = [0xaa; 512];
+        let mut none = core::iter::empty().peekable();
+        let mut message = peer_message(&mut buffer, 0x1d, 7, &update, &mut none);
+        let expected = native(&format!(
+            "00000070 001d 0005 00000002 00000000 =01010000 0008 0001 00000007 \
+             0054 8008 0050 8000 0024 0001 {KEY} 0008 0003 00000004 \
+             0020 0004 000a =ca6c =00000000 =fe800000000000000000000000000007 00000003",
+        ));
+        assert_eq!(message.finish(5, 2), Ok(&expected[..]));
+    }
+
+    #[test]
+    fn a_removal_has_a_key_and_nothing_else() {
+        let mut update = PeerUpdate::removal([1; 32]);
+        (update.endpoint, update.persistent_keepalive) =
+            (Some(([192, 0, 2, 7], 1).into()), Some(1));
+        let prefix = AllowedIp { ip: [10, 0, 0, 0].into(), prefix_len: 8 };
+        let mut buffer = [0xaa; 512];
+        let mut list = core::iter::once(prefix).peekable();
+        let mut message = peer_message(&mut buffer, 0x1d, 7, &update, &mut list);
+        let expected = native(&format!(
+            "00000050 001d 0005 00000002 00000000 =01010000 0008 0001 00000007 \
+             0034 8008 0030 8000 0024 0001 {KEY} 0008 0003 00000001",
+        ));
+        assert_eq!(message.finish(5, 2), Ok(&expected[..]));
+    }
+
+    #[test]
+    fn allowed_ips_fill_a_message_and_the_rest_is_left_for_others() {
+        let prefix = |number: u16| AllowedIp {
+            ip: [0x2001, 0xdb8, 0, number, 0, 0, 0, 0].into(),
+            prefix_len: 64,
+        };
+        for room in [160, 200, 1024, PEER_REQUEST_LEN] {
+            let mut buffer = vec![0xaa; room];
+            let mut list = (0..200).map(prefix).peekable();
+            let (mut seen, mut messages) = (0, 0);
+            while list.peek().is_some() {
+                let mut message =
+                    peer_message(&mut buffer, 1, 7, &PeerUpdate::new([1; 32]), &mut list);
+                let bytes = message.finish(0, 1).expect("it fits");
+                let inner =
+                    |bytes: Attributes<'_>, kind| bytes.find_kind(kind).expect("it").value.len();
+                let peers = generic_attributes(&bytes[16..]).find_kind(WGDEVICE_A_PEERS);
+                let peer = peers.expect("peers").nested().next().expect("a peer");
+                seen += inner(peer.nested(), WGPEER_A_ALLOWEDIPS) / ALLOWED_IP_LEN;
+                messages += 1;
+            }
+            assert_eq!(seen, 200);
+            assert_eq!(messages, 200_usize.div_ceil((room - 80) / ALLOWED_IP_LEN), "{room} octets");
+        }
+    }
 }

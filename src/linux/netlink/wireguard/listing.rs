@@ -75,20 +75,24 @@ pub enum Entry<'a> {
 /// Joins the messages of a listing: a peer whose allowed-ips do not fit one message comes again
 /// at the beginning of the next, with its public key and the rest of them alone.
 #[derive(Debug)]
-pub(super) struct Listing {
+pub(in crate::netlink) struct Listing {
     wants_allowed_ips: bool,
     has_device: bool,
     last: Option<PublicKey>,
 }
 
 impl Listing {
-    pub(super) fn new(wants_allowed_ips: bool) -> Self {
+    pub(in crate::netlink) fn new(wants_allowed_ips: bool) -> Self {
         Self { wants_allowed_ips, has_device: false, last: None }
     }
 
     /// Hands on what a message tells; entries that are not what the protocol promises are left
     /// out.
-    pub(super) fn handle_part(&mut self, payload: &[u8], each: &mut dyn FnMut(Entry<'_>)) {
+    pub(in crate::netlink) fn handle_part(
+        &mut self,
+        payload: &[u8],
+        each: &mut dyn FnMut(Entry<'_>),
+    ) {
         // Some kernels repeat what the interface is in every message of its first peer.
         if !self.has_device
             && let Some(device) = Device::parse(generic_attributes(payload))
@@ -207,4 +211,199 @@ fn endpoint(value: &[u8]) -> Option<SocketAddr> {
     let (octets, scope) = rest.split_first_chunk::<16>()?;
     let scope = u32::from_ne_bytes(scope.try_into().ok()?);
     Some(SocketAddrV6::new(Ipv6Addr::from(*octets), port, 0, scope).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::message::{Message, native};
+    use super::*;
+
+    const KEY: &str = "=0101010101010101010101010101010101010101010101010101010101010101";
+    const PRIVATE: &str = "=0202020202020202020202020202020202020202020202020202020202020202";
+
+    #[derive(Debug, PartialEq)]
+    enum Told {
+        Device(Device),
+        Peer(Peer),
+        AllowedIp(PublicKey, AllowedIp),
+    }
+
+    fn told(messages: &[&[u8]]) -> Vec<Told> {
+        let mut told = Vec::new();
+        let mut listing = Listing::new(true);
+        for message in messages {
+            listing.handle_part(message, &mut |entry| {
+                told.push(match entry {
+                    Entry::Device(device) => Told::Device(device.clone()),
+                    Entry::Peer(peer) => Told::Peer(*peer),
+                    Entry::AllowedIp(key, allowed_ip) => Told::AllowedIp(*key, allowed_ip),
+                });
+            });
+        }
+        told
+    }
+
+    /// An interface with one peer, as a kernel lists it, with a preshared key, a protocol version
+    /// and two attributes that nobody knows.
+    fn answer() -> Vec<u8> {
+        let fields = format!(
+            "=00010000 0006 0006 ca6c =0000 0008 0007 00004c47 0008 0001 00000007 \
+             0006 0002 =7767 =0000 0024 0003 {PRIVATE} 0024 0004 {KEY} 0008 0063 deadbeef \
+             00f0 8008 00ec 8000 0024 0001 {KEY} 0024 0002 {PRIVATE} TIME 0006 0005 0019 =0000 \
+             COUNTERS 0008 000a 00000001 0005 0064 =01000000 \
+             0014 0004 0002 =10f6 =c0000207 =0000000000000000 \
+             0048 8009 001c 8000 0005 0003 =08000000 0006 0001 0002 =0000 0008 0002 =0a000000 \
+             0028 8000 0005 0003 =20000000 0006 0001 000a =0000 \
+             0014 0002 =20010db8000000000000000000000000",
+        );
+        let wide = |number: u64| match cfg!(target_endian = "little") {
+            true => format!("{:08x} {:08x}", number as u32, number >> 32),
+            false => format!("{:08x} {:08x}", number >> 32, number as u32),
+        };
+        let time = format!("0014 0006 {} {}", wide(1_800_000_000), wide(999_999_999));
+        let (tx, rx) = (wide(5_000_000_000), wide(7));
+        let counters = format!("000c 0008 {tx} 000c 0007 {rx}");
+        native(&fields.replace("TIME", &time).replace("COUNTERS", &counters))
+    }
+
+    fn peer() -> Peer {
+        Peer {
+            public_key: [1; 32],
+            endpoint: Some(([192, 0, 2, 7], 4342).into()),
+            last_handshake: Some(Duration::new(1_800_000_000, 999_999_999)),
+            rx_octets: 7,
+            tx_octets: 5_000_000_000,
+            persistent_keepalive: 25,
+        }
+    }
+
+    fn allowed_ips() -> [AllowedIp; 2] {
+        [
+            AllowedIp { ip: [10, 0, 0, 0].into(), prefix_len: 8 },
+            AllowedIp { ip: [0x2001, 0xdb8, 0, 0, 0, 0, 0, 0].into(), prefix_len: 32 },
+        ]
+    }
+
+    #[test]
+    fn an_answer_of_a_kernel_is_read() {
+        let device = Device {
+            index: 7,
+            private_key: Some(Zeroizing::new([2; 32])),
+            public_key: Some([1; 32]),
+            listen_port: 51_820,
+            fwmark: 0x4c47,
+        };
+        let [first, second] = allowed_ips().map(|prefix| Told::AllowedIp([1; 32], prefix));
+        let expected = [Told::Device(device), Told::Peer(peer()), first, second];
+        assert_eq!(told(&[&answer()]), expected);
+        let mut peers = 0;
+        Listing::new(false).handle_part(&answer(), &mut |entry| match entry {
+            Entry::Device(_) => {}
+            Entry::Peer(_) => peers += 1,
+            Entry::AllowedIp(..) => panic!("not wanted"),
+        });
+        assert_eq!(peers, 1);
+    }
+
+    /// A message with peers alone: each has a key made of one octet, and one allowed-ip.
+    fn peers_alone(peers: &[(u8, [u8; 4])]) -> Vec<u8> {
+        let mut buffer = [0; 1024];
+        let mut message = Message::new(&mut buffer, 0, 0);
+        message.put(&[0, 1, 0, 0]).nested(WGDEVICE_A_PEERS, |list| {
+            for (key, ip) in peers {
+                list.nested(0, |peer| {
+                    peer.attribute(WGPEER_A_PUBLIC_KEY, &[*key; 32]);
+                    peer.nested(WGPEER_A_ALLOWEDIPS, |list| {
+                        list.nested(0, |entry| {
+                            entry.attribute_u16(WGALLOWEDIP_A_FAMILY, 2);
+                            entry.attribute(WGALLOWEDIP_A_IPADDR, ip);
+                            entry.attribute_u8(WGALLOWEDIP_A_CIDR_MASK, 32);
+                        });
+                    });
+                });
+            }
+        });
+        message.finish(0, 0).expect("it fits")[16..].to_vec()
+    }
+
+    #[test]
+    fn a_peer_that_takes_several_messages_is_one_peer() {
+        let second = peers_alone(&[(1, [10, 0, 0, 1]), (3, [10, 0, 0, 3])]);
+        let third = peers_alone(&[(3, [10, 0, 0, 4])]);
+        let all = told(&[&answer(), &answer(), &second, &third]);
+        let devices = all.iter().filter(|it| matches!(it, Told::Device(_))).count();
+        assert_eq!(devices, 1, "some kernels repeat the interface");
+        let peers: Vec<_> = all
+            .iter()
+            .filter_map(|it| if let Told::Peer(peer) = it { Some(*peer) } else { None })
+            .collect();
+        assert_eq!(peers.len(), 2);
+        assert_eq!((peers[0], peers[1].public_key), (peer(), [3; 32]));
+        let last = AllowedIp { ip: [10, 0, 0, 4].into(), prefix_len: 32 };
+        assert_eq!(all.last(), Some(&Told::AllowedIp([3; 32], last)));
+        assert_eq!(all.len(), 1 + 2 + 2 + 2 + 3);
+    }
+
+    #[test]
+    fn a_truncated_answer_is_read_as_far_as_it_goes() {
+        let answer = answer();
+        let whole = told(&[&answer]);
+        for len in 0..answer.len() {
+            let told = told(&[&answer[..len]]);
+            // The list of peers does not fit what was cut, so that no peer is half read.
+            assert!(told.len() <= 1, "{len} octets: {told:?}");
+            if let (Some(Told::Device(device)), Told::Device(known)) = (told.first(), &whole[0]) {
+                assert_eq!(device.index, known.index);
+            }
+        }
+    }
+
+    #[test]
+    fn mutated_answers_never_panic_and_tell_no_more_than_they_hold() {
+        let valid = answer();
+        let mut state = 0x9e37_79b9_u32;
+        let mut random = || {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            state as usize
+        };
+        for _ in 0..100_000 {
+            let mut bytes = valid.clone();
+            for _ in 0..1 + random() % 4 {
+                let at = random() % bytes.len();
+                bytes[at] = random() as u8;
+            }
+            bytes.truncate(1 + random() % bytes.len());
+            for entry in told(&[&bytes, &valid]) {
+                if let Told::AllowedIp(_, AllowedIp { ip, prefix_len }) = entry {
+                    assert!(prefix_len <= Family::of(ip).host_prefix_len());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_time_that_is_none_is_no_time() {
+        let time = |seconds: i64, nanoseconds: i64| {
+            time(&[seconds.to_ne_bytes(), nanoseconds.to_ne_bytes()].concat())
+        };
+        assert_eq!(time(0, 0), None);
+        assert_eq!(time(0, 1), Some(Duration::from_nanos(1)));
+        assert_eq!(time(i64::MAX, 999_999_999).map(|time| time.as_secs()), Some(i64::MAX as u64));
+        for (seconds, nanoseconds) in [(-1, 0), (1, -1), (1, 1_000_000_000), (1, i64::MAX)] {
+            assert_eq!(time(seconds, nanoseconds), None);
+        }
+        assert_eq!(super::time(&[1; 15]), None);
+    }
+
+    #[test]
+    fn an_endpoint_of_another_family_or_too_short_is_none() {
+        let v6 = native("000a =ca6c =00000000 =fe800000000000000000000000000007 00000003");
+        assert_eq!(endpoint(&v6), Some("[fe80::7%3]:51820".parse().expect("an endpoint")));
+        for len in 0..28 {
+            assert_eq!(endpoint(&v6[..len]), None, "{len} octets");
+        }
+        assert_eq!(endpoint(&native("0001 =ca6c =0000000000000000000000000000")), None);
+    }
 }
