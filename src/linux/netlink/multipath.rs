@@ -85,7 +85,7 @@ impl Socket {
     /// to an interface without link-layer addresses, such as TUN or WireGuard.
     ///
     /// # Errors
-    /// As `request`; `TooLong` for more than eleven next hops.
+    /// As `request`; `TooLong` when they are too many: eleven of IPv6 always fit.
     pub fn replace_multipath(&mut self, route: &Route, hops: &[NextHop]) -> Result<(), Error> {
         if let [hop] = hops {
             let (gateway, output, is_on_link) =

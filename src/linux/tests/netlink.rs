@@ -10,7 +10,8 @@ use isolated::{Node, eventually, ip, isolated, joined};
 use linux::Errno;
 use linux::icmp::EchoSocket;
 use linux::netlink::{
-    Address, Error, Event, Family, Link, Monitor, Route, RouteKind, RouteQuery, Rule, TABLE_MAIN,
+    Address, Error, Event, Family, Link, Monitor, NextHop, Route, RouteKind, RouteQuery, Rule,
+    RuleAction, TABLE_MAIN,
 };
 
 fn ping(node: &Node, to: &str) {
@@ -71,6 +72,85 @@ fn a_link_is_changed_and_deleted() {
         let links = a.netlink.list(|netlink, each| netlink.links(each)).expect("a listing");
         let has = |name: &str| links.iter().any(|link: &Link| link.name == name);
         assert!(has("lo") && has("bridge") && !has("second"));
+    });
+}
+
+#[test]
+fn a_link_has_an_alias_and_statistics() {
+    isolated("a_link_has_an_alias_and_statistics", || {
+        let (mut a, _b) = joined();
+        let index = a.index("to-b");
+        assert_eq!(a.netlink.link("to-b").expect("a link").alias, None);
+        a.netlink.set_link_alias(index, "lispguard").expect("set");
+        let link = a.netlink.link_at(index).expect("a link");
+        assert_eq!(
+            (link.name.as_str(), link.alias.expect("an alias").as_str()),
+            ("to-b", "lispguard")
+        );
+        let links = a.netlink.list(|netlink, each| netlink.links(each)).expect("a listing");
+        assert!(links.contains(&a.netlink.link("to-b").expect("a link")), "{links:?}");
+        a.netlink.set_link_alias(index, &"x".repeat(255)).expect("set");
+        assert_eq!(
+            a.netlink.link_at(index).expect("a link").alias,
+            linux::Text::new(&"x".repeat(31))
+        );
+        assert!(a.netlink.set_link_alias(index, &"x".repeat(256)).is_err());
+        a.netlink.set_link_alias(index, "").expect("removed");
+        assert_eq!(a.netlink.link_at(index).expect("a link").alias, None);
+
+        let before = a.netlink.link_statistics(index).expect("statistics");
+        ping(&a, "192.0.2.2");
+        let after = a.netlink.link_statistics(index).expect("statistics");
+        assert!(after.rx_packets > before.rx_packets && after.tx_packets > before.tx_packets);
+        assert!(after.rx_octets >= before.rx_octets + 33, "{before:?} {after:?}");
+        assert!(after.tx_octets >= before.tx_octets + 33, "{before:?} {after:?}");
+        for error in [
+            a.netlink.link_at(9999).expect_err("no such link"),
+            a.netlink.link_statistics(9999).expect_err("no such link"),
+        ] {
+            assert!(error.is_missing(), "{error}");
+        }
+    });
+}
+
+#[test]
+fn several_next_hops_share_a_route() {
+    isolated("several_next_hops_share_a_route", || {
+        let (mut node, _other) = joined();
+        node.netlink.create_veth("second", "its-peer", None).expect("a pair");
+        node.add_address("second", "203.0.113.1", 24);
+        node.add_address("second", "2001:db8:2::1", 64);
+        node.up("second");
+        node.up("its-peer");
+        let (first, second) = (node.index("to-b"), node.index("second"));
+        for (family, prefix, gateways) in [
+            (Family::V4, "198.51.100.0", ["192.0.2.2", "203.0.113.2"]),
+            (Family::V6, "2001:db8:1::", ["2001:db8::2", "fe80::1"]),
+        ] {
+            let hop =
+                |output, gateway, weight| NextHop { output, gateway: Some(ip(gateway)), weight };
+            let hops = [hop(first, gateways[0], 1), hop(second, gateways[1], 9)];
+            let mut route = Route::new(ip(prefix), if family == Family::V4 { 24 } else { 48 });
+            (route.table, route.metric, route.protocol) = (43_420, Some(7), 76);
+            (route.mtu, route.advertised_mss) = (Some(1380), Some(1320));
+            node.netlink.replace_multipath(&route, &hops).expect("added");
+            let mut listed = Vec::new();
+            let collect = |route: &Route, hops: linux::netlink::NextHops<'_>| {
+                listed.push((*route, hops.collect::<Vec<_>>()));
+            };
+            node.netlink.routes_and_hops(family, 43_420, collect).expect("a listing");
+            let (output, gateway) = (Some(first), Some(ip(gateways[0])));
+            let expected = Route { output, gateway, is_multipath: true, ..route };
+            assert_eq!(listed, [(expected, hops.to_vec())]);
+            node.netlink.replace_multipath(&route, &hops[1..]).expect("replaced");
+            let found = self::listed(&mut node, family, 43_420);
+            assert_eq!((found.len(), found[0].output), (1, Some(second)));
+            assert!(!found[0].is_multipath && found[0].gateway == Some(ip(gateways[1])));
+            let error = node.netlink.replace_multipath(&route, &[hops[0]; 40]);
+            assert_eq!(error, Err(Error::TooLong));
+            node.netlink.delete_route(&route).expect("deleted");
+            assert_eq!(self::listed(&mut node, family, 43_420), []);
+        }
     });
 }
 
@@ -244,6 +324,42 @@ fn a_rule_may_ask_for_source_destination_and_input() {
             node.netlink.list(|netlink, each| netlink.rules(Family::V4, each)).expect("a listing");
         assert!(rules.contains(&rule), "{rules:?}");
         node.netlink.delete_rule(&rule).expect("deleted");
+    });
+}
+
+#[test]
+fn rules_jump_over_others_and_drop() {
+    isolated("rules_jump_over_others_and_drop", || {
+        let (mut node, _other) = joined();
+        for (family, to) in [(Family::V4, "192.0.2.2"), (Family::V6, "2001:db8::2")] {
+            let mut jump = Rule::with_action(family, 50, RuleAction::Goto(70));
+            (jump.mark, jump.protocol) = (Some(1), 76);
+            let mut drop = Rule::with_action(family, 60, RuleAction::Unreachable);
+            drop.protocol = 76;
+            let mut target = Rule::with_action(family, 70, RuleAction::Nop);
+            target.protocol = 76;
+            let mut query = RouteQuery::new(ip(to));
+            for rule in [&jump, &drop, &target] {
+                node.netlink.add_rule(rule).expect("added");
+                assert!(node.netlink.add_rule(rule).expect_err("there").is_existing());
+            }
+            let rules =
+                node.netlink.list(|netlink, each| netlink.rules(family, each)).expect("a listing");
+            for rule in [&jump, &drop, &target] {
+                assert!(rules.contains(rule), "{rules:?}");
+            }
+            assert_eq!(node.netlink.lookup_route(&query), Ok(None), "dropped");
+            query.mark = Some(1);
+            assert!(node.netlink.lookup_route(&query).expect("asked").is_some(), "jumped over it");
+            for rule in [&jump, &drop, &target] {
+                node.netlink.delete_rule(rule).expect("deleted");
+                assert!(node.netlink.delete_rule(rule).expect_err("gone").is_missing());
+            }
+            query.mark = None;
+            assert!(node.netlink.lookup_route(&query).expect("asked").is_some());
+            let backwards = Rule::with_action(family, 70, RuleAction::Goto(50));
+            assert!(node.netlink.add_rule(&backwards).is_err());
+        }
     });
 }
 

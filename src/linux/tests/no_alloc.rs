@@ -62,6 +62,14 @@ fn netlink_allocates_nothing_per_message() {
                 assert!(is_fine(node.netlink.addresses(|_| seen += 1)));
                 assert!(is_fine(node.netlink.routes(Family::V4, TABLE_MAIN, |_| seen += 1)));
                 assert!(is_fine(node.netlink.rules(Family::V6, |_| seen += 1)));
+                assert!(is_fine(node.netlink.routes_and_hops(
+                    Family::V6,
+                    TABLE_MAIN,
+                    |_, hops| {
+                        seen += hops.count();
+                    }
+                )));
+                assert!(node.netlink.link_statistics(1).is_ok());
                 assert!(seen > 0);
                 node.netlink.delete_route(&route).expect("deleted");
                 assert!(node.netlink.delete_route(&route).expect_err("gone").is_missing());
