@@ -200,3 +200,25 @@ fn address(groups: u32) -> RawAddress {
     // SAFETY: sockaddr_nl is a sockaddr of plain integers.
     unsafe { RawAddress::new(address) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::abi::RTM_GETLINK;
+    use super::*;
+
+    #[test]
+    fn what_was_received_is_wiped() {
+        let mut socket = Socket::open().expect("a socket");
+        let mut buffer = [0; 64];
+        let mut links = 0;
+        for _ in 0..2 {
+            let mut message = Message::new(&mut buffer, RTM_GETLINK, 0);
+            message.put(&[0; 16]);
+            socket.dump(message, |_| links += 1).expect("a listing");
+            assert!(socket.buffer.iter().any(|&octet| octet != 0));
+            socket.wipe();
+            assert!(socket.buffer.iter().all(|&octet| octet == 0));
+        }
+        assert!(links >= 2);
+    }
+}

@@ -7,7 +7,7 @@ mod isolated;
 use std::io::ErrorKind;
 
 use isolated::{Node, eventually, ip, isolated};
-use linux::netlink::Route;
+use linux::netlink::{Family, NextHop, Route, RouteQuery};
 use linux::tun::Tun;
 use linux::udp::Socket;
 
@@ -54,5 +54,57 @@ fn the_name_of_another_interface_is_refused() {
         let error = node.open(|| Tun::open_persistent("taken")).expect_err("a bridge");
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
         assert!(node.netlink.link("taken").is_ok());
+    });
+}
+
+#[test]
+fn flows_are_shared_among_devices_without_gateways() {
+    isolated("flows_are_shared_among_devices_without_gateways", || {
+        let mut node = Node::new();
+        let tuns = ["first", "second"].map(|name| {
+            let tun = node.open(|| Tun::open(name)).expect("a device");
+            node.up(name);
+            tun
+        });
+        for (family, prefix, len, own) in [
+            (Family::V4, "198.51.0.0", 16, "192.0.2.1"),
+            (Family::V6, "2001:db8:51::", 48, "2001:db8::1"),
+        ] {
+            node.add_address("first", own, family.host_prefix_len());
+            let mut route = Route::new(ip(prefix), len);
+            (route.source, route.metric) = (Some(ip(own)), Some(1024));
+            for weights in [(1, 1), (1, 3), (200, 50)] {
+                let hop =
+                    |tun: &Tun, weight| NextHop { output: tun.index(), gateway: None, weight };
+                let hops = [hop(&tuns[0], weights.0), hop(&tuns[1], weights.1)];
+                node.netlink.replace_multipath(&route, &hops).expect("replaced");
+                let mut listed = Vec::new();
+                let collect = |_: &Route, hops: linux::netlink::NextHops<'_>| {
+                    let hops: Vec<_> = hops.collect();
+                    if hops.len() > 1 {
+                        listed.push(hops);
+                    }
+                };
+                let table = linux::netlink::TABLE_MAIN;
+                node.netlink.routes_and_hops(family, table, collect).expect("a listing");
+                assert_eq!(listed, [hops]);
+                let mut count = 0;
+                for number in 0..400_u16 {
+                    let [high, low] = number.to_be_bytes();
+                    let query = RouteQuery::new(match family {
+                        Family::V4 => [198, 51, high, low].into(),
+                        Family::V6 => [0x2001, 0xdb8, 0x51, 0, 0, 0, 0, number].into(),
+                    });
+                    let way = node.netlink.lookup_route(&query).expect("asked").expect("a way");
+                    assert_eq!(way.source, Some(ip(own)));
+                    count += u32::from(way.output == Some(tuns[0].index()));
+                }
+                let (share, wanted) = (
+                    f64::from(count) / 400.0,
+                    f64::from(weights.0) / f64::from(weights.0 + weights.1),
+                );
+                assert!((share - wanted).abs() < 0.12, "{family:?} {weights:?}: {share}");
+            }
+        }
     });
 }
