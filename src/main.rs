@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use daemon::{client, commands, demo};
+use daemon::{bench, client, commands, demo};
 
 const HELP: &str = "\
 lispguard: a LISP router whose data plane is WireGuard
@@ -19,6 +19,7 @@ Usage: lispguard COMMAND [OPTION...]
   pubkey             read a private key, print its public key
   demo [OPTION...]   build a small internet in network namespaces and try everything
                      in it (`lispguard demo --help`)
+  bench dataplane    measure tunnels side by side (`lispguard bench --help`)
 
 Options:
   -c, --config FILE  the configuration (default /etc/config/lispguard)
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
     match parse(&mut parser) {
         Ok(Parsed::Run(arguments)) => run(arguments),
         Ok(Parsed::Demo(rest)) => demo::main(&rest),
+        Ok(Parsed::Bench(rest)) => bench::main(&rest),
         Ok(Parsed::Print(text)) => {
             commands::print(text);
             ExitCode::SUCCESS
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
 enum Parsed {
     Run(Arguments),
     Demo(Vec<std::ffi::OsString>),
+    Bench(Vec<std::ffi::OsString>),
     Print(&'static str),
 }
 
@@ -81,6 +84,9 @@ fn parse(parser: &mut lexopt::Parser) -> Result<Parsed, lexopt::Error> {
                 let command = word.string()?;
                 if command == "demo" {
                     return Ok(Parsed::Demo(parser.raw_args()?.collect()));
+                }
+                if command == "bench" {
+                    return Ok(Parsed::Bench(parser.raw_args()?.collect()));
                 }
                 arguments.command = Some(command);
             }

@@ -1,6 +1,7 @@
-//! Wiring: event loop, configuration, status, and the demo; no protocol rule stands here.
+//! Wiring: event loop, configuration, status, the demo and the bench; no protocol rule stands here.
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod client;
 pub mod commands;
 pub mod config;

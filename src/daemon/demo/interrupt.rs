@@ -1,4 +1,4 @@
-//! Ctrl-C and `kill`: what the demo made goes away at once, whatever it is doing.
+//! Ctrl-C and `kill`: what the demo or a bench made goes away at once, whatever it is doing.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,21 +12,21 @@ use linux::signals::{Signal, Signals};
 /// Waits for signals on a thread of its own.
 ///
 /// Ending this process is enough for the nodes and their namespaces, which the kernel takes along;
-/// the temporary directory is removed here.
+/// what is left in the file system is removed here.
 #[derive(Debug)]
-pub(super) struct Interrupt {
+pub(crate) struct Interrupt {
     ending: Arc<Mutex<Ending>>,
 }
 
 #[derive(Debug, Default)]
 struct Ending {
-    directory: Option<PathBuf>,
+    traces: Vec<PathBuf>,
     code: Option<u8>,
 }
 
 impl Interrupt {
     /// Starts to wait; to be called before any other thread is started.
-    pub(super) fn watch() -> io::Result<Interrupt> {
+    pub(crate) fn watch() -> io::Result<Interrupt> {
         let signals = Signals::block(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP])?;
         let ending = Arc::new(Mutex::new(Ending::default()));
         let shared = Arc::clone(&ending);
@@ -34,8 +34,8 @@ impl Interrupt {
             let signal = wait(&signals).unwrap_or(Signal::SIGTERM);
             // Held until the process is gone: the main thread cannot end it with another code.
             let ending = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(directory) = &ending.directory {
-                let _ = std::fs::remove_dir_all(directory);
+            for trace in &ending.traces {
+                let _ = std::fs::remove_dir_all(trace).or_else(|_| std::fs::remove_file(trace));
             }
             // As a shell reports a program that a signal ended.
             process::exit(ending.code.map_or(128 + signal as i32, i32::from))
@@ -43,13 +43,13 @@ impl Interrupt {
         Ok(Interrupt { ending })
     }
 
-    /// Removes this directory when a signal comes.
-    pub(super) fn remove_on_signal(&self, directory: PathBuf) {
-        self.ending.lock().unwrap_or_else(PoisonError::into_inner).directory = Some(directory);
+    /// Removes this directory or file, too, when a signal comes.
+    pub(crate) fn remove_on_signal(&self, trace: PathBuf) {
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner).traces.push(trace);
     }
 
     /// A signal is the expected end from now on, with this exit code.
-    pub(super) fn exit_with(&self, code: u8) {
+    pub(crate) fn exit_with(&self, code: u8) {
         self.ending.lock().unwrap_or_else(PoisonError::into_inner).code = Some(code);
     }
 }

@@ -1,6 +1,6 @@
 //! `lispguard demo`: a small internet in network namespaces, and everything tried in it.
 
-mod interrupt;
+pub(crate) mod interrupt;
 pub mod net;
 mod options;
 mod report;
@@ -24,7 +24,7 @@ use self::tour::Tour;
 use crate::commands::print;
 
 /// This program, also after its file was replaced.
-const PROGRAM: &str = "/proc/self/exe";
+pub(crate) const PROGRAM: &str = "/proc/self/exe";
 
 /// Runs the demo as the words after `demo` ask.
 ///
@@ -87,7 +87,7 @@ fn run(options: &Options) -> io::Result<ExitCode> {
 }
 
 /// Says early, and how to help it, that the nodes will get no TUN device.
-fn check_tun() -> io::Result<()> {
+pub(crate) fn check_tun() -> io::Result<()> {
     let opened = std::fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun");
     opened.map(drop).map_err(|error| {
         let remedy = match error.kind() {

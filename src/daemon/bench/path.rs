@@ -1,0 +1,177 @@
+//! The way of one case, from the host behind `home` to the host behind `office`.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path as FilePath;
+use std::time::{Duration, Instant};
+
+use linux::udp::Offload;
+
+use super::case::Case;
+use super::meter::Measured;
+use super::tools::Tools;
+use super::traffic::Traffic;
+use super::udp::{Outcome, Stream};
+use super::wireguard::Tunnel;
+use super::{tcp, udp};
+use crate::demo::interrupt::Interrupt;
+use crate::demo::net::Node;
+use crate::demo::net::world::{
+    HOME, HOME_HOST, HOME_UPLINK, OFFICE, OFFICE_HOST, OFFICE_UPLINK, World,
+};
+
+/// How long nodes may take to be registered, and a way until it carries.
+const STARTING: Duration = Duration::from_secs(10);
+const PING_PATIENCE: Duration = Duration::from_millis(500);
+const PORT: u16 = 5201;
+
+/// A little internet of its own for one case; it goes away when dropped.
+#[derive(Debug)]
+pub(super) struct Path {
+    case: Case,
+    world: World,
+    _tunnel: Tunnel,
+}
+
+/// One run.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Run {
+    /// Payload in Mbit/s.
+    pub(super) mbit_s: f64,
+    /// Busy time of the whole machine in seconds per 10^9 octets of payload.
+    pub(super) cpu_s_per_gb: Option<f64>,
+    /// Packets that lispguard saw per 10,000 that arrived.
+    pub(super) user_packets_per_10000: Option<f64>,
+}
+
+impl Path {
+    /// Builds the way and waits until it carries. `program` is the `lispguard` that nodes run.
+    ///
+    /// # Errors
+    /// When something that the case needs is not there, or it does not carry.
+    pub(super) fn build(
+        case: Case,
+        program: &FilePath,
+        tools: &Tools,
+        interrupt: &Interrupt,
+    ) -> io::Result<Path> {
+        let mut world = World::build(program)?;
+        interrupt.remove_on_signal(world.directory());
+        let tunnel = match case {
+            Case::Routed => route(&world)?,
+            Case::Kernel => start(&mut world, "kernel")?,
+            Case::Userspace => start(&mut world, "userspace")?,
+            Case::Wg | Case::BoringtunCli | Case::WireguardGo => {
+                Tunnel::build(&world, case, tools, interrupt)?
+            }
+        };
+        let path = Path { case, world, _tunnel: tunnel };
+        path.wait_until_carrying()?;
+        Ok(path)
+    }
+
+    pub(super) fn case(&self) -> Case {
+        self.case
+    }
+
+    /// Sends for a while and measures.
+    ///
+    /// # Errors
+    /// When the way does not carry any more.
+    pub(super) fn run(
+        &self,
+        traffic: Traffic,
+        offload: Offload,
+        span: Duration,
+    ) -> io::Result<Run> {
+        self.wait_until_carrying()?;
+        let seen_before = self.seen()?;
+        let measured = match traffic.datagram_len() {
+            None => self.tcp(span)?,
+            Some(datagram_len) => {
+                self.stream(offload, &Stream { datagram_len, mbit_s: None, span })?.measured
+            }
+        };
+        let seen = self.seen()?.zip(seen_before).map(|(after, before)| after - before);
+        let packets = measured.total_octets as f64 / traffic.packet_payload() as f64;
+        Ok(Run {
+            mbit_s: measured.mbit_s(),
+            cpu_s_per_gb: measured.busy_s_per_gb(),
+            user_packets_per_10000: seen
+                .filter(|_| packets > 0.0)
+                .map(|seen| seen as f64 * 10_000.0 / packets),
+        })
+    }
+
+    /// Sends datagrams at a rate.
+    ///
+    /// # Errors
+    /// When the way does not carry any more.
+    pub(super) fn stream(&self, offload: Offload, stream: &Stream) -> io::Result<Outcome> {
+        self.wait_until_carrying()?;
+        let (home, office) = (&self.world.home_host, &self.world.office_host);
+        let from = SocketAddr::new(HOME_HOST[0], 0);
+        udp::run((home, from), (office, self.target()), offload, stream)
+    }
+
+    fn tcp(&self, span: Duration) -> io::Result<Measured> {
+        tcp::run(&self.world.home_host, &self.world.office_host, self.target(), span)
+    }
+
+    fn target(&self) -> SocketAddr {
+        SocketAddr::new(OFFICE_HOST[0], PORT)
+    }
+
+    /// A session may have to be made anew after a pause: that is not what is measured.
+    fn wait_until_carrying(&self) -> io::Result<()> {
+        let since = Instant::now();
+        let (home, office) = (&self.world.home_host, &self.world.office_host);
+        loop {
+            match home.ping(HOME_HOST[0], OFFICE_HOST[0], PING_PATIENCE) {
+                Ok(_) => break,
+                Err(error) if since.elapsed() > STARTING => {
+                    return Err(io::Error::new(
+                        error.kind(),
+                        format!("no ping comes through: {error}"),
+                    ));
+                }
+                Err(_) => {}
+            }
+        }
+        office.ping(OFFICE_HOST[0], HOME_HOST[0], STARTING).map(drop)
+    }
+
+    /// How many packets the routers of both sites got from their kernels; `None` where no
+    /// lispguard runs.
+    fn seen(&self) -> io::Result<Option<u64>> {
+        if !self.case.is_lispguard() {
+            return Ok(None);
+        }
+        let seen_by = |node: &Node| io::Result::Ok(node.status()?.counter("tun_packets"));
+        Ok(Some(seen_by(&self.world.home)? + seen_by(&self.world.office)?))
+    }
+}
+
+/// Routes through the underlay without a tunnel.
+fn route(world: &World) -> io::Result<Tunnel> {
+    let address = |uplink: &str| {
+        let address = uplink.split('/').next().unwrap_or_default();
+        address.parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))
+    };
+    world.internet.add_route(HOME[0], address(HOME_UPLINK)?)?;
+    world.internet.add_route(OFFICE[0], address(OFFICE_UPLINK)?)?;
+    Ok(Tunnel::default())
+}
+
+/// Starts lispguard on both sites, and its Map-Server.
+fn start(world: &mut World, data_plane: &str) -> io::Result<Tunnel> {
+    world.use_dataplane(data_plane);
+    world.start_map_server()?;
+    for node in [&mut world.home, &mut world.office] {
+        node.start()?;
+    }
+    for node in [&world.home, &world.office] {
+        node.wait_until(STARTING, |status| status.ok)?;
+    }
+    Ok(Tunnel::default())
+}
