@@ -32,10 +32,23 @@ pub struct NodeConfig {
     pub eid_prefixes: Vec<String>,
     /// Where it registers.
     pub map_servers: Vec<(PeerKey, SocketAddr)>,
+    /// Its uplinks; none for the devices of its default routes.
+    pub uplinks: Vec<UplinkConfig>,
     /// Who may register with it.
     pub sites: Vec<SiteConfig>,
     /// Further options of the main section.
     pub options: Vec<(String, String)>,
+}
+
+/// An uplink, with what its locator says.
+#[derive(Clone, Debug)]
+pub struct UplinkConfig {
+    /// The device.
+    pub device: String,
+    /// The lowest is used first.
+    pub priority: u8,
+    /// Its share among those of equal priority.
+    pub weight: u8,
 }
 
 /// A site as its Map-Server is told.
@@ -61,9 +74,16 @@ impl NodeConfig {
             eid_space: Vec::new(),
             eid_prefixes: Vec::new(),
             map_servers: Vec::new(),
+            uplinks: Vec::new(),
             sites: Vec::new(),
             options: Vec::new(),
         })
+    }
+
+    /// Sets an option of the main section, in place of what it was.
+    pub fn set_option(&mut self, name: &str, value: &str) {
+        self.options.retain(|(one, _)| one != name);
+        self.options.push((name.into(), value.into()));
     }
 
     /// This node as a site of its Map-Server.
@@ -97,6 +117,11 @@ impl NodeConfig {
         for (number, (key, endpoint)) in self.map_servers.iter().enumerate() {
             let section = document.section("map_server", Some(&format!("ms{}", number + 1)));
             section.set("public_key", &key.to_string()).set("endpoint", &endpoint.to_string());
+        }
+        for uplink in &self.uplinks {
+            let section = document.section("uplink", None);
+            section.set("device", &uplink.device).set("priority", &uplink.priority.to_string());
+            section.set("weight", &uplink.weight.to_string());
         }
         for site in &self.sites {
             let section = document.section("site", Some(&site.name));
@@ -133,7 +158,9 @@ mod tests {
         site.eid_space = vec!["10.0.0.0/8".into(), "fd01::/16".into()];
         site.eid_prefixes = vec!["10.1.0.0/24".into(), "fd01:0:0:1::/64".into()];
         site.map_servers.push((server_key, "192.0.2.2:51821".parse().unwrap()));
-        site.options.push(("log_level".into(), "debug".into()));
+        site.set_option("log_level", "error");
+        site.set_option("log_level", "debug");
+        site.uplinks.push(UplinkConfig { device: "wan".into(), priority: 2, weight: 30 });
         server.sites.push(site.as_site("home"));
         let (server, site_config) = (load(&server), load(&site));
         assert!(server.roles.is_map_server && site_config.roles.is_xtr);
@@ -141,5 +168,7 @@ mod tests {
         assert_eq!(server.sites[0].eid_prefixes.len(), 2);
         assert_eq!(site_config.map_servers[0].public_key, server_key);
         assert_eq!(site_config.log_level, log::LevelFilter::Debug);
+        let uplink = &site_config.uplinks[0];
+        assert_eq!((&*uplink.device, uplink.priority, uplink.weight), ("wan", 2, 30));
     }
 }

@@ -12,7 +12,7 @@ mod transfer;
 mod underlay;
 pub mod world;
 
-pub use configuration::{NodeConfig, Role, SiteConfig};
+pub use configuration::{NodeConfig, Role, SiteConfig, UplinkConfig};
 pub use echo::{EchoOutcome, EchoPlan, EchoServer, PORT as ECHO_PORT, stream};
 pub use node::Node;
 pub use observer::Observer;

@@ -153,7 +153,7 @@ impl World {
     /// Has all nodes forward with this data plane, as `option dataplane` names it.
     pub fn use_dataplane(&mut self, name: &str) {
         for node in [&mut self.map_server, &mut self.home, &mut self.office, &mut self.phone] {
-            node.config.options.push(("dataplane".into(), name.into()));
+            node.config.set_option("dataplane", name);
         }
     }
 
