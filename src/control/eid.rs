@@ -103,6 +103,17 @@ impl EidPrefix {
         EidPrefix { instance_id, ..self }
     }
 
+    /// The EID after its last one; `None` after the last of all.
+    pub(crate) fn next(&self) -> Option<Eid> {
+        let step = 1_u128.checked_shl(128 - u32::from(self.len))?;
+        let next = left_aligned(self.address).checked_add(step)?;
+        let address = match self.address {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::from_bits((next >> 96) as u32)),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::from_bits(next)),
+        };
+        Some(Eid { instance_id: self.instance_id, address })
+    }
+
     /// Whether `eid` lies inside.
     pub fn contains(&self, eid: Eid) -> bool {
         self.covers(&EidPrefix::host(eid))

@@ -23,9 +23,10 @@ use crate::{
 };
 use core::time::Duration;
 use lig::Ligs;
-use map_cache::MapCache;
+use map_cache::{Adopted, MapCache};
 use map_cache_entry::{Learned, Origin, Outcome};
-use policy::{best, endpoint, is_within, negative_forwarding, outside};
+use peers::Ways;
+use policy::{is_within, negative_forwarding, outside, ways};
 use resolver::{Asked, Resolver};
 
 /// A negative answer is believed for at least so long.
@@ -93,9 +94,32 @@ impl Itr {
 
     /// Our RLOCs changed: the best locator of a peer may be another one.
     pub(crate) fn handle_uplinks(&mut self, database: &Database) {
-        self.map_cache.describe_again(|locators| {
-            best(locators, database).and_then(|(locator, _)| endpoint(locator))
+        let is_behind_nat = self.is_behind_nat;
+        self.map_cache.set_ways(|locators| {
+            let mut ways = ways(locators, database);
+            set_sides(&mut ways, is_behind_nat);
+            ways
         });
+    }
+
+    /// An earlier run left this in the data plane. False when it does not even fit to be removed.
+    pub(crate) fn handle_adopted(
+        &mut self,
+        (eid_prefix, forwarding): (EidPrefix, Forwarding),
+        peers: &[(u8, PeerKey, Option<SocketAddr>)],
+        database: &Database,
+        now: Instant,
+    ) -> bool {
+        let is_wanted = is_within(&self.eid_space, &eid_prefix)
+            && !database.is_claimed_by(&eid_prefix)
+            && peers
+                .iter()
+                .all(|(lane, key, _)| *lane < database.lanes() && !database.is_own_key(*key));
+        let adopted = Adopted { eid_prefix, forwarding, peers, is_wanted };
+        let is_taken = self.map_cache.adopt(&adopted, now);
+        let on_miss = self.on_miss;
+        self.map_cache.set_negatives(|action| negative_forwarding(action, on_miss));
+        is_taken
     }
 
     /// Packets from `source` to `destination` have no route.
@@ -180,6 +204,9 @@ impl Itr {
                 answer = answer.or(Some(mapping));
             }
         }
+        if let Some(answer) = &answer {
+            self.map_cache.end_unconfirmed(asked, answer, now);
+        }
         self.ligs.handle_answer(asked, answer.as_ref());
         // A withdrawal that overtook the answer leaves nothing that packets could use.
         let has_way = context.database.contains(asked) || self.map_cache.lookup(asked).is_some();
@@ -205,7 +232,7 @@ impl Itr {
             };
             let mapping = parsed.mapping;
             let is_usable = mapping.record_ttl > Duration::ZERO
-                && best(&mapping.locators, context.database).is_some();
+                && !ways(&mapping.locators, context.database).is_empty();
             if is_usable {
                 if self.learn(&mapping, Origin::Push(version), context, now).is_some() {
                     self.resolver.handle_push(&mapping.eid_prefix);
@@ -226,10 +253,15 @@ impl Itr {
     pub(crate) fn handle_timeout(&mut self, context: &mut Context<'_>, now: Instant) {
         self.map_cache.handle_timeout(context.map_server.is_some(), now);
         while let Some(eid_prefix) = self.map_cache.poll_refresh(now) {
-            let eid = eid_prefix.eid();
-            if let Some(source) = context.database.source_for(eid) {
-                self.resolver.ask(eid, source, false, now);
+            let eid = self.map_cache.eid_of(&eid_prefix);
+            if let Some(source) = context.database.source_for(eid)
+                && self.resolver.ask(eid, source, false, now) == Asked::Full
+            {
+                self.map_cache.postpone_refreshes(&eid_prefix, now);
             }
+        }
+        if context.map_server.is_some() {
+            self.ask_for_adopted(context, now);
         }
         let Itr { map_cache, resolver, ligs, random, .. } = self;
         resolver.handle_timeout(context.map_server, random, now, |eid| {
@@ -237,6 +269,20 @@ impl Itr {
             ligs.handle_answer(eid, None);
             map_cache.lookup(eid).is_some()
         });
+    }
+
+    /// Asks for what an earlier run left, as much at once as leaves misses half of the places.
+    fn ask_for_adopted(&mut self, context: &Context<'_>, now: Instant) {
+        while self.resolver.is_half_free()
+            && let Some(eid_prefix) = self.map_cache.unasked()
+        {
+            let eid = self.map_cache.eid_of(&eid_prefix);
+            let Some(source) = context.database.source_for(eid) else { return };
+            if self.resolver.ask(eid, source, false, now) == Asked::Full {
+                return;
+            }
+            self.map_cache.note_asked(&eid_prefix, now);
+        }
     }
 
     pub(crate) fn poll_change(&mut self) -> Option<Change> {
@@ -284,48 +330,39 @@ impl Itr {
         now: Instant,
     ) -> Option<EidPrefix> {
         let eid_prefix = mapping.eid_prefix;
-        let Some((locator, key)) = best(&mapping.locators, context.database) else {
+        let mut ways = ways(&mapping.locators, context.database);
+        if ways.is_empty() {
             context.counters.count(Counter::RecordsUnusable);
             return None;
-        };
+        }
         if !is_within(&self.eid_space, &eid_prefix)
             || context.database.is_claimed_by(&eid_prefix)
-            || context.database.is_own_key(key.key)
+            || ways.iter().any(|way| context.database.is_own_key(way.key))
         {
             context.counters.count(Counter::ClaimsRefused);
             return None;
         }
-        let endpoint = endpoint(locator);
+        set_sides(&mut ways, self.initiates(&eid_prefix, origin, now));
+        let is_unreachable = ways.iter().all(|way| way.endpoint.is_none());
         let learned = Learned {
             eid_prefix,
             record_ttl: mapping.record_ttl,
             locators: &mapping.locators,
-            peer: key.key,
-            endpoint,
-            side: self.side(endpoint, &eid_prefix, origin, now),
-            is_both_nat: endpoint.is_none() && self.is_behind_nat,
+            ways,
+            is_both_nat: is_unreachable && self.is_behind_nat,
         };
         let outcome = self.map_cache.learn(&learned, origin, now);
         count_outcome(outcome, context.counters);
         (outcome != Outcome::NoPeer).then_some(eid_prefix)
     }
 
-    /// Who initiates towards a new peer. The one that was answered does, for the Map-Server told
-    /// the other one first; so does who is behind NAT, towards a peer that can be reached. A
-    /// restarted site has its new key pushed to those that hold its mapping: they initiate when
-    /// they had traffic with it.
-    fn side(
-        &self,
-        endpoint: Option<SocketAddr>,
-        eid_prefix: &EidPrefix,
-        origin: Origin,
-        now: Instant,
-    ) -> Side {
-        let is_initiator = endpoint.is_some()
-            && (self.is_behind_nat
-                || matches!(origin, Origin::Reply { .. })
-                || self.map_cache.is_live(eid_prefix, now));
-        if is_initiator { Side::Initiator } else { Side::Responder }
+    /// Whether we initiate towards new peers. The one that was answered does, for the Map-Server
+    /// told the other one first; so does who is behind NAT. A restarted site has its new key pushed
+    /// to those that hold its mapping: they initiate when they had traffic with it.
+    fn initiates(&self, eid_prefix: &EidPrefix, origin: Origin, now: Instant) -> bool {
+        self.is_behind_nat
+            || matches!(origin, Origin::Reply { .. })
+            || self.map_cache.is_live(eid_prefix, now)
     }
 
     /// Takes a negative answer in: how far it reaches, unless it is refused.
@@ -350,6 +387,14 @@ impl Itr {
         let outcome = self.map_cache.learn_negative(hole, asked, ttl, meaning, asked_at, now);
         count_outcome(outcome, context.counters);
         Some(hole)
+    }
+}
+
+/// We initiate to peers that can be reached and that we send to.
+fn set_sides(ways: &mut Ways, initiates: bool) {
+    for way in ways.iter_mut() {
+        let is_initiator = initiates && way.endpoint.is_some() && way.weight > 0;
+        way.side = if is_initiator { Side::Initiator } else { Side::Responder };
     }
 }
 

@@ -48,7 +48,7 @@ impl Locator {
     }
 }
 
-/// The locators of one mapping, sorted by priority, then address.
+/// The locators of one mapping, sorted by priority, then address, then lane.
 pub type Locators = heapless::Vec<Locator, MAX_LOCATORS>;
 
 /// An EID-prefix with its locators: learned in a map-cache, our own in a database.

@@ -6,7 +6,10 @@ use core::time::Duration;
 
 use crate::map_server::{self, MapServer};
 use crate::xtr::Xtr;
-use crate::{Change, Config, Eid, Event, Instant, LISP_PORT, PeerKey, Side, Uplink, XtrConfig};
+use crate::{
+    Change, Config, Eid, EidPrefix, Event, Forwarding, Instant, LISP_PORT, PeerKey, Side, Uplink,
+    XtrConfig,
+};
 
 /// What is to be done.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -71,6 +74,24 @@ impl Node {
                 (None, None) => {}
             },
         }
+    }
+
+    /// The data plane still has this from an earlier run: it serves on unchanged, is asked for once
+    /// a Map-Server acknowledges our registration, and goes when the answer is another one or none
+    /// came for 180 s. `peers` are those of `forwarding`: lane, key, and where they are. What we may
+    /// not have goes at once.
+    ///
+    /// All that was left is told before the first [`Node::poll_output`]. False when the tables have
+    /// no room to remember it even for its removal, which is then the caller's.
+    pub fn handle_adopted(
+        &mut self,
+        eid_prefix: EidPrefix,
+        forwarding: Forwarding,
+        peers: &[(u8, PeerKey, Option<SocketAddr>)],
+        now: Instant,
+    ) -> bool {
+        let Some(xtr) = &mut self.xtr else { return false };
+        xtr.handle_adopted(eid_prefix, forwarding, peers, now)
     }
 
     /// A packet from `source` to `destination` has no route and waits.

@@ -14,9 +14,10 @@ pub(crate) const MAX_RECORD_TTL: Duration = Duration::from_secs(24 * 3600);
 /// A record as a mapping.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Parsed {
-    /// The mapping, its locators sorted by priority, then address.
+    /// The mapping, its locators sorted by priority, then address, then lane.
     pub(crate) mapping: Mapping,
-    /// Locators left out: no IP address, no usable key, twice the same RLOC, or too many.
+    /// Locators left out: no IP address, no usable key, twice the same RLOC in one lane, or too
+    /// many.
     pub(crate) unusable_locators: usize,
 }
 
@@ -58,14 +59,15 @@ pub(crate) fn parse(record: &wire::Record<'_>) -> Result<Parsed, RecordError> {
     let mut unusable_locators = 0;
     for locator in record.locators.iter() {
         let is_taken = match parse_locator(&locator) {
-            Some(locator) if locators.iter().all(|other| other.rloc != locator.rloc) => {
+            Some(locator) if !locators.iter().any(|other| is_same(other, &locator)) => {
                 locators.push(locator).is_ok()
             }
             _ => false,
         };
         unusable_locators += usize::from(!is_taken);
     }
-    locators.sort_unstable_by_key(|locator| (locator.priority, locator.rloc));
+    let lane = |locator: &Locator| locator.data_key.map(|key| key.lane);
+    locators.sort_unstable_by_key(|locator| (locator.priority, locator.rloc, lane(locator)));
     let record_ttl = Duration::from_secs(u64::from(record.ttl_minutes) * 60).min(MAX_RECORD_TTL);
     let mapping = Mapping { eid_prefix, record_ttl, action: record.action, locators };
     Ok(Parsed { mapping, unusable_locators })
@@ -108,6 +110,16 @@ pub(crate) fn eid_address(instance_id: InstanceId, address: IpAddr) -> AddressBu
         _ => AddressBuffer::instance_id(instance_id, 0, &address),
     };
     built.expect("an IP address fits an address buffer")
+}
+
+/// Whether one of two locators says nothing that the other does not: an RLOC stands once per lane,
+/// each with a key of its own.
+fn is_same(one: &Locator, other: &Locator) -> bool {
+    let is_same_key = match (one.data_key, other.data_key) {
+        (Some(one), Some(other)) => one.lane == other.lane || one.key == other.key,
+        _ => true,
+    };
+    one.rloc == other.rloc && is_same_key
 }
 
 fn parse_locator(locator: &wire::Locator<'_>) -> Option<Locator> {

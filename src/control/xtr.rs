@@ -18,7 +18,9 @@ pub use counters::{Counter, Counters};
 use crate::etr::{Etr, Notify};
 use crate::itr::{Context, Itr};
 use crate::node::Output;
-use crate::{Config, Eid, EidPrefix, Instant, Locators, PeerKey, Side, Uplink, XtrConfig};
+use crate::{
+    Config, Eid, EidPrefix, Forwarding, Instant, Locators, PeerKey, Side, Uplink, XtrConfig,
+};
 use wire::{Message, MessageType};
 
 /// Octets of the longest message taken; those we send are shorter.
@@ -79,6 +81,20 @@ impl Xtr {
             let (itr, mut context) = self.split();
             itr.handle_push(&notify.records, version, &mut context, now);
         }
+    }
+
+    /// An earlier run left this in the data plane; see [`crate::Node::handle_adopted`].
+    pub fn handle_adopted(
+        &mut self,
+        eid_prefix: EidPrefix,
+        forwarding: Forwarding,
+        peers: &[(u8, PeerKey, Option<SocketAddr>)],
+        now: Instant,
+    ) -> bool {
+        let is_taken =
+            self.itr.handle_adopted((eid_prefix, forwarding), peers, &self.etr.database, now);
+        self.handle_timeout(now);
+        is_taken
     }
 
     /// A packet has no route.

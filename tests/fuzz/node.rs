@@ -71,8 +71,12 @@ impl Network {
             }
             4 => self.now += Duration::from_millis(u64::from(number) % 100_000),
             5 => {
-                let uplink =
-                    Uplink { rloc: Ipv4Addr::from(number).into(), priority: 1, weight: 100, lane: 0 };
+                let uplink = Uplink {
+                    rloc: Ipv4Addr::from(number).into(),
+                    priority: 1,
+                    weight: 100,
+                    lane: 0,
+                };
                 self.nodes[place].handle_uplinks(&[uplink], self.now);
             }
             _ => self.deliver_changed(number as usize, octets.get(4..).unwrap_or_default()),

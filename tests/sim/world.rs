@@ -166,7 +166,9 @@ impl World {
         let now = self.now;
         let router = &mut self.routers[place];
         router.address = address;
-        router.node.handle_uplinks(&[Uplink { rloc: address, priority: 1, weight: 100, lane: 0 }], now);
+        router
+            .node
+            .handle_uplinks(&[Uplink { rloc: address, priority: 1, weight: 100, lane: 0 }], now);
         router.plane.handle_uplink_change(now);
         self.settle(place);
     }

@@ -168,6 +168,25 @@ impl Database {
         &self.locators
     }
 
+    /// How many data keys we have.
+    pub(crate) fn lanes(&self) -> u8 {
+        self.data_keys.len() as u8
+    }
+
+    /// Whether others may send to this lane of ours now; to any while we have no RLOC at all.
+    pub(crate) fn has_lane(&self, lane: u8) -> bool {
+        let is_in = |locator: &Locator| {
+            locator.priority != 255 && locator.data_key.is_some_and(|key| key.lane == lane)
+        };
+        self.locators.is_empty() || self.locators.iter().any(is_in)
+    }
+
+    /// Whether we have RLOCs, but none of this one's family.
+    pub(crate) fn is_alien(&self, rloc: IpAddr) -> bool {
+        let is_alike = |own: &Locator| own.rloc.is_ipv4() == rloc.is_ipv4();
+        !self.locators.is_empty() && !self.locators.iter().any(is_alike)
+    }
+
     pub(crate) fn is_own_rloc(&self, address: IpAddr) -> bool {
         self.locators.iter().any(|locator| locator.rloc == address)
     }

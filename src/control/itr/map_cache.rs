@@ -4,11 +4,15 @@
 //! in the last 180 s only when all are such. What a row has installed in the data plane and what
 //! it wants there may differ: the differences are the queue of changes.
 
-use core::net::SocketAddr;
+mod adoption;
+
 use core::time::Duration;
 
+pub(crate) use adoption::Adopted;
+
 use super::map_cache_entry::{Learned, MapCacheEntry, Origin, Outcome, Version};
-use super::peers::Peers;
+use super::peers::{Peers, Ways};
+use super::policy::forwarding;
 use crate::{
     Action, Change, Eid, EidPrefix, Event, Forwarding, Instant, Locators, PeerKey, PrefixTable,
 };
@@ -25,6 +29,9 @@ const TOMBSTONE_TTL: Duration = Duration::from_secs(60);
 
 /// How much longer a mapping with live traffic is kept when no Map-Server can be asked.
 const OVERSTAY: Duration = Duration::from_secs(60);
+
+/// Until what found no place among the questions is tried again.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
 
 /// Until a refresh that got no answer is tried again (RFC 9301 section 5.3).
 const REFRESH_PAUSE: Duration = Duration::from_secs(30);
@@ -44,6 +51,8 @@ pub(crate) struct MapCache {
     live_rows: usize,
     is_dirty: bool,
     has_news: bool,
+    /// There may be adopted mappings that nobody was asked for yet.
+    has_unasked: bool,
     /// No row is due before; it may be that none is due then.
     due_at: Option<Instant>,
     pub(crate) evicted: u64,
@@ -60,6 +69,7 @@ impl MapCache {
             live_rows: 0,
             is_dirty: false,
             has_news: false,
+            has_unasked: false,
             due_at: None,
             evicted: 0,
             overstayed: 0,
@@ -90,23 +100,21 @@ impl MapCache {
     /// Takes a positive mapping in.
     pub(crate) fn learn(&mut self, learned: &Learned<'_>, origin: Origin, now: Instant) -> Outcome {
         let Some(version) = self.admit(&learned.eid_prefix, origin) else { return Outcome::Stale };
+        let ways = self.peers.admitted(&learned.ways);
+        let Some(forwarding) = forwarding(&ways) else { return Outcome::NoPeer };
         let held = self.rows.get(&learned.eid_prefix);
-        let old_peer = held.and_then(MapCacheEntry::peer);
+        let old = held.map(MapCacheEntry::peers).unwrap_or_default();
         let is_same = held.is_some_and(|row| row.locators == *learned.locators);
         let was_unreachable = held.is_some_and(MapCacheEntry::is_unreachable);
-        let key = learned.peer;
-        if old_peer == Some(key) {
-            if !is_same {
-                self.peers.describe(key, learned.endpoint);
-            }
-        } else if !self.peers.add_use(key, learned.endpoint, learned.side, old_peer.is_some()) {
+        if !self.peers.replace(&old, &ways, !is_same) {
             return Outcome::NoPeer;
         }
-        let mut row = MapCacheEntry::new(learned.record_ttl, Forwarding::Peer(key), version, now);
+        let mut row = MapCacheEntry::new(learned.record_ttl, forwarding, version, now);
+        let has_new_peers = row.peers() != old;
         row.locators.clone_from(learned.locators);
-        row.is_news = old_peer != Some(key) || !is_same;
-        row.is_both_nat = learned.is_both_nat && !(was_unreachable && old_peer == Some(key));
-        self.put(learned.eid_prefix, row, old_peer.filter(|old| *old != key), now);
+        row.is_news = has_new_peers || !is_same;
+        row.is_both_nat = learned.is_both_nat && !(was_unreachable && !has_new_peers);
+        self.put(learned.eid_prefix, row, now);
         self.drop_negatives_within(&learned.eid_prefix);
         Outcome::Held
     }
@@ -121,8 +129,7 @@ impl MapCache {
         asked_at: Instant,
         now: Instant,
     ) -> Outcome {
-        let carries =
-            |row: &MapCacheEntry| row.peer().is_some_and(|peer| self.peers.is_live(peer, now));
+        let carries = |row: &MapCacheEntry| self.peers.carry(row, now);
         let exact = self.rows.get(&eid_prefix).is_some_and(carries);
         if exact || self.lookup(asked).is_some_and(|(_, row)| carries(row)) {
             return Outcome::Live;
@@ -130,12 +137,13 @@ impl MapCache {
         let Some(version) = self.admit(&eid_prefix, Origin::Reply { asked_at }) else {
             return Outcome::Stale;
         };
-        let old_peer = self.rows.get(&eid_prefix).and_then(MapCacheEntry::peer);
+        let old = self.rows.get(&eid_prefix).map(MapCacheEntry::peers).unwrap_or_default();
+        self.peers.release(&old);
         let mut row = MapCacheEntry::new(record_ttl, forwarding, version, now);
         row.action = action;
         row.refresh_at = None;
-        row.is_news = old_peer.is_some();
-        self.put(eid_prefix, row, old_peer, now);
+        row.is_news = !old.is_empty();
+        self.put(eid_prefix, row, now);
         Outcome::Held
     }
 
@@ -162,9 +170,7 @@ impl MapCache {
         if row.is_leaving {
             return;
         }
-        if let Some(peer) = row.peer() {
-            self.peers.drop_use(peer);
-        }
+        self.peers.release(&row.peers());
         row.is_leaving = true;
         self.is_dirty = true;
         self.live_rows -= 1;
@@ -179,17 +185,22 @@ impl MapCache {
         }
     }
 
-    /// Whether the peer of exactly this mapping carried traffic lately.
+    /// Whether a peer of exactly this mapping carried traffic lately.
     pub(crate) fn is_live(&self, eid_prefix: &EidPrefix, now: Instant) -> bool {
-        let peer = self.rows.get(eid_prefix).and_then(MapCacheEntry::peer);
-        peer.is_some_and(|peer| self.peers.is_live(peer, now))
+        self.rows.get(eid_prefix).is_some_and(|row| self.peers.carry(row, now))
     }
 
-    /// Describes the endpoint of every peer anew.
-    pub(crate) fn describe_again(&mut self, endpoint_of: impl Fn(&Locators) -> Option<SocketAddr>) {
+    /// Judges every mapping's locators anew. One that would have no way keeps those that it has.
+    pub(crate) fn set_ways(&mut self, ways_of: impl Fn(&Locators) -> Ways) {
         for (_, row) in self.rows.values_mut() {
-            if let Some(peer) = row.peer() {
-                self.peers.describe(peer, endpoint_of(&row.locators));
+            let old = row.peers();
+            let ways = self.peers.admitted(&ways_of(&row.locators));
+            if let Some(forwarding) = forwarding(&ways)
+                && !old.is_empty()
+                && self.peers.replace(&old, &ways, true)
+            {
+                row.forwarding = forwarding;
+                self.is_dirty |= row.installed != row.wanted();
             }
         }
     }
@@ -205,7 +216,7 @@ impl MapCache {
     /// Judges negative mappings anew.
     pub(crate) fn set_negatives(&mut self, forwarding_of: impl Fn(Action) -> Forwarding) {
         for (_, row) in self.rows.values_mut() {
-            if !matches!(row.forwarding, Forwarding::Peer(_)) {
+            if row.forwarding.peers().next().is_none() {
                 row.forwarding = forwarding_of(row.action);
                 self.is_dirty |= row.installed != row.wanted();
             }
@@ -222,16 +233,13 @@ impl MapCache {
             if row.is_leaving || row.expires_at > now {
                 continue;
             }
-            match row.peer() {
-                Some(peer) if !can_ask && self.peers.is_live(peer, now) => {
-                    row.expires_at = now + OVERSTAY;
-                    row.refresh_at = Some(now + REFRESH_PAUSE);
-                    self.overstayed += 1;
-                    continue;
-                }
-                Some(peer) => self.peers.drop_use(peer),
-                None => {}
+            if !can_ask && self.peers.carry(row, now) {
+                row.expires_at = now + OVERSTAY;
+                row.refresh_at = Some(now + REFRESH_PAUSE);
+                self.overstayed += 1;
+                continue;
             }
+            self.peers.release(&row.peers());
             row.is_leaving = true;
             self.is_dirty = true;
             self.live_rows -= 1;
@@ -241,7 +249,8 @@ impl MapCache {
     /// What is known of this peer may be out of date: one of its mappings is asked for again, and
     /// the answer brings all of them.
     pub(crate) fn doubt(&mut self, peer: PeerKey, now: Instant) {
-        let row = self.rows.values_mut().map(|(_, row)| row).find(|row| row.peer() == Some(peer));
+        let mut rows = self.rows.values_mut().map(|(_, row)| row);
+        let row = rows.find(|row| row.peers().contains(&peer));
         if let Some(row) = row {
             (row.is_doubtful, row.refresh_at) = (true, Some(now));
             self.due_at = Some(now);
@@ -264,21 +273,33 @@ impl MapCache {
             return None;
         }
         for (eid_prefix, row) in self.rows.values_mut() {
-            let Some(peer) = row.peer() else { continue };
-            if row.refresh_at.is_none_or(|refresh_at| refresh_at > now) {
+            if row.is_leaving || row.refresh_at.is_none_or(|refresh_at| refresh_at > now) {
                 continue;
             }
             row.refresh_at = Some(now + REFRESH_PAUSE);
             let is_doubtful = core::mem::take(&mut row.is_doubtful);
-            if is_doubtful
-                || self.peers.traffic_at(peer).is_some_and(|traffic_at| traffic_at > row.set_at)
-            {
+            let traffic_at = row.forwarding.peers().filter_map(|peer| self.peers.traffic_at(peer));
+            let is_used = traffic_at.max().is_some_and(|traffic_at| traffic_at > row.set_at);
+            if is_doubtful || is_used || row.is_adopted {
                 return Some(*eid_prefix);
             }
         }
         let live = self.rows.iter().filter(|(_, row)| !row.is_leaving);
         self.due_at = live.map(|(_, row)| row.due_at()).min();
         None
+    }
+
+    /// There was no place for the question that [`MapCache::poll_refresh`] told: it is due again a
+    /// little later, and so are those after it.
+    pub(crate) fn postpone_refreshes(&mut self, eid_prefix: &EidPrefix, now: Instant) {
+        let again_at = Some(now + FULL_PAUSE);
+        if let Some(row) = self.rows.get_mut(eid_prefix) {
+            (row.is_doubtful, row.refresh_at) = (true, again_at);
+        }
+        let due = |row: &&mut MapCacheEntry| row.refresh_at.is_some_and(|at| at <= now);
+        self.rows.values_mut().map(|(_, row)| row).filter(due).for_each(|row| {
+            row.refresh_at = again_at;
+        });
     }
 
     pub(crate) fn poll_at(&self) -> Option<Instant> {
@@ -351,17 +372,8 @@ impl MapCache {
         }
     }
 
-    /// Puts a row in place of the one held, making room first.
-    fn put(
-        &mut self,
-        eid_prefix: EidPrefix,
-        mut row: MapCacheEntry,
-        left_peer: Option<PeerKey>,
-        now: Instant,
-    ) {
-        if let Some(peer) = left_peer {
-            self.peers.drop_use(peer);
-        }
+    /// Puts a row in place of the one held, whose peers are given back, making room first.
+    fn put(&mut self, eid_prefix: EidPrefix, mut row: MapCacheEntry, now: Instant) {
         let held = self.rows.get(&eid_prefix);
         row.installed = held.and_then(|held| held.installed);
         if held.is_none_or(|held| held.is_leaving) {
@@ -374,19 +386,15 @@ impl MapCache {
         self.has_news |= row.is_news || row.is_both_nat;
         let due_at = row.due_at();
         self.due_at = Some(self.due_at.map_or(due_at, |known| known.min(due_at)));
-        let peer = row.peer();
+        let peers = row.peers();
         if self.rows.insert(eid_prefix, row).is_err() {
             self.live_rows -= 1;
-            if let Some(peer) = peer {
-                self.peers.drop_use(peer);
-            }
+            self.peers.release(&peers);
         }
     }
 
     fn evict(&mut self, now: Instant) {
-        let rank = |row: &MapCacheEntry| {
-            (row.peer().is_some_and(|peer| self.peers.is_live(peer, now)), row.expires_at)
-        };
+        let rank = |row: &MapCacheEntry| (self.peers.carry(row, now), row.expires_at);
         let candidates = self.rows.iter().filter(|(_, row)| !row.is_leaving);
         let victim = candidates.min_by_key(|(_, row)| rank(row)).map(|(prefix, _)| *prefix);
         if let Some(victim) = victim {
@@ -399,7 +407,7 @@ impl MapCache {
     fn drop_negatives_within(&mut self, eid_prefix: &EidPrefix) {
         loop {
             let mut within = self.rows.within(eid_prefix);
-            let negative = within.find(|(_, row)| !row.is_leaving && row.peer().is_none());
+            let negative = within.find(|(_, row)| !row.is_leaving && !row.has_peers());
             let Some((negative, _)) = negative else { break };
             let negative = *negative;
             drop(within);

@@ -1,9 +1,9 @@
 //! A row of the map-cache, and how it comes to be.
 
-use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::{Action, EidPrefix, Forwarding, Instant, Locator, Locators, PeerKey, Side};
+use super::peers::Ways;
+use crate::{Action, EidPrefix, Forwarding, Instant, Locator, Locators, MAX_LANES, PeerKey};
 
 /// The push that last set a mapping; numbers compare within one Map-Server and epoch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,10 +35,7 @@ pub(crate) struct Learned<'a> {
     pub(crate) eid_prefix: EidPrefix,
     pub(crate) record_ttl: Duration,
     pub(crate) locators: &'a Locators,
-    pub(crate) peer: PeerKey,
-    /// `None` when the peer cannot be reached from outside.
-    pub(crate) endpoint: Option<SocketAddr>,
-    pub(crate) side: Side,
+    pub(crate) ways: Ways,
     /// Neither side can be reached from outside.
     pub(crate) is_both_nat: bool,
 }
@@ -50,7 +47,7 @@ pub(crate) enum Outcome {
     Held,
     /// Older than what is held.
     Stale,
-    /// The table of peers is full.
+    /// The table of peers is full, or the peers are known in other lanes.
     NoPeer,
     /// A negative answer for what carries traffic.
     Live,
@@ -77,6 +74,8 @@ pub struct MapCacheEntry {
     pub(super) is_leaving: bool,
     pub(super) is_news: bool,
     pub(super) is_both_nat: bool,
+    /// The data plane has it from an earlier run; the mapping system did not confirm it yet.
+    pub(super) is_adopted: bool,
 }
 
 impl MapCacheEntry {
@@ -99,14 +98,22 @@ impl MapCacheEntry {
             is_leaving: false,
             is_news: false,
             is_both_nat: false,
+            is_adopted: false,
         }
     }
 
-    pub(super) fn peer(&self) -> Option<PeerKey> {
-        match self.forwarding {
-            Forwarding::Peer(peer) if !self.is_leaving => Some(peer),
-            _ => None,
-        }
+    /// The peers that it keeps.
+    pub(super) fn peers(&self) -> heapless::Vec<PeerKey, MAX_LANES> {
+        self.forwarding.peers().filter(|_| !self.is_leaving).collect()
+    }
+
+    pub(super) fn has_peers(&self) -> bool {
+        !self.peers().is_empty()
+    }
+
+    /// Whether an earlier run learned it, and the mapping system did not confirm it since.
+    pub fn is_adopted(&self) -> bool {
+        self.is_adopted
     }
 
     /// Whether it leads to a peer that cannot be reached from outside: it is behind NAT.
@@ -114,7 +121,7 @@ impl MapCacheEntry {
         let is_way = |locator: &Locator| {
             locator.is_reachable && locator.priority != 255 && locator.data_key.is_some()
         };
-        self.peer().is_some() && !self.locators.iter().any(is_way)
+        self.has_peers() && !self.is_adopted && !self.locators.iter().any(is_way)
     }
 
     pub(super) fn wanted(&self) -> Option<Forwarding> {

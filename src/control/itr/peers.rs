@@ -4,14 +4,15 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::{Instant, PeerConfig, PeerKey, Side};
+use super::map_cache_entry::MapCacheEntry;
+use crate::{Instant, MAX_LANES, PeerConfig, PeerKey, Side};
 
 /// A peer that carried traffic this recently keeps its mapping against eviction and negative
 /// answers.
 pub(crate) const LIVE: Duration = Duration::from_secs(180);
 
 /// Rows beyond the limit, for peers on their way out while their successors come in.
-const SLACK: usize = 32;
+const SLACK: usize = 64;
 
 /// The table of data peers; what differs from what the data plane has is the queue of changes.
 pub(crate) struct Peers {
@@ -23,12 +24,30 @@ pub(crate) struct Peers {
 
 struct Row {
     key: PeerKey,
+    lane: u8,
     wanted: Wanted,
     installed: Option<Wanted>,
     /// Mappings that lead here; without any, the peer goes.
     uses: usize,
     traffic_at: Option<Instant>,
+    /// Found in the data plane; the mapping system did not describe it yet.
+    is_adopted: bool,
 }
+
+/// A peer to be used by a mapping, and how.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Way {
+    pub(crate) key: PeerKey,
+    pub(crate) lane: u8,
+    /// `None` when it cannot be reached from outside.
+    pub(crate) endpoint: Option<SocketAddr>,
+    pub(crate) side: Side,
+    /// Its share; 0 when it is only accepted from.
+    pub(crate) weight: u8,
+}
+
+/// The peers of one mapping, sorted by lane.
+pub(crate) type Ways = heapless::Vec<Way, MAX_LANES>;
 
 /// What the mapping system says of the peer, which is not where it may have roamed to since.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,36 +63,99 @@ impl Peers {
         Peers { rows, limit, keepalive: None, is_dirty: false }
     }
 
-    /// One more mapping leads to this peer. A known peer keeps its side; its endpoint changes when
-    /// another one is described. False when the peer is new and the table full; `replaces` says
-    /// that the mapping gives up another peer for it.
-    pub(crate) fn add_use(
-        &mut self,
-        key: PeerKey,
-        endpoint: Option<SocketAddr>,
-        side: Side,
-        replaces: bool,
-    ) -> bool {
-        if let Some(row) = self.rows.iter_mut().find(|row| row.key == key) {
-            if row.uses == 0 {
-                row.wanted.side = side;
-            }
-            row.uses += 1;
-            self.describe(key, endpoint);
-            return true;
-        }
+    /// A mapping that led to `old` leads by `ways` from now on. A known peer keeps its side; its
+    /// endpoint changes when another one is described, which for what the mapping had before is
+    /// so only with `is_new`. False, and nothing is changed, when the table is too full.
+    pub(crate) fn replace(&mut self, old: &[PeerKey], ways: &Ways, is_new: bool) -> bool {
+        let is_known = |key| self.rows.iter().any(|row| row.key == key);
+        let added = ways.iter().filter(|way| !is_known(way.key)).count();
+        let left = || old.iter().filter(|old| ways.iter().all(|way| way.key != **old));
         let in_use = self.rows.iter().filter(|row| row.uses > 0).count();
-        if (in_use >= self.limit && !replaces) || self.rows.len() == self.rows.capacity() {
+        let is_full = in_use + added > self.limit && added > left().count();
+        if added > 0 && (is_full || self.rows.len() + added > self.rows.capacity()) {
             return false;
         }
-        let wanted = Wanted { endpoint, side, keepalive: self.keepalive };
-        self.rows.push(Row { key, wanted, installed: None, uses: 1, traffic_at: None });
-        self.is_dirty = true;
+        for way in ways {
+            if !old.contains(&way.key) {
+                self.add_use(way);
+            } else if is_new {
+                self.describe(way.key, way.endpoint);
+            }
+        }
+        left().for_each(|key| self.drop_use(*key));
         true
     }
 
+    fn add_use(&mut self, way: &Way) {
+        if let Some(row) = self.rows.iter_mut().find(|row| row.key == way.key) {
+            if row.uses == 0 {
+                row.wanted.side = way.side;
+            }
+            row.uses += 1;
+            self.describe(way.key, way.endpoint);
+        } else {
+            let Way { key, lane, endpoint, side, .. } = *way;
+            let wanted = Wanted { endpoint, side, keepalive: self.keepalive };
+            let (installed, traffic_at) = (None, None);
+            let row = Row { key, lane, wanted, installed, uses: 1, traffic_at, is_adopted: false };
+            self.rows.push(row);
+            self.is_dirty = true;
+        }
+    }
+
+    /// The data plane has this peer from an earlier run, for one more mapping, or for none that is
+    /// wanted. There is room for it.
+    pub(crate) fn adopt(
+        &mut self,
+        key: PeerKey,
+        lane: u8,
+        endpoint: Option<SocketAddr>,
+        is_used: bool,
+    ) {
+        self.is_dirty = true;
+        if let Some(row) = self.rows.iter_mut().find(|row| row.key == key) {
+            row.uses += usize::from(is_used);
+            return;
+        }
+        let wanted = Wanted { endpoint, side: Side::Responder, keepalive: self.keepalive };
+        let installed = Some(Wanted { keepalive: None, ..wanted });
+        let (uses, traffic_at) = (usize::from(is_used), None);
+        self.rows.push(Row { key, lane, wanted, installed, uses, traffic_at, is_adopted: true });
+    }
+
+    /// Whether a peer is among those told of, in the lane that it is known in.
+    pub(crate) fn is_adoptable(
+        &self,
+        key: PeerKey,
+        peers: &[(u8, PeerKey, Option<SocketAddr>)],
+    ) -> bool {
+        let known = self.rows.iter().find(|row| row.key == key).map(|row| row.lane);
+        let is_same = |(lane, peer, _): &(u8, PeerKey, Option<SocketAddr>)| {
+            *peer == key && known.is_none_or(|known| known == *lane)
+        };
+        peers.iter().any(is_same)
+    }
+
+    /// Whether so many more fit, within the limit or, for those that are to go, beyond it.
+    pub(crate) fn has_room(&self, more: usize, is_used: bool) -> bool {
+        let limit = if is_used { self.limit } else { self.rows.capacity() };
+        self.rows.len() + more <= limit
+    }
+
+    /// Those of the ways whose peers are in the same lane as they are known in.
+    pub(crate) fn admitted(&self, ways: &Ways) -> Ways {
+        let lane_of = |key| self.rows.iter().find(|row| row.key == key).map(|row| row.lane);
+        let is_admitted = |way: &&Way| lane_of(way.key).is_none_or(|lane| lane == way.lane);
+        ways.iter().filter(is_admitted).copied().collect()
+    }
+
+    /// A mapping leads to these no more.
+    pub(crate) fn release(&mut self, peers: &[PeerKey]) {
+        peers.iter().for_each(|peer| self.drop_use(*peer));
+    }
+
     /// One mapping less leads to this peer.
-    pub(crate) fn drop_use(&mut self, key: PeerKey) {
+    fn drop_use(&mut self, key: PeerKey) {
         if let Some(row) = self.rows.iter_mut().find(|row| row.key == key) {
             row.uses -= 1;
             self.is_dirty |= row.uses == 0;
@@ -81,11 +163,14 @@ impl Peers {
     }
 
     /// The mapping system describes the peer's endpoint anew.
-    pub(crate) fn describe(&mut self, key: PeerKey, endpoint: Option<SocketAddr>) {
-        if let Some(row) = self.rows.iter_mut().find(|row| row.key == key) {
-            self.is_dirty |= row.wanted.endpoint != endpoint;
-            row.wanted.endpoint = endpoint;
+    fn describe(&mut self, key: PeerKey, endpoint: Option<SocketAddr>) {
+        let Some(row) = self.rows.iter_mut().find(|row| row.key == key) else { return };
+        if core::mem::take(&mut row.is_adopted) && endpoint.is_none() {
+            // Where an earlier run followed it to is all that is known.
+            row.installed = row.installed.map(|installed| Wanted { endpoint, ..installed });
         }
+        self.is_dirty |= row.wanted.endpoint != endpoint;
+        row.wanted.endpoint = endpoint;
     }
 
     /// Keeps NAT bindings towards all peers, or stops doing so.
@@ -106,6 +191,11 @@ impl Peers {
     /// When data was last received from the peer.
     pub(crate) fn traffic_at(&self, key: PeerKey) -> Option<Instant> {
         self.rows.iter().find(|row| row.key == key)?.traffic_at
+    }
+
+    /// Whether a peer of this mapping carried traffic in the last 180 s.
+    pub(crate) fn carry(&self, row: &MapCacheEntry, now: Instant) -> bool {
+        row.peers().iter().any(|peer| self.is_live(*peer, now))
     }
 
     /// Whether the peer carried traffic in the last 180 s.
@@ -134,7 +224,13 @@ impl Peers {
         let is_moved = row.installed.is_none_or(|installed| installed.endpoint != endpoint);
         row.installed = Some(row.wanted);
         let endpoint = endpoint.filter(|_| is_moved);
-        Some(PeerConfig { key: row.key, lane: 0, endpoint, side, persistent_keepalive: keepalive })
+        Some(PeerConfig {
+            key: row.key,
+            lane: row.lane,
+            endpoint,
+            side,
+            persistent_keepalive: keepalive,
+        })
     }
 
     /// The next peer to be removed; asked for when no route change is left.
@@ -164,17 +260,26 @@ mod tests {
         Some(SocketAddr::from(([192, 0, 2, 1], port)))
     }
 
+    fn way(key: PeerKey, endpoint: Option<SocketAddr>, side: Side) -> Ways {
+        [Way { key, lane: 0, endpoint, side, weight: 1 }].into_iter().collect()
+    }
+
+    /// A mapping begins to lead to A at this port.
+    fn use_a(peers: &mut Peers, port: u16, side: Side) {
+        assert!(peers.replace(&[], &way(A, endpoint(port), side), true));
+    }
+
     #[test]
     fn a_peer_lives_as_long_as_a_mapping_uses_it() {
         let mut peers = Peers::with_limit(4);
-        assert!(peers.add_use(A, endpoint(1), Side::Initiator, false));
-        assert!(peers.add_use(A, endpoint(1), Side::Responder, false));
+        use_a(&mut peers, 1, Side::Initiator);
+        use_a(&mut peers, 1, Side::Responder);
         let set = peers.poll_set().unwrap();
         assert_eq!((set.key, set.endpoint, set.side), (A, endpoint(1), Side::Initiator));
         assert_eq!((peers.poll_set(), peers.poll_remove()), (None, None));
-        peers.drop_use(A);
+        peers.release(&[A]);
         assert_eq!(peers.poll_remove(), None);
-        peers.drop_use(A);
+        peers.release(&[A]);
         assert_eq!((peers.poll_set(), peers.poll_remove()), (None, Some(A)));
         assert_eq!(peers.poll_remove(), None);
     }
@@ -182,7 +287,7 @@ mod tests {
     #[test]
     fn a_keepalive_does_not_overwrite_a_roamed_endpoint() {
         let mut peers = Peers::with_limit(4);
-        peers.add_use(A, endpoint(1), Side::Responder, false);
+        use_a(&mut peers, 1, Side::Responder);
         peers.poll_set();
         peers.set_keepalive(Some(Duration::from_secs(25)));
         let set = peers.poll_set().unwrap();
@@ -196,11 +301,14 @@ mod tests {
     #[test]
     fn a_full_table_refuses_a_new_peer_but_not_a_new_key_for_a_mapping() {
         let mut peers = Peers::with_limit(1);
-        assert!(peers.add_use(A, None, Side::Responder, false));
+        use_a(&mut peers, 1, Side::Responder);
         assert_eq!(peers.poll_set().unwrap().key, A);
-        assert!(!peers.add_use(B, None, Side::Responder, false));
-        assert!(peers.add_use(B, None, Side::Responder, true));
-        peers.drop_use(A);
+        let b = way(B, None, Side::Responder);
+        assert!(!peers.replace(&[], &b, true));
+        let mut both = b.clone();
+        both.extend(way(A, None, Side::Responder));
+        assert!(!peers.replace(&[A], &both, true), "a second lane is one more");
+        assert!(peers.replace(&[A], &b, true));
         assert_eq!(peers.poll_set().unwrap().key, B);
         assert_eq!(peers.poll_remove(), Some(A));
     }
@@ -208,10 +316,35 @@ mod tests {
     #[test]
     fn traffic_keeps_a_peer_live_for_three_minutes() {
         let mut peers = Peers::with_limit(1);
-        peers.add_use(A, None, Side::Responder, false);
+        use_a(&mut peers, 1, Side::Responder);
         assert!(!peers.is_live(A, Instant::ZERO));
         peers.handle_traffic(A, Instant::from_millis(1000));
         assert!(peers.is_live(A, Instant::from_millis(180_999)));
         assert!(!peers.is_live(A, Instant::from_millis(181_000)));
+    }
+
+    #[test]
+    fn a_peer_stays_in_the_lane_that_it_is_known_in() {
+        let mut peers = Peers::with_limit(2);
+        use_a(&mut peers, 1, Side::Responder);
+        let mut elsewhere = way(A, endpoint(1), Side::Responder);
+        elsewhere[0].lane = 1;
+        assert!(peers.admitted(&elsewhere).is_empty());
+        peers.release(&[A]);
+        while peers.poll_remove().is_some() {}
+        assert_eq!(peers.admitted(&elsewhere), elsewhere);
+    }
+
+    #[test]
+    fn an_adopted_peer_is_set_only_when_it_is_described_elsewhere() {
+        for (described, expected) in
+            [(endpoint(1), None), (None, None), (endpoint(2), Some(endpoint(2)))]
+        {
+            let mut peers = Peers::with_limit(2);
+            peers.adopt(A, 0, endpoint(1), true);
+            assert_eq!((peers.poll_set(), peers.poll_remove()), (None, None));
+            assert!(peers.replace(&[A], &way(A, described, Side::Initiator), true));
+            assert_eq!(peers.poll_set().map(|set| set.endpoint), expected, "{described:?}");
+        }
     }
 }

@@ -1,9 +1,13 @@
-//! Which answers are believed, and which locator of a mapping is used.
+//! Which answers are believed, and which locators of a mapping are used.
 
 use core::net::SocketAddr;
 
+use super::peers::{Way, Ways};
 use crate::etr::database::Database;
-use crate::{Action, DataKey, Eid, EidPrefix, Forwarding, Locator, Locators, left_aligned};
+use crate::{
+    Action, DataKey, Eid, EidPrefix, Forwarding, Lanes, Locator, Locators, MAX_LANES, Side,
+    left_aligned,
+};
 
 pub(super) fn is_within(space: &[EidPrefix], eid_prefix: &EidPrefix) -> bool {
     space.iter().any(|space| space.covers(eid_prefix))
@@ -30,22 +34,62 @@ pub(super) fn outside(hole: EidPrefix, asked: Eid, database: &Database) -> Optio
     (!database.contains(asked)).then_some(hole)
 }
 
-/// The locator to use and its key: reachable ones of a family that we have go first, then priority.
-pub(super) fn best<'a>(
-    locators: &'a Locators,
-    database: &Database,
-) -> Option<(&'a Locator, DataKey)> {
-    let ours = database.locators();
-    let is_alien = |locator: &Locator| {
-        !ours.is_empty() && ours.iter().all(|own| own.rloc.is_ipv4() != locator.rloc.is_ipv4())
+/// The ways to a site: for each lane that both have, its best locator. Reachable ones of a family
+/// that we have go first, then priority. What is worse than the best lane has no share: weight 0.
+pub(super) fn ways(locators: &Locators, database: &Database) -> Ways {
+    let common = ways_in(locators, database, |lane| database.has_lane(lane));
+    if common.is_empty() { ways_in(locators, database, |_| true) } else { common }
+}
+
+fn ways_in(locators: &Locators, database: &Database, is_ours: impl Fn(u8) -> bool) -> Ways {
+    let rank = |locator: &Locator| {
+        (!locator.is_reachable, database.is_alien(locator.rloc), locator.priority)
     };
-    let usable = locators.iter().filter(|locator| locator.priority != 255);
-    usable
-        .filter_map(|locator| locator.data_key.map(|key| (locator, key)))
-        .min_by_key(|(locator, _)| (!locator.is_reachable, is_alien(locator), locator.priority))
+    let best_of = |lane: u8| {
+        let usable = locators.iter().filter(|locator| locator.priority != 255);
+        usable
+            .filter_map(|locator| locator.data_key.map(|key| (locator, key)))
+            .filter(|(_, key)| key.lane == lane)
+            .min_by_key(|(locator, _)| rank(locator))
+    };
+    let lanes = (0..database.lanes()).filter(|lane| is_ours(*lane)).filter_map(best_of);
+    let mut best: heapless::Vec<(&Locator, DataKey), MAX_LANES> = heapless::Vec::new();
+    for (locator, key) in lanes {
+        // One key on two lanes would be one peer on two interfaces.
+        if best.iter().all(|(_, known)| known.key != key.key) {
+            best.push((locator, key)).expect("our lanes are at most MAX_LANES");
+        }
+    }
+    let overall = best.iter().map(|(locator, _)| rank(locator)).min();
+    let is_used = |locator: &Locator| Some(rank(locator)) == overall;
+    let is_equal = best.iter().all(|(locator, _)| !is_used(locator) || locator.weight == 0);
+    let weight = |locator: &Locator| match (is_used(locator), is_equal) {
+        (true, true) => 1,
+        (true, false) => locator.weight,
+        (false, _) => 0,
+    };
+    let way = |(locator, key): &(&Locator, DataKey)| Way {
+        key: key.key,
+        lane: key.lane,
+        endpoint: endpoint(locator),
+        side: Side::Responder,
+        weight: weight(locator),
+    };
+    best.iter().map(way).collect()
+}
+
+/// What happens to packets that have these ways; nothing without any.
+pub(super) fn forwarding(ways: &Ways) -> Option<Forwarding> {
+    let peers: heapless::Vec<_, MAX_LANES> =
+        ways.iter().map(|way| (way.lane, way.key, way.weight)).collect();
+    match &peers[..] {
+        [] => None,
+        [(_, peer, _)] => Some(Forwarding::Peer(*peer)),
+        several => Lanes::new(several).map(Forwarding::Lanes),
+    }
 }
 
 /// Where to send; nowhere when the Map-Server says that the site cannot be reached from outside.
-pub(super) fn endpoint(locator: &Locator) -> Option<SocketAddr> {
+fn endpoint(locator: &Locator) -> Option<SocketAddr> {
     locator.endpoint().filter(|_| locator.is_reachable)
 }

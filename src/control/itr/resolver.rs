@@ -154,6 +154,11 @@ impl Resolver {
         Asked::Yes
     }
 
+    /// Whether at most half of the places are taken by questions that are open.
+    pub(crate) fn is_half_free(&self) -> bool {
+        self.requests.iter().filter(|request| request.is_open()).count() < self.limit.div_ceil(2)
+    }
+
     fn make_room(&mut self) -> bool {
         if self.requests.len() < self.limit {
             return true;

@@ -56,10 +56,13 @@ impl Row {
         matches!(self.state, RowState::Registered { .. })
     }
 
-    /// The key that says which records travel with this one.
+    /// The key that says which records travel with this one: that of the lowest lane, which no
+    /// failing uplink changes.
     pub(super) fn data_key(&self) -> Option<PeerKey> {
-        let best = self.mapping.best().or(self.mapping.locators.first());
-        best.and_then(|locator| locator.data_key).map(|key| key.key)
+        let keys = self.mapping.locators.iter();
+        let keys = keys.filter_map(|locator| Some((locator.priority, locator.data_key?)));
+        let lowest = keys.min_by_key(|(priority, key)| (key.lane, *priority, key.key));
+        lowest.map(|(_, key)| key.key)
     }
 }
 
