@@ -1,0 +1,151 @@
+//! No packet is lost while its mapping is being resolved, on slow links either.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use daemon::demo::net::world::{HOME_HOST, OFFICE_HOST, World};
+use daemon::demo::net::{EchoOutcome, EchoPlan, stream};
+
+use crate::machine::{delay_links, take_down};
+use crate::testbed::{PATIENCE, echo_at, echo_servers, in_world_alone, is_long, start};
+
+const FEW: EchoPlan = EchoPlan { count: 5, interval: Duration::from_millis(1), patience: PATIENCE };
+
+/// What this machine adds by itself to four round trips: one CPU that runs eight processes.
+const MACHINE: Duration = Duration::from_millis(40);
+
+/// Starts `home` and `office` without anything of a run before: new data keys, no peers, no routes.
+fn start_cold(world: &mut World) -> io::Result<()> {
+    for site in [&mut world.home, &mut world.office] {
+        if site.process_id().is_some() {
+            site.kill()?;
+            take_down(site)?;
+        }
+    }
+    for site in [&mut world.home, &mut world.office] {
+        start(site)?;
+    }
+    Ok(())
+}
+
+/// Both hosts send in the same moment.
+fn send_at_once(world: &World) -> io::Result<[EchoOutcome; 2]> {
+    let home = world.home_host.udp(SocketAddr::new(HOME_HOST[0], 0))?;
+    let office = world.office_host.udp(SocketAddr::new(OFFICE_HOST[0], 0))?;
+    let barrier = Barrier::new(2);
+    let send = |socket: &UdpSocket, to| {
+        barrier.wait();
+        stream(socket, echo_at(to), &FEW)
+    };
+    let (one, other) = thread::scope(|scope| {
+        let other = scope.spawn(|| send(&office, HOME_HOST[0]));
+        (send(&home, OFFICE_HOST[0]), other.join().expect("no panic"))
+    });
+    Ok([one?, other?])
+}
+
+/// Cold starts with a delay on each link, both hosts sending at once.
+fn resolve_on_slow_links(delay_ms: u64) {
+    in_world_alone(|world| {
+        let round_trip = Duration::from_millis(4 * delay_ms);
+        world.start_map_server()?;
+        let _servers = echo_servers(world)?;
+        delay_links(world, Duration::from_millis(delay_ms))?;
+        let mut replies = Vec::new();
+        for round in 0..if is_long() { 50 } else { 3 } {
+            start_cold(world)?;
+            for outcome in send_at_once(world)? {
+                assert_eq!(outcome.lost, 0, "round {round}: {outcome:?}");
+                replies.push(outcome.first_reply.expect("none is lost"));
+            }
+        }
+        replies.sort();
+        let (median, slowest) = (replies[replies.len() / 2], replies[replies.len() - 1]);
+        println!("round trip {round_trip:?}: first echo {median:?}, at worst {slowest:?}");
+        assert!(slowest <= 4 * round_trip + MACHINE, "{replies:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn nothing_is_lost_when_both_hosts_send_at_once_over_links_of_5_ms() {
+    resolve_on_slow_links(5);
+}
+
+#[test]
+fn nothing_is_lost_when_both_hosts_send_at_once_over_links_of_25_ms() {
+    resolve_on_slow_links(25);
+}
+
+#[test]
+fn nothing_is_lost_when_both_hosts_send_at_once_over_links_of_100_ms() {
+    resolve_on_slow_links(100);
+}
+
+/// Numbers in the order in which they came.
+fn numbered(socket: &UdpSocket, count: u64) -> io::Result<Vec<u64>> {
+    socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+    let (mut numbers, mut buffer) = (Vec::new(), [0; 64]);
+    while (numbers.len() as u64) < count {
+        match socket.recv(&mut buffer) {
+            Ok(len) if len >= 8 => {
+                numbers.push(u64::from_be_bytes(buffer[..8].try_into().expect("8 octets")));
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(numbers)
+}
+
+/// How many came after one that was sent later.
+fn overtaken(numbers: &[u64]) -> usize {
+    let mut highest = 0;
+    let is_late = |number: &&u64| {
+        let is_late = **number < highest;
+        highest = highest.max(**number);
+        is_late
+    };
+    numbers.iter().filter(is_late).count()
+}
+
+#[test]
+fn at_most_one_of_1000_packets_a_second_is_overtaken_in_a_resolution() {
+    in_world_alone(|world| {
+        for site in world.sites_mut() {
+            site.config.set_option("waiting_per_eid", "1024");
+            site.config.set_option("waiting_total", "4096");
+        }
+        world.start_map_server()?;
+        delay_links(world, Duration::from_millis(5))?;
+        for round in 0..if is_long() { 50 } else { 5 } {
+            start_cold(world)?;
+            let to = SocketAddr::new(OFFICE_HOST[0], 5002);
+            let receiver = world.office_host.udp(to)?;
+            let sender = world.home_host.udp(SocketAddr::new(HOME_HOST[0], 0))?;
+            const COUNT: u64 = 500;
+            let sending = thread::spawn(move || -> io::Result<()> {
+                let since = Instant::now();
+                for number in 0..COUNT {
+                    let due = since + Duration::from_millis(number);
+                    thread::sleep(due.saturating_duration_since(Instant::now()));
+                    sender.send_to(&number.to_be_bytes(), to)?;
+                }
+                Ok(())
+            });
+            let numbers = numbered(&receiver, COUNT)?;
+            sending.join().expect("no panic")?;
+            let late = overtaken(&numbers);
+            let all: BTreeSet<_> = numbers.iter().copied().collect();
+            println!("round {round}: {} of {COUNT} came, {late} overtaken", numbers.len());
+            assert_eq!((numbers.len(), all.len()), (500, 500), "none lost, none twice");
+            assert!(late <= 1, "{late} overtaken: {numbers:?}");
+        }
+        Ok(())
+    });
+}

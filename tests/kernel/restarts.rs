@@ -1,0 +1,125 @@
+//! The kernel goes on forwarding while lispguard restarts.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use daemon::demo::net::world::{HOME_HOST, OFFICE_HOST, World};
+use daemon::demo::net::{EchoPlan, stream};
+
+use crate::machine::retransmitted_segments;
+use crate::testbed::{
+    Outcome, PATIENCE, data_key_at, echo_at, echo_servers, home_socket, in_world_alone,
+    ping_until_answered, start_pair,
+};
+
+/// A transfer at a steady rate: what is lost in it is lost by lispguard, not by a full queue.
+pub struct Transfer {
+    is_over: Arc<AtomicBool>,
+    sending: thread::JoinHandle<io::Result<u64>>,
+    receiving: thread::JoinHandle<io::Result<u64>>,
+}
+
+const CHUNK: usize = 10_000;
+
+impl Transfer {
+    /// From the host behind `home` to the one behind `office`.
+    pub fn start(world: &World) -> io::Result<Transfer> {
+        let to = SocketAddr::new(OFFICE_HOST[0], 5003);
+        let (stream, listener) = world.home_host.tcp(&world.office_host, to)?;
+        let (arriving, _) = listener.accept()?;
+        arriving.set_read_timeout(Some(PATIENCE))?;
+        let is_over = Arc::new(AtomicBool::new(false));
+        let is_ended = Arc::clone(&is_over);
+        Ok(Transfer {
+            is_over,
+            sending: thread::spawn(move || send(stream, &is_ended)),
+            receiving: thread::spawn(move || receive(arriving)),
+        })
+    }
+
+    /// Ends it; how many octets went through, all of them.
+    pub fn finish(self) -> io::Result<u64> {
+        self.is_over.store(true, Ordering::Relaxed);
+        let sent = self.sending.join().expect("no panic")?;
+        let received = self.receiving.join().expect("no panic")?;
+        assert_eq!(sent, received, "every octet arrives");
+        Ok(received)
+    }
+}
+
+fn send(mut stream: TcpStream, is_over: &AtomicBool) -> io::Result<u64> {
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut sent = 0;
+    while !is_over.load(Ordering::Relaxed) {
+        stream.write_all(&[0x5a; CHUNK])?;
+        sent += CHUNK as u64;
+        thread::sleep(Duration::from_millis(5));
+    }
+    stream.shutdown(std::net::Shutdown::Write)?;
+    Ok(sent)
+}
+
+fn receive(mut stream: TcpStream) -> io::Result<u64> {
+    let (mut received, mut buffer) = (0, vec![0; 65536]);
+    loop {
+        match stream.read(&mut buffer)? {
+            0 => return Ok(received),
+            len => received += len as u64,
+        }
+    }
+}
+
+/// A TCP transfer and an echo every 2 ms go on while `home` goes and comes.
+fn restart_under_traffic(
+    world: &mut World,
+    end: impl Fn(&mut daemon::demo::net::Node) -> io::Result<()>,
+) -> Outcome {
+    start_pair(world)?;
+    let _servers = echo_servers(world)?;
+    ping_until_answered(world, PATIENCE)?;
+    let key = data_key_at(&world.map_server, "home");
+    let plan = EchoPlan {
+        count: 2000,
+        interval: Duration::from_millis(2),
+        patience: Duration::from_secs(2),
+    };
+    let socket = home_socket(world)?;
+    let flow = thread::spawn(move || stream(&socket, echo_at(OFFICE_HOST[0]), &plan));
+    let transfer = Transfer::start(world)?;
+    thread::sleep(Duration::from_millis(300));
+    let before = retransmitted_segments(&world.home_host)?;
+    for _ in 0..2 {
+        end(&mut world.home)?;
+        thread::sleep(Duration::from_millis(300));
+        let since = Instant::now();
+        world.home.start()?;
+        world.home.wait_until(PATIENCE, |status| status.ok)?;
+        println!("registered again after {:?}", since.elapsed());
+    }
+    let outcome = flow.join().expect("no panic")?;
+    let octets = transfer.finish()?;
+    let again = retransmitted_segments(&world.home_host)? - before;
+    println!("{outcome:?}; TCP: {} KiB, {again} segments again", octets >> 10);
+    assert_eq!(outcome.lost, 0, "{outcome:?}");
+    assert_eq!(again, 0, "TCP sent nothing again");
+    assert_eq!(data_key_at(&world.map_server, "home"), key, "the data key is the same");
+
+    // What was adopted is looked after: another site, and this one's new flows.
+    world.office_host.ping(OFFICE_HOST[1], HOME_HOST[2], PATIENCE)?;
+    assert!(world.home.status()?.data_tunnels.iter().any(|tunnel| tunnel.up));
+    Ok(())
+}
+
+#[test]
+fn no_packet_is_lost_when_a_node_is_restarted() {
+    in_world_alone(|world| restart_under_traffic(world, |node| node.stop().map(drop)));
+}
+
+#[test]
+fn no_packet_is_lost_when_a_node_is_killed_and_comes_back() {
+    in_world_alone(|world| restart_under_traffic(world, |node| node.kill().map(drop)));
+}
