@@ -1,21 +1,29 @@
-//! What forwards: one trait, with WireGuard in user space or a model in memory behind it.
+//! What forwards: one trait, with WireGuard in the kernel, in user space or a model in memory behind it.
 #![forbid(unsafe_code)]
 
 use core::net::SocketAddr;
 
+#[cfg(any(feature = "kernel", feature = "userspace"))]
+mod backend;
 mod engine;
+#[cfg(feature = "kernel")]
+pub mod kernel;
 #[cfg(feature = "memory")]
 pub mod memory;
 mod plane;
+mod source;
 #[cfg(feature = "userspace")]
 pub mod userspace;
 
+#[cfg(any(feature = "kernel", feature = "userspace"))]
+pub use backend::{Backend, PlaneError};
 pub use engine::{
     Counters, DATA_OVERHEAD, Engine, EngineConfig, EngineError, INITIATION_LEN, Interface, Io,
     Listener, MessageKind, PeerStatus, Received, Refusal, Sender, Tunnel, receiver_index,
     sender_index,
 };
 pub use plane::Plane;
+pub use source::Source;
 
 use control::{Change, Duration, Eid, Instant, PeerKey, Side};
 

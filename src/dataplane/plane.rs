@@ -1,8 +1,10 @@
 //! An engine together with what carries out its output.
 
+use core::net::Ipv6Addr;
+
 use control::{Change, EidPrefix, Instant, PeerKey};
 
-use crate::engine::{Engine, EngineError, Io, Listener};
+use crate::engine::{Engine, EngineError, Interface, Io, Listener, PeerStatus};
 use crate::{Channel, ControlPeer, DataPlane, Event};
 
 /// A data plane: the engine, and where its datagrams and packets go.
@@ -15,6 +17,31 @@ impl<L: Listener, I: Io> Plane<L, I> {
     /// The engine, for status.
     pub fn engine(&self) -> &Engine<L> {
         &self.engine
+    }
+
+    /// The public key of an interface.
+    pub fn public_key(&self, interface: Interface) -> PeerKey {
+        self.engine.public_key(interface)
+    }
+
+    /// Our control or link address.
+    pub fn address(&self, interface: Interface) -> Ipv6Addr {
+        self.engine.address(interface)
+    }
+
+    /// The longest packet that goes into a tunnel, in octets.
+    pub fn mtu(&self) -> usize {
+        self.engine.mtu()
+    }
+
+    /// The peers of an interface, sorted by key.
+    pub fn peer_status(&self, interface: Interface) -> impl Iterator<Item = PeerStatus> {
+        self.engine.peer_status(interface)
+    }
+
+    /// What was counted since the start, with names.
+    pub fn counters(&self) -> impl Iterator<Item = (&'static str, u64)> + use<L, I> {
+        self.engine.counters().iter()
     }
 
     /// Replaces the EID-prefixes whose sources may enter the overlay.

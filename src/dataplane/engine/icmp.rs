@@ -12,7 +12,7 @@ use smoltcp::wire::{
 };
 
 /// The longest error: IPv6's minimum MTU (RFC 4443 section 2.4 (c)).
-pub(super) const MAX_LEN: usize = 1280;
+pub(crate) const MAX_LEN: usize = 1280;
 /// IPv4 errors quote what fits 576 octets (RFC 1812 section 4.3.2.3).
 const MAX_LEN_V4: usize = 576;
 
@@ -22,7 +22,7 @@ const BURST: u64 = 50;
 
 /// Why a packet cannot go on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Reason {
+pub(crate) enum Reason {
     /// It exceeds this MTU.
     TooBig(u16),
     /// The mapping system knows no way, or none that works.
@@ -33,18 +33,18 @@ pub(super) enum Reason {
 
 /// A token bucket over all errors.
 #[derive(Debug)]
-pub(super) struct Limiter {
+pub(crate) struct Limiter {
     tokens: u64,
     filled_at: Instant,
 }
 
 impl Limiter {
-    pub(super) fn new() -> Limiter {
+    pub(crate) fn new() -> Limiter {
         Limiter { tokens: BURST, filled_at: Instant::ZERO }
     }
 
     /// Whether one more error may go.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
         let micros = (now - self.filled_at).as_micros();
         let earned = u64::try_from(micros).unwrap_or(u64::MAX).saturating_mul(RATE) / 1_000_000;
         if earned > 0 {
@@ -59,7 +59,7 @@ impl Limiter {
 }
 
 /// Writes the error that answers `packet`; `None` where none may be sent.
-pub(super) fn emit(packet: &[u8], reason: Reason, out: &mut [u8]) -> Option<usize> {
+pub(crate) fn emit(packet: &[u8], reason: Reason, out: &mut [u8]) -> Option<usize> {
     match packet.first()? >> 4 {
         4 => emit_v4(packet, reason, out),
         6 => emit_v6(packet, reason, out),

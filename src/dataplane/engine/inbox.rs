@@ -13,7 +13,7 @@ const OCTETS: usize = 1 << 17;
 
 /// A queue whose memory is taken at the start.
 #[derive(Debug)]
-pub(super) struct Inbox {
+pub(crate) struct Inbox {
     messages: VecDeque<Message>,
     octets: Vec<u8>,
 }
@@ -27,12 +27,12 @@ struct Message {
 }
 
 impl Inbox {
-    pub(super) fn new() -> Inbox {
+    pub(crate) fn new() -> Inbox {
         Inbox { messages: VecDeque::with_capacity(MESSAGES), octets: Vec::with_capacity(OCTETS) }
     }
 
     /// Adds a message; says whether there was room.
-    pub(super) fn push(&mut self, channel: Channel, peer: PeerKey, message: &[u8]) -> bool {
+    pub(crate) fn push(&mut self, channel: Channel, peer: PeerKey, message: &[u8]) -> bool {
         if self.messages.is_empty() {
             self.octets.clear();
         }
@@ -46,7 +46,7 @@ impl Inbox {
     }
 
     /// Takes the oldest message; one that does not fit `buf` is cut.
-    pub(super) fn pop(&mut self, buf: &mut [u8]) -> Option<(Channel, PeerKey, usize)> {
+    pub(crate) fn pop(&mut self, buf: &mut [u8]) -> Option<(Channel, PeerKey, usize)> {
         let Message { channel, peer, start, len } = self.messages.pop_front()?;
         let len = len.min(buf.len());
         buf[..len].copy_from_slice(&self.octets[start..start + len]);

@@ -9,25 +9,25 @@ use control::{Duration, Instant};
 use super::random::Random;
 
 /// Tries after which a peer counts as lost, and the roles swap.
-pub(super) const TRIES: u32 = 3;
+pub(crate) const TRIES: u32 = 3;
 
 /// WireGuard's REKEY_ATTEMPT_TIME: tries end after it, unless the pace says otherwise.
 const ATTEMPT_TIME: Duration = Duration::from_secs(90);
 
 /// The intervals of one interface's tries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// From the first try to the second.
-    pub(super) first: Duration,
+    pub(crate) first: Duration,
     /// No interval is longer.
-    pub(super) longest: Duration,
+    pub(crate) longest: Duration,
     /// Whether tries never end.
-    pub(super) is_endless: bool,
+    pub(crate) is_endless: bool,
 }
 
 impl Pace {
     /// The time that three tries take.
-    pub(super) fn three_tries(&self) -> Duration {
+    pub(crate) fn three_tries(&self) -> Duration {
         self.first * ((1 << TRIES) - 1)
     }
 
@@ -38,7 +38,7 @@ impl Pace {
 
 /// The schedule of tries with one peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) enum Initiator {
+pub(crate) enum Initiator {
     /// Nothing to do.
     #[default]
     Idle,
@@ -50,7 +50,7 @@ pub(super) enum Initiator {
 
 /// What is due.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Due {
+pub(crate) enum Due {
     /// Nothing yet.
     Nothing,
     /// Send an initiation; so many went before it unanswered.
@@ -61,19 +61,19 @@ pub(super) enum Due {
 
 impl Initiator {
     /// Begins to try, at once; what goes on already goes on.
-    pub(super) fn start(&mut self, now: Instant) {
+    pub(crate) fn start(&mut self, now: Instant) {
         if !matches!(self, Initiator::Trying { .. }) {
             self.restart(now);
         }
     }
 
     /// Begins to try anew, at once.
-    pub(super) fn restart(&mut self, now: Instant) {
+    pub(crate) fn restart(&mut self, now: Instant) {
         *self = Initiator::Trying { attempts: 0, since: now, retry_at: now };
     }
 
     /// The tunnel sent an initiation of its own accord: it counts as the first try.
-    pub(super) fn handle_sent(&mut self, pace: &Pace, random: &mut Random, now: Instant) {
+    pub(crate) fn handle_sent(&mut self, pace: &Pace, random: &mut Random, now: Instant) {
         if !self.is_trying() {
             let retry_at = now + random.jitter(pace.interval(0));
             *self = Initiator::Trying { attempts: 1, since: now, retry_at };
@@ -81,24 +81,24 @@ impl Initiator {
     }
 
     /// Leaves the other side its turn first.
-    pub(super) fn yield_turn(&mut self, pace: &Pace, now: Instant) {
+    pub(crate) fn yield_turn(&mut self, pace: &Pace, now: Instant) {
         if *self == Initiator::Idle {
             *self = Initiator::Yielding { until: now + pace.three_tries() };
         }
     }
 
     /// Ends the tries: a session stands, or nobody wants one.
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         *self = Initiator::Idle;
     }
 
     /// Whether initiations are being sent.
-    pub(super) fn is_trying(&self) -> bool {
+    pub(crate) fn is_trying(&self) -> bool {
         matches!(self, Initiator::Trying { .. })
     }
 
     /// When `handle_timeout` has something to do.
-    pub(super) fn poll_at(&self) -> Option<Instant> {
+    pub(crate) fn poll_at(&self) -> Option<Instant> {
         match *self {
             Initiator::Idle => None,
             Initiator::Yielding { until } => Some(until),
@@ -107,7 +107,7 @@ impl Initiator {
     }
 
     /// What is due, and the next interval.
-    pub(super) fn handle_timeout(&mut self, pace: &Pace, random: &mut Random, now: Instant) -> Due {
+    pub(crate) fn handle_timeout(&mut self, pace: &Pace, random: &mut Random, now: Instant) -> Due {
         if let Initiator::Yielding { until } = *self
             && until <= now
         {
@@ -129,7 +129,7 @@ impl Initiator {
 
 /// Whether a loss is told after so many unanswered tries: after three, then at doubling numbers,
 /// so that an endpoint's name is looked up again now and then.
-pub(super) fn tells_loss(unanswered: u32) -> bool {
+pub(crate) fn tells_loss(unanswered: u32) -> bool {
     unanswered >= TRIES
         && unanswered.is_multiple_of(TRIES)
         && ((unanswered / TRIES).is_power_of_two() || unanswered.is_multiple_of(60))

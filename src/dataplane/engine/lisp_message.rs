@@ -6,10 +6,10 @@ use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{IpAddress, IpProtocol, Ipv6Packet, Ipv6Repr, UdpPacket, UdpRepr};
 
 /// Octets of the IPv6 and UDP headers.
-pub(super) const HEADERS: usize = 48;
+pub(crate) const HEADERS: usize = 48;
 
 /// Writes `message` with its headers, from and to `port`; `None` when it does not fit.
-pub(super) fn emit(
+pub(crate) fn emit(
     port: u16,
     source: Ipv6Addr,
     destination: Ipv6Addr,
@@ -38,7 +38,7 @@ pub(super) fn emit(
 }
 
 /// The LISP message in `packet`, when it goes from `source` to `destination` and to `port`.
-pub(super) fn parse(
+pub(crate) fn parse(
     port: u16,
     packet: &[u8],
     source: Ipv6Addr,

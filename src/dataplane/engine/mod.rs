@@ -6,13 +6,13 @@
 
 mod changes;
 mod counters;
-mod icmp;
+pub(crate) mod icmp;
 mod inbound;
-mod inbox;
-mod initiator;
-mod lisp_message;
+pub(crate) mod inbox;
+pub(crate) mod initiator;
+pub(crate) mod lisp_message;
 mod outbound;
-mod packet;
+pub(crate) mod packet;
 mod peers;
 mod random;
 mod routes;
@@ -20,7 +20,7 @@ mod sessions;
 mod status;
 mod timers;
 mod tunnel;
-mod waiting;
+pub(crate) mod waiting;
 
 #[cfg(all(test, feature = "memory"))]
 mod tests;
@@ -35,7 +35,8 @@ use crate::Event;
 pub use counters::Counters;
 use inbox::Inbox;
 use initiator::Pace;
-use peers::{Peers, earliest};
+use peers::Peers;
+pub(crate) use peers::earliest;
 pub(crate) use random::Random;
 use routes::Routes;
 pub use status::PeerStatus;
@@ -170,20 +171,26 @@ impl fmt::Display for EngineError {
 impl core::error::Error for EngineError {}
 
 /// Events held until they are taken.
-const EVENTS: usize = 1024;
+pub(crate) const EVENTS: usize = 1024;
+
+/// The least MTU of IPv6 (RFC 8200 section 5).
+pub(crate) const MIN_MTU: u16 = 1280;
+
+/// Buffers have room for packets of this length, should the MTU grow to it.
+pub(crate) const LEAST_ROOM: u16 = 1500;
 
 /// The longest UDP datagram, rounded up.
 const DATAGRAM: usize = 1 << 16;
 
 /// First interval between initiations; a measured round trip can lengthen it.
-const FIRST_RETRY: Duration = Duration::from_millis(50);
+pub(crate) const FIRST_RETRY: Duration = Duration::from_millis(50);
 
 /// No measured round trip makes it longer: a responder yields its turn for seven of these.
-const LONGEST_FIRST_RETRY: Duration = Duration::from_secs(1);
+pub(crate) const LONGEST_FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// Longest interval between initiations to a data peer; shorter than the 5 s after which boringtun
 /// repeats one itself.
-const LONGEST_RETRY: Duration = Duration::from_secs(4);
+pub(crate) const LONGEST_RETRY: Duration = Duration::from_secs(4);
 
 /// Longest interval between initiations to a control peer: a Map-Server that starts later is found
 /// within 2 s.
@@ -220,12 +227,13 @@ impl<L: Listener> Engine<L> {
             Pace { first: FIRST_RETRY, longest: LONGEST_CONTROL_RETRY, is_endless: true };
         let data_pace = Pace { first: FIRST_RETRY, longest: LONGEST_RETRY, is_endless: false };
         let mtu = usize::from(config.mtu);
+        let room = mtu.max(LEAST_ROOM.into());
         Engine {
             control: Peers::new(control, control_address, control_pace, config.control_peers),
             data: Peers::new(data, link_address, data_pace, config.data_peers),
             routes: Routes::with_capacity(config.routes),
             database: PrefixTable::with_capacity(config.database),
-            waiting: Waiting::new(config.waiting, config.waiting_per_eid, mtu),
+            waiting: Waiting::new(config.waiting, config.waiting_per_eid, room),
             inbox: Inbox::new(),
             events: VecDeque::with_capacity(EVENTS),
             counters: Counters::default(),
@@ -235,7 +243,7 @@ impl<L: Listener> Engine<L> {
             instance_id: config.instance_id,
             lisp_port: config.lisp_port,
             out: vec![0; DATAGRAM + DATA_OVERHEAD].into_boxed_slice(),
-            plain: vec![0; mtu.max(icmp::MAX_LEN) + 16].into_boxed_slice(),
+            plain: vec![0; room + 16].into_boxed_slice(),
         }
     }
 

@@ -7,17 +7,17 @@ use smoltcp::wire::{Ipv4Packet, Ipv6Packet};
 
 /// What the engine reads of an IPv4 or IPv6 packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Header {
-    pub(super) source: Eid,
-    pub(super) destination: Eid,
+pub(crate) struct Header {
+    pub(crate) source: Eid,
+    pub(crate) destination: Eid,
     /// Octets, as the header says; what follows in the buffer is padding.
-    pub(super) len: usize,
+    pub(crate) len: usize,
 }
 
 impl Header {
     /// Reads a packet that is complete; `None` when it is not, or of another version. Its addresses
     /// are EIDs of this instance.
-    pub(super) fn parse(packet: &[u8], instance_id: InstanceId) -> Option<Header> {
+    pub(crate) fn parse(packet: &[u8], instance_id: InstanceId) -> Option<Header> {
         let (source, destination, len): (IpAddr, IpAddr, usize) = match packet.first()? >> 4 {
             4 => {
                 let ip = Ipv4Packet::new_checked(packet).ok()?;
@@ -40,7 +40,7 @@ impl Header {
     }
 
     /// Whether it can cross the overlay: neither end is multicast, link-local or the like.
-    pub(super) fn is_routable(&self) -> bool {
+    pub(crate) fn is_routable(&self) -> bool {
         is_routable(self.source.address) && is_routable(self.destination.address)
     }
 }

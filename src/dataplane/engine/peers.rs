@@ -56,7 +56,7 @@ impl<T> Peer<T> {
 }
 
 /// The earlier of two deadlines.
-pub(super) fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+pub(crate) fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),

@@ -7,13 +7,15 @@ use control::{EidPrefix, Forwarding, Instant, PeerKey, Side};
 use super::peers::Slot;
 use super::routes::Route;
 use super::tunnel::{Listener, Tunnel};
-use super::{Counters, Engine, Interface};
+use super::{Counters, Engine, Interface, MIN_MTU};
 
 /// One peer at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PeerStatus {
     /// Its control or data key.
     pub key: PeerKey,
+    /// Which of our data interfaces it is on; 0 for a control peer.
+    pub lane: u8,
     /// Its control or link address.
     pub address: Ipv6Addr,
     /// Where packets to it go.
@@ -39,6 +41,7 @@ impl<L: Listener> Engine<L> {
     pub fn peer_status(&self, interface: Interface) -> impl Iterator<Item = PeerStatus> {
         self.peers(interface).iter().map(move |(slot, peer)| PeerStatus {
             key: peer.key,
+            lane: 0,
             address: peer.address,
             endpoint: peer.endpoint,
             side: peer.side,
@@ -69,6 +72,12 @@ impl<L: Listener> Engine<L> {
     /// The longest packet that goes into a tunnel, in octets.
     pub fn mtu(&self) -> usize {
         self.mtu
+    }
+
+    /// Changes the longest packet that goes into a tunnel, up to the 1,500 octets or the longer
+    /// packet that the buffers were made for.
+    pub fn set_mtu(&mut self, mtu: u16) {
+        self.mtu = usize::from(mtu).clamp(usize::from(MIN_MTU), self.waiting.slot_len());
     }
 
     /// An interface's public key.

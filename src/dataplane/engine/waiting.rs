@@ -5,11 +5,11 @@ use control::{Duration, Eid, Instant};
 use super::packet::Header;
 
 /// A packet older than this is not worth sending: TCP has sent it again several times.
-pub(super) const WAITING_TIME: Duration = Duration::from_secs(10);
+pub(crate) const WAITING_TIME: Duration = Duration::from_secs(10);
 
 /// Packets in order of arrival; bounded per destination and in all.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(crate) struct Waiting {
     slots: Vec<Packet>,
     octets: Vec<u8>,
     slot_len: usize,
@@ -21,18 +21,18 @@ pub(super) struct Waiting {
 
 /// What is known of a packet that waits.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Packet {
-    pub(super) source: Eid,
-    pub(super) destination: Eid,
-    pub(super) arrived_at: Instant,
+pub(crate) struct Packet {
+    pub(crate) source: Eid,
+    pub(crate) destination: Eid,
+    pub(crate) arrived_at: Instant,
     /// When the control plane was told that its destination has no route, if it was.
-    pub(super) told_at: Option<Instant>,
+    pub(crate) told_at: Option<Instant>,
     len: usize,
 }
 
 impl Waiting {
     /// Room for `total` packets of up to `slot_len` octets, `per_eid` for one destination.
-    pub(super) fn new(total: usize, per_eid: usize, slot_len: usize) -> Waiting {
+    pub(crate) fn new(total: usize, per_eid: usize, slot_len: usize) -> Waiting {
         let total = u16::try_from(total).unwrap_or(u16::MAX);
         Waiting {
             slots: Vec::with_capacity(total.into()),
@@ -44,19 +44,24 @@ impl Waiting {
         }
     }
 
+    /// The longest packet that can wait.
+    pub(crate) fn slot_len(&self) -> usize {
+        self.slot_len
+    }
+
     /// How many packets wait.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.order.len()
     }
 
     /// What is known of each packet, the oldest first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Packet> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Packet> {
         self.order.iter().map(|slot| &self.slots[usize::from(*slot)])
     }
 
     /// When the control plane was told of a miss of this destination; not for ever, lest an answer
     /// that got lost stops a flow that never pauses.
-    pub(super) fn told_at(&self, destination: Eid, now: Instant) -> Option<Instant> {
+    pub(crate) fn told_at(&self, destination: Eid, now: Instant) -> Option<Instant> {
         let of_destination = self.iter().filter(|packet| packet.destination == destination);
         let told_at = of_destination.filter_map(|packet| packet.told_at).max();
         told_at.filter(|told_at| now - *told_at < WAITING_TIME)
@@ -64,7 +69,7 @@ impl Waiting {
 
     /// Adds a packet that fits a slot; says how many others had to leave for it. Where one
     /// destination has its share, its oldest leaves; where all is full, the oldest of all.
-    pub(super) fn push(
+    pub(crate) fn push(
         &mut self,
         header: &Header,
         packet: &[u8],
@@ -96,7 +101,7 @@ impl Waiting {
     }
 
     /// Shows every packet, the oldest first; those for which `keep` says no leave.
-    pub(super) fn sift(&mut self, mut keep: impl FnMut(&mut Packet, &[u8]) -> bool) {
+    pub(crate) fn sift(&mut self, mut keep: impl FnMut(&mut Packet, &[u8]) -> bool) {
         let Waiting { slots, octets, slot_len, order, free, .. } = self;
         order.retain(|slot| {
             let index = usize::from(*slot);
@@ -111,7 +116,7 @@ impl Waiting {
     }
 
     /// When the oldest has waited for too long.
-    pub(super) fn poll_at(&self) -> Option<Instant> {
+    pub(crate) fn poll_at(&self) -> Option<Instant> {
         self.iter().next().map(|packet| packet.arrived_at + WAITING_TIME)
     }
 

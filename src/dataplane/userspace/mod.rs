@@ -14,7 +14,7 @@ mod virtio;
 use core::net::Ipv6Addr;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use control::{EidPrefix, Instant};
+use control::{EidPrefix, Instant, PeerKey};
 use linux::tun::VIRTIO_HEADER_LEN;
 use linux::{Errno, TransferError, tun, udp};
 use x25519_dalek::StaticSecret;
@@ -24,6 +24,8 @@ pub use self::boringtun::{BoringtunListener, BoringtunTunnel};
 pub use self::error::UserspaceError;
 pub use self::sockets::{LinuxIo, SocketCounters};
 use self::split::Segments;
+use crate::PlaneError;
+pub use crate::Source;
 use crate::engine::{Engine, EngineConfig, Interface, Io};
 use crate::plane::Plane;
 
@@ -77,20 +79,6 @@ impl Offload {
 const READS: usize = 64;
 const PACKETS: u64 = 192;
 
-/// A descriptor to be watched for reading, as `Userspace::handle_ready` wants it named.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Source {
-    /// The TUN device.
-    Tun,
-    /// A UDP socket of one family.
-    Socket {
-        /// Of which interface.
-        interface: Interface,
-        /// Whether IPv6.
-        is_v6: bool,
-    },
-}
-
 impl Userspace {
     /// Opens the sockets and, for a data side, makes the TUN device with its MTU, up. The data key
     /// is made here, and stays here. Addresses, routes and rules are the caller's.
@@ -142,6 +130,7 @@ impl Userspace {
         match source {
             Source::Tun => self.handle_tun_ready(now),
             Source::Socket { interface, is_v6 } => self.handle_socket_ready(interface, is_v6, now),
+            Source::Messages { .. } => {}
         }
         self.io.flush();
     }
@@ -159,6 +148,34 @@ impl Userspace {
     /// The TUN device's interface index, when there is one.
     pub fn tun_index(&self) -> Option<u32> {
         self.io.tun.as_ref().map(|tun| tun.index())
+    }
+
+    /// Changes the longest packet that goes into a tunnel, of the TUN device too.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn set_mtu(&mut self, mtu: u16) -> Result<(), PlaneError> {
+        self.engine.set_mtu(mtu);
+        let Some(tun) = &self.io.tun else { return Ok(()) };
+        let refused = |error| PlaneError::Mtu(Box::new(error));
+        let mut netlink = linux::netlink::Socket::open().map_err(refused)?;
+        netlink.set_link_mtu(tun.index(), self.engine.mtu() as u32).map_err(refused)
+    }
+
+    /// Lane 0, its public key and its UDP port, when there is a data side.
+    pub fn data_keys(&self) -> impl Iterator<Item = (u8, PeerKey, u16)> + use<> {
+        let key = self.public_key(Interface::Data);
+        self.port(Interface::Data).map(|port| (0, key, port)).into_iter()
+    }
+
+    /// The index of the device that the EID-space is routed to: the TUN device's.
+    pub fn overlay_index(&self) -> Option<u32> {
+        self.tun_index()
+    }
+
+    /// The index of the device that EIDs of our own are put on: the TUN device's.
+    pub fn data_index(&self) -> Option<u32> {
+        self.tun_index()
     }
 
     /// What the kernel does with many packets at once.

@@ -1,0 +1,144 @@
+//! What an earlier run left: its peers and routes, taken over as they are.
+
+use control::{EidPrefix, Forwarding, Instant, Lanes, MAX_LANES, PeerKey};
+use linux::netlink::wireguard::{self, AllowedIp, PeerUpdate};
+
+use super::Adopted;
+use super::machine::{Machine, interface};
+use super::operations::{Device, Hops, Operations, Resolved};
+use super::peers::{Peer, allowed_ip};
+use super::routes::{Entry, keys, lane};
+use crate::Interface;
+
+/// What stands in the kernel at the start.
+#[derive(Debug, Default)]
+pub(super) struct Remains {
+    /// Peers with their allowed-ips.
+    pub(super) peers: Vec<(Device, wireguard::Peer, Vec<AllowedIp>)>,
+    /// Routes of ours in the table of what is resolved.
+    pub(super) routes: Vec<(EidPrefix, Hops)>,
+}
+
+impl<O: Operations> Machine<O> {
+    /// Takes over what an earlier run left. Data peers that no route leads to go, and so does
+    /// what they may send from beyond the routes to them.
+    pub(super) fn adopt(&mut self, remains: Remains, now: Instant) {
+        let wall = self.operations.wall_clock();
+        for (device, told, _) in &remains.peers {
+            self.adopt_peer(*device, told, wall, now);
+        }
+        for (eid_prefix, hops) in &remains.routes {
+            match self.adopted_forwarding(eid_prefix, hops, &remains) {
+                Some(forwarding) => {
+                    let installed = Resolved::Lanes(hops.clone());
+                    let _ = self.routes.insert(*eid_prefix, Entry { forwarding, installed });
+                    // Its session may have ended meanwhile.
+                    let _ = self.sync_route(eid_prefix);
+                }
+                None => {
+                    let installed = Resolved::Lanes(hops.clone());
+                    let nothing = Resolved::Nothing;
+                    let _ = self.operations.set_route(eid_prefix, &installed, &nothing);
+                }
+            }
+        }
+        self.tidy(&remains);
+        for place in 0..self.control.len() {
+            // Told when the configuration asks for them.
+            let Some(key) = self.control.key_at(place) else { continue };
+            if let Some(peer) = self.control.get_mut(key) {
+                peer.is_claimed = false;
+            }
+        }
+        self.wake(Some(now));
+    }
+
+    fn adopt_peer(
+        &mut self,
+        device: Device,
+        told: &wireguard::Peer,
+        wall: control::Duration,
+        now: Instant,
+    ) {
+        let key = PeerKey(told.public_key);
+        let interface = interface(device);
+        if self.peers(interface).is_full() || self.peers(interface).get(key).is_some() {
+            let removal = PeerUpdate::removal(told.public_key);
+            let _ = self.operations.set_peer(device, &removal, &mut [].into_iter());
+            return;
+        }
+        let address = match interface {
+            Interface::Control => control::auth::control_address(key),
+            Interface::Data => control::auth::link_address(key),
+        };
+        let mut peer = Peer::new(key, device, address, now);
+        peer.endpoint = told.endpoint;
+        peer.keepalive_set = told.persistent_keepalive;
+        peer.handle_listing(told, wall, now);
+        peer.news = Default::default();
+        peer.has_been_up = told.last_handshake.is_some();
+        peer.settle(now);
+        self.peers_mut(interface).add(peer);
+    }
+
+    /// The peers behind a route: on each of its lanes, the one that may send from the EID-prefix.
+    fn adopted_forwarding(
+        &self,
+        eid_prefix: &EidPrefix,
+        hops: &Hops,
+        remains: &Remains,
+    ) -> Option<Forwarding> {
+        let wanted = allowed_ip(eid_prefix);
+        let on_lane = |hop: u8| {
+            let mut peers = remains.peers.iter();
+            let (_, told, _) = peers.find(|(device, _, allowed_ips)| {
+                *device == Device::Lane(hop) && allowed_ips.contains(&wanted)
+            })?;
+            Some(PeerKey(told.public_key)).filter(|key| self.data.get(*key).is_some())
+        };
+        let mut rows = heapless::Vec::<(u8, PeerKey, u8), MAX_LANES>::new();
+        for (hop, weight) in hops {
+            rows.push((*hop, on_lane(*hop)?, *weight)).ok()?;
+        }
+        match rows.as_slice() {
+            [] => None,
+            [(_, key, _)] => Some(Forwarding::Peer(*key)),
+            rows => Lanes::new(rows).map(Forwarding::Lanes),
+        }
+    }
+
+    /// Removes what no route leads to.
+    fn tidy(&mut self, remains: &Remains) {
+        for (device, told, allowed_ips) in &remains.peers {
+            let key = PeerKey(told.public_key);
+            if *device == Device::Control || self.data.get(key).is_none() {
+                continue;
+            }
+            let routed = || {
+                self.routes
+                    .iter()
+                    .filter(|(_, entry)| keys(entry.forwarding).any(|(peer, _)| peer == key))
+            };
+            let count = routed().count();
+            if count == 0 {
+                let removal = PeerUpdate::removal(told.public_key);
+                let _ = self.operations.set_peer(*device, &removal, &mut [].into_iter());
+                self.data.remove(key);
+            } else if allowed_ips.len() != count + 1 {
+                let _ = self.install(Interface::Data, key);
+            }
+        }
+    }
+
+    /// The EID-prefixes that are routed to peers.
+    pub(super) fn adopted(&self) -> impl Iterator<Item = Adopted> {
+        self.routes.iter().map(|(eid_prefix, entry)| {
+            let mut peers = heapless::Vec::new();
+            peers.extend(keys(entry.forwarding).filter_map(|(key, _)| {
+                let peer = self.data.get(key)?;
+                Some((lane(peer), key, peer.endpoint))
+            }));
+            Adopted { eid_prefix: *eid_prefix, forwarding: entry.forwarding, peers }
+        })
+    }
+}

@@ -1,0 +1,77 @@
+//! What a run left behind: read at the next start, or removed for good.
+
+use control::{EidPrefix, InstanceId};
+use linux::netlink::{self, Error, Family, Link, Route, RouteKind};
+
+use super::adopt::Remains;
+use super::operations::Hops;
+use super::{ALIAS, KernelError, ROUTE_PROTOCOL};
+
+/// Reads our routes to lanes with these interface indices; others of ours, such as those for what
+/// is to be dropped, are removed: they are cheap to learn again.
+pub(super) fn routes(
+    netlink: &mut netlink::Socket,
+    table: u32,
+    instance_id: InstanceId,
+    lanes: &[u32],
+    remains: &mut Remains,
+) -> Result<(), Error> {
+    let mut stale = Vec::new();
+    for family in [Family::V4, Family::V6] {
+        netlink.routes_and_hops(family, table, |route, hops| {
+            if route.protocol != ROUTE_PROTOCOL {
+                return;
+            }
+            let known: Option<Hops> = hops
+                .map(|hop| {
+                    let place = lanes.iter().position(|index| *index == hop.output)?;
+                    Some((place as u8, hop.weight))
+                })
+                .collect();
+            let known = known.filter(|hops| !hops.is_empty() && route.kind == RouteKind::Unicast);
+            let prefix = EidPrefix::new(instance_id, route.destination, route.prefix_len);
+            match (prefix, known) {
+                (Some(prefix), Some(hops)) => remains.routes.push((prefix, hops)),
+                _ => stale.push(*route),
+            }
+        })?;
+    }
+    stale.iter().try_for_each(|route| delete(netlink, route))
+}
+
+/// Removes the interfaces that runs left, known by their alias alone, with their peers, addresses
+/// and routes, and what is left of ours in the table of what is resolved. Returns the number of
+/// interfaces.
+///
+/// # Errors
+/// `NotPermitted`, or when the kernel refuses.
+pub fn remove(resolved_table: u32) -> Result<usize, KernelError> {
+    let mut netlink = netlink::Socket::open().map_err(KernelError::Listing)?;
+    let links: Vec<Link> =
+        netlink.list(|socket, each| socket.links(each)).map_err(KernelError::Listing)?;
+    let mut count = 0;
+    for link in links.iter().filter(|link| link.alias.is_some_and(|alias| alias == *ALIAS)) {
+        match netlink.delete_link(link.index) {
+            Ok(()) => count += 1,
+            Err(error) if error.is_missing() => {}
+            Err(error) => return Err(KernelError::link(&link.name, 0, error)),
+        }
+    }
+    for family in [Family::V4, Family::V6] {
+        let listed = netlink.list(|socket, each| socket.routes(family, resolved_table, each));
+        let listed: Vec<Route> = listed.map_err(KernelError::Listing)?;
+        for route in listed.iter().filter(|route| route.protocol == ROUTE_PROTOCOL) {
+            delete(&mut netlink, route).map_err(KernelError::Listing)?;
+        }
+    }
+    Ok(count)
+}
+
+fn delete(netlink: &mut netlink::Socket, route: &Route) -> Result<(), Error> {
+    let mut all = Route::new(route.destination, route.prefix_len);
+    (all.table, all.protocol, all.kind) = (route.table, route.protocol, route.kind);
+    match netlink.delete_route(&all) {
+        Err(error) if error.is_missing() => Ok(()),
+        result => result,
+    }
+}
