@@ -113,7 +113,7 @@ impl MapCache {
         let has_new_peers = row.peers() != old;
         row.locators.clone_from(learned.locators);
         row.is_news = has_new_peers || !is_same;
-        row.is_both_nat = learned.is_both_nat && !(was_unreachable && !has_new_peers);
+        row.is_both_nat = learned.is_both_nat && (has_new_peers || !was_unreachable);
         self.put(learned.eid_prefix, row, now);
         self.drop_negatives_within(&learned.eid_prefix);
         Outcome::Held
@@ -235,7 +235,9 @@ impl MapCache {
             }
             if !can_ask && self.peers.carry(row, now) {
                 row.expires_at = now + OVERSTAY;
-                row.refresh_at = Some(now + REFRESH_PAUSE);
+                if !adoption::is_unasked(row) {
+                    row.refresh_at = Some(now + REFRESH_PAUSE);
+                }
                 self.overstayed += 1;
                 continue;
             }

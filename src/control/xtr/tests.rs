@@ -1,7 +1,9 @@
 //! Behaviour of the xTR on virtual time, against a Map-Server played by hand.
 
+mod adoption;
 mod bench;
 mod hostile;
+mod lanes;
 mod mappings;
 mod model;
 mod registration;

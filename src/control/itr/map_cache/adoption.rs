@@ -123,6 +123,7 @@ impl MapCache {
     }
 }
 
-fn is_unasked(row: &MapCacheEntry) -> bool {
+/// Whether nobody was asked for it yet; as soon as somebody can be, it is.
+pub(super) fn is_unasked(row: &MapCacheEntry) -> bool {
     row.is_adopted && !row.is_leaving && row.refresh_at.is_none()
 }
