@@ -268,11 +268,16 @@ impl Socket {
         self.request(route.message(&mut buffer, RTM_NEWROUTE, flags))
     }
 
-    /// Deletes the first route that has what `route` has set.
+    /// Deletes the first route that has what `route` has set, with all its next hops.
     ///
     /// # Errors
     /// As `request`; `is_missing` when there is none.
     pub fn delete_route(&mut self, route: &Route) -> Result<(), Error> {
+        let mut route = *route;
+        if route.is_multipath {
+            // With the gateway of one of them, that one alone would go.
+            (route.gateway, route.output) = (None, None);
+        }
         let mut buffer = [0; REQUEST_LEN];
         self.request(route.message(&mut buffer, RTM_DELROUTE, 0))
     }

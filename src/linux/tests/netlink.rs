@@ -142,6 +142,9 @@ fn several_next_hops_share_a_route() {
             let (output, gateway) = (Some(first), Some(ip(gateways[0])));
             let expected = Route { output, gateway, is_multipath: true, ..route };
             assert_eq!(listed, [(expected, hops.to_vec())]);
+            node.netlink.delete_route(&expected).expect("deleted");
+            assert_eq!(self::listed(&mut node, family, 43_420), []);
+            node.netlink.replace_multipath(&route, &hops).expect("added again");
             node.netlink.replace_multipath(&route, &hops[1..]).expect("replaced");
             let found = self::listed(&mut node, family, 43_420);
             assert_eq!((found.len(), found[0].output), (1, Some(second)));
