@@ -8,7 +8,9 @@ use std::time::Duration;
 use daemon::demo::net::world::{HOME_HOST, OFFICE_HOST, World};
 use daemon::demo::net::{EchoPlan, stream};
 
-use crate::testbed::{Outcome, PATIENCE, echo_at, echo_servers, in_world, is_long, start};
+use crate::testbed::{
+    Outcome, PATIENCE, echo_at, echo_servers, in_world, is_long, kill_cold, start,
+};
 
 const FEW: EchoPlan = EchoPlan { count: 5, interval: Duration::from_millis(1), patience: PATIENCE };
 
@@ -18,7 +20,7 @@ const FEW: EchoPlan = EchoPlan { count: 5, interval: Duration::from_millis(1), p
 fn start_cold(world: &mut World) -> Outcome {
     for site in [&mut world.home, &mut world.office] {
         if site.process_id().is_some() {
-            site.kill()?;
+            kill_cold(site)?;
         }
     }
     for site in [&mut world.home, &mut world.office] {

@@ -6,6 +6,7 @@
 mod bench;
 mod command_line;
 mod configurations;
+mod dataplane;
 mod demo;
 mod first_packet;
 mod garbage;

@@ -34,6 +34,23 @@ pub fn dataplane() -> Option<String> {
     std::env::var("LISPGUARD_TEST_DATAPLANE").ok()
 }
 
+/// Whether the kernel's WireGuard forwards, which goes on when a process ends.
+pub fn is_in_kernel() -> bool {
+    dataplane().as_deref() == Some("kernel")
+}
+
+/// `lispguard down` on a node: nothing of what its last run made is left.
+pub fn take_down(node: &Node) -> io::Result<()> {
+    let file = node.configuration_file();
+    node.place().run(PROGRAM, &["down", "-c", &file.to_string_lossy()]).map(drop)
+}
+
+/// Kills a node and has its machine forget it.
+pub fn kill_cold(node: &mut Node) -> io::Result<()> {
+    node.kill()?;
+    if is_in_kernel() { take_down(node) } else { Ok(()) }
+}
+
 /// Tests that measure times have the machine for themselves, the others share it.
 static MACHINE: RwLock<()> = RwLock::new(());
 

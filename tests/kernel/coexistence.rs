@@ -6,8 +6,8 @@ use std::time::Duration;
 use daemon::demo::net::Place;
 use daemon::demo::net::world::{HOME_HOST, OFFICE_HOST};
 
-use crate::machine::{difference, has_device, kernel_state, statistics, take_down};
-use crate::testbed::{PATIENCE, in_world, ping_until_answered, start, start_pair};
+use crate::machine::{difference, has_device, kernel_state, statistics};
+use crate::testbed::{PATIENCE, in_world, ping_until_answered, start, start_pair, take_down};
 
 /// Somebody else's WireGuard interface, rule and route.
 fn add_foreign(place: &Place) -> std::io::Result<()> {

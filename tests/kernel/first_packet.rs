@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use daemon::demo::net::world::{HOME_HOST, OFFICE_HOST, World};
 use daemon::demo::net::{EchoOutcome, EchoPlan, stream};
 
-use crate::machine::{delay_links, take_down};
-use crate::testbed::{PATIENCE, echo_at, echo_servers, in_world_alone, is_long, start};
+use crate::machine::delay_links;
+use crate::testbed::{PATIENCE, echo_at, echo_servers, in_world_alone, is_long, kill_cold, start};
 
 const FEW: EchoPlan = EchoPlan { count: 5, interval: Duration::from_millis(1), patience: PATIENCE };
 
@@ -22,8 +22,7 @@ const MACHINE: Duration = Duration::from_millis(40);
 fn start_cold(world: &mut World) -> io::Result<()> {
     for site in [&mut world.home, &mut world.office] {
         if site.process_id().is_some() {
-            site.kill()?;
-            take_down(site)?;
+            kill_cold(site)?;
         }
     }
     for site in [&mut world.home, &mut world.office] {

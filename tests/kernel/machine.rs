@@ -8,8 +8,6 @@ use std::time::Duration;
 use daemon::demo::net::{Node, Place, World};
 use linux::netlink::{LinkStatistics, Socket};
 
-use crate::testbed::PROGRAM;
-
 /// The devices that lispguard makes.
 pub const MISS: &str = "lg-miss";
 
@@ -88,12 +86,6 @@ pub fn delay_links(world: &World, delay: Duration) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// `lispguard down` on a node.
-pub fn take_down(node: &Node) -> io::Result<String> {
-    let file = node.configuration_file();
-    node.place().run(PROGRAM, &["down", "-c", &file.to_string_lossy()])
 }
 
 /// Gives `node` a second uplink `wan2`, a link of its own to the underlay router, worse by its

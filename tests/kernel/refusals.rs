@@ -86,7 +86,7 @@ fn a_second_run_on_the_same_machine_is_refused() {
         config.set_option("control_socket", &scratch.path().join("s").to_string_lossy());
         config.set_option("run_dir", &scratch.path().to_string_lossy());
         std::mem::swap(&mut config, &mut world.home.config);
-        assert_refused(&world.home, &[], &["lg-"])?;
+        assert_refused(&world.home, &[], &["another lispguard"])?;
         crate::testbed::ping_until_answered(world, crate::testbed::PATIENCE)?;
         Ok(())
     });
