@@ -118,7 +118,10 @@ impl<L: Listener> Engine<L> {
         peer.keepalive = config.persistent_keepalive;
         peer.set_keepalives(now);
         let has_session = peer.tunnel.has_session();
-        if !has_session && peer.endpoint.is_some() {
+        if has_session && has_new_endpoint {
+            // The other side learns at once where we are heard from, and answers.
+            self.greet(Interface::Data, slot, now, io);
+        } else if !has_session && peer.endpoint.is_some() {
             if config.side == Side::Initiator {
                 if has_new_endpoint {
                     peer.initiator.restart(now)

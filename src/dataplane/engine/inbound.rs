@@ -104,8 +104,8 @@ impl<L: Listener> Engine<L> {
             self.handle_authentic(interface, slot, from, datagram.len(), received, now);
             match received {
                 Received::Initiation(len) => io.send_udp(interface, from, &out[..len]),
-                Received::Response(len) => {
-                    io.send_udp(interface, from, &out[..len]);
+                // The greeting that confirms it wakes the other side's process too.
+                Received::Response(_) => {
                     let round_trip = self.round_trip(interface, slot, datagram, now);
                     established = Some((Side::Initiator, round_trip));
                 }
@@ -122,6 +122,9 @@ impl<L: Listener> Engine<L> {
         self.out = out;
         // What waited leaves through the buffer.
         if let Some((side, round_trip)) = established {
+            if side == Side::Initiator {
+                self.greet(interface, slot, now, io);
+            }
             self.handle_established(interface, slot, side, round_trip, now, io);
         }
         received.map(|_| ())
@@ -224,6 +227,8 @@ impl<L: Listener> Engine<L> {
             };
             match lisp_message::parse(port, packet, address, our_address) {
                 None => self.counters.inner_malformed += 1,
+                // A greeting.
+                Some([]) => {}
                 Some(message) if self.inbox.push(channel, key, message) => {
                     self.counters.messages_received += 1;
                 }

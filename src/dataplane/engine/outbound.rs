@@ -93,6 +93,27 @@ impl<L: Listener> Engine<L> {
         Ok(())
     }
 
+    /// Sends an empty message: a packet that confirms a session or tells the other side where we
+    /// are, and that its process sees even where sessions are the kernel's.
+    pub(super) fn greet(
+        &mut self,
+        interface: Interface,
+        slot: Slot,
+        now: Instant,
+        io: &mut impl Io,
+    ) {
+        let peers = self.peers(interface);
+        let Some(destination) = peers.get(slot).map(|peer| peer.address) else { return };
+        let source = peers.address;
+        let mut plain = core::mem::take(&mut self.plain);
+        if let Some(len) =
+            lisp_message::emit(self.lisp_port, source, destination, &[], &mut plain)
+        {
+            self.transmit(interface, slot, &plain[..len], now, io);
+        }
+        self.plain = plain;
+    }
+
     /// Looks at everything that waits again, after a route changed.
     pub(super) fn reconsider_waiting(&mut self, now: Instant, io: &mut impl Io) {
         let mut waiting = core::mem::take(&mut self.waiting);

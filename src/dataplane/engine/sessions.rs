@@ -49,7 +49,7 @@ impl<L: Listener> Engine<L> {
         for interface in INTERFACES {
             let mut after = None;
             while let Some((rank, slot)) = self.next_active(interface, after) {
-                self.transmit(interface, slot, &[], now, io);
+                self.greet(interface, slot, now, io);
                 after = Some((rank, slot));
             }
             for slot in 0..self.peers(interface).capacity() {

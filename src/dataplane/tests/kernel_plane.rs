@@ -1,0 +1,585 @@
+//! The kernel data plane on a real kernel: two sites in network namespaces, joined by a veth pair
+//! that holds packets back, and what an earlier run or somebody else left.
+#![cfg(all(feature = "kernel", feature = "userspace"))]
+
+#[path = "../../linux/tests/isolated/mod.rs"]
+mod isolated;
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::process::Command;
+use std::time::{Duration, Instant as Clock};
+
+use control::{Change, EidPrefix, Forwarding, Instant, PeerConfig, PeerKey, Side};
+use isolated::{Node, ip, isolated, joined};
+use linux::netlink::wireguard::{AllowedIp, DeviceUpdate, PeerUpdate, Wireguard};
+use linux::netlink::{Address, Family, Route, Rule};
+use lispguard_dataplane::kernel::{
+    self, Kernel, KernelConfig, KernelDataConfig, KernelError, LaneConfig,
+};
+use lispguard_dataplane::userspace::{DataConfig, Userspace, UserspaceConfig};
+use lispguard_dataplane::{
+    Backend, ControlPeer, DataPlane, EngineConfig, Event, Interface, Source,
+};
+use x25519_dalek::{PublicKey, StaticSecret};
+
+/// The table that leads to the device for misses, and that of what is resolved.
+const TABLE: u32 = 4342;
+const RESOLVED: u32 = TABLE + 1;
+const MARK: u32 = 0x4c47;
+
+struct Site {
+    node: Node,
+    plane: Option<Backend>,
+    number: u8,
+    events: Vec<Event>,
+}
+
+fn config(number: u8) -> KernelConfig {
+    let database = eids(number).iter().map(|eid| eid.parse().expect("an EID")).collect();
+    let lane = LaneConfig { device: "lg-data0".into(), port: 51820, fwmark: MARK };
+    KernelConfig {
+        control_private_key: StaticSecret::from([number; 32]),
+        control_port: 51821,
+        control_device: "lg-ctl".into(),
+        control_address: None,
+        data: Some(KernelDataConfig {
+            lanes: vec![lane],
+            miss_device: "lg-miss".into(),
+            resolved_table: RESOLVED,
+            database,
+            rotate_keys: false,
+        }),
+        fwmark: MARK,
+        engine: EngineConfig { seed: number.into(), ..EngineConfig::default() },
+    }
+}
+
+fn userspace_config(number: u8) -> UserspaceConfig {
+    let database = eids(number).iter().map(|eid| eid.parse().expect("an EID")).collect();
+    UserspaceConfig {
+        control_private_key: StaticSecret::from([number; 32]),
+        control_port: 51821,
+        control_address: None,
+        data: Some(DataConfig { port: 51820, tun_name: "lgt0".into(), database }),
+        fwmark: MARK,
+        engine: EngineConfig { seed: number.into(), ..EngineConfig::default() },
+    }
+}
+
+fn eids(number: u8) -> [String; 2] {
+    [format!("10.{number}.0.1/32"), format!("fd00:{number}::1/128")]
+}
+
+/// The EID of a site, of IPv4 or IPv6.
+fn eid(number: u8, is_v6: bool) -> IpAddr {
+    ip(eids(number)[usize::from(is_v6)].split('/').next().expect("an address"))
+}
+
+fn prefixes(number: u8) -> [EidPrefix; 2] {
+    [format!("10.{number}.0.0/24"), format!("fd00:{number}::/64")]
+        .map(|text| text.parse().expect("an EID-prefix"))
+}
+
+fn now() -> Instant {
+    Instant::from_micros(linux::clock::monotonic_micros())
+}
+
+impl Site {
+    fn new(node: Node, number: u8) -> Site {
+        let plane = node.open(|| Kernel::new(config(number))).expect("a kernel data plane");
+        Site::with(node, number, Backend::Kernel(plane))
+    }
+
+    fn in_user_space(node: Node, number: u8) -> Site {
+        let plane = node.open(|| Userspace::new(userspace_config(number))).expect("a data plane");
+        Site::with(node, number, Backend::Userspace(plane))
+    }
+
+    /// Does what a daemon does around its data plane: addresses, routes of the EID-space, rules.
+    fn with(mut node: Node, number: u8, plane: Backend) -> Site {
+        let overlay = plane.overlay_index().expect("a device");
+        let data = plane.data_index().expect("a device");
+        for (family, eid_space, len) in [(Family::V4, "10.0.0.0", 8), (Family::V6, "fd00::", 16)] {
+            let own = eid(number, family == Family::V6);
+            let host = family.host_prefix_len();
+            node.netlink.add_address(&Address::new(data, own, host)).expect("an address");
+            let mut route = Route::new(ip(eid_space), len);
+            (route.table, route.output, route.source) = (TABLE, Some(overlay), Some(own));
+            node.netlink.add_route(&route).expect("a route");
+            for (priority, table) in [(5090, RESOLVED), (5091, TABLE)] {
+                let mut rule = Rule::new(family, priority, table);
+                (rule.mark, rule.is_inverted) = (Some(MARK), true);
+                node.netlink.add_rule(&rule).expect("a rule");
+            }
+        }
+        Site { node, plane: Some(plane), number, events: Vec::new() }
+    }
+
+    fn plane(&mut self) -> &mut Backend {
+        self.plane.as_mut().expect("a plane")
+    }
+
+    fn key(&self) -> PeerKey {
+        self.plane.as_ref().expect("a plane").public_key(Interface::Data)
+    }
+
+    fn counter(&self, name: &str) -> u64 {
+        let mut counters = self.plane.as_ref().expect("a plane").counters();
+        counters.find(|(known, _)| *known == name).map(|(_, value)| value).expect("a counter")
+    }
+
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        let counters = self.plane.as_ref().expect("a plane").counters();
+        counters.filter(|(_, value)| *value > 0).collect()
+    }
+
+    fn poll(&mut self) {
+        let Some(plane) = self.plane.as_mut() else { return };
+        let sources: Vec<Source> = plane.sources().map(|(source, _)| source).collect();
+        for source in sources {
+            plane.handle_ready(source, now());
+        }
+        if plane.poll_at().is_some_and(|at| at <= now()) {
+            plane.handle_timeout(now());
+        }
+        while let Some(event) = plane.poll_event() {
+            self.events.push(event);
+        }
+    }
+
+    fn has_session(&self) -> bool {
+        self.events.iter().any(|event| matches!(event, Event::DataSession { .. }))
+    }
+
+    fn has_missed(&self) -> bool {
+        self.events.iter().any(|event| matches!(event, Event::Miss { .. }))
+    }
+
+    /// What the mapping system says of another site.
+    fn learn(&mut self, other: u8, key: PeerKey, endpoint: Option<&str>, side: Side) {
+        let endpoint = endpoint.map(|address| SocketAddr::new(ip(address), 51820));
+        let peer = PeerConfig { key, lane: 0, endpoint, side, persistent_keepalive: None };
+        self.plane().apply(&Change::SetPeer(peer), now()).expect("a peer");
+        for eid_prefix in prefixes(other) {
+            let forwarding = Forwarding::Peer(key);
+            let change = Change::SetRoute { eid_prefix, forwarding };
+            self.plane().apply(&change, now()).expect("a route");
+        }
+    }
+
+    fn socket(&self, is_v6: bool) -> UdpSocket {
+        let address = eid(self.number, is_v6);
+        let socket = self.node.open(|| UdpSocket::bind((address, 5000)).expect("a socket"));
+        socket.set_nonblocking(true).expect("nonblocking");
+        socket
+    }
+}
+
+/// Runs both sites until `is_done`, for ten seconds at most.
+fn run(a: &mut Site, b: &mut Site, mut is_done: impl FnMut(&mut Site, &mut Site) -> bool) {
+    let end = Clock::now() + Duration::from_secs(10);
+    loop {
+        a.poll();
+        b.poll();
+        if is_done(a, b) {
+            return;
+        }
+        if Clock::now() >= end {
+            panic!("a: {:?}\nb: {:?}\n{:?}\n{:?}", a.counters(), b.counters(), a.events, b.events);
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// Two nodes whose link holds each packet back for `delay` in either direction.
+fn delayed(delay: Duration) -> (Node, Node) {
+    let (a, b) = joined();
+    for (node, device) in [(&a, "to-b"), (&b, "to-a")] {
+        let text = format!("{}us", delay.as_micros());
+        let words = ["qdisc", "add", "dev", device, "root", "netem", "delay", &text];
+        let status = node.open(|| Command::new("tc").args(words).status().expect("tc"));
+        assert!(status.success());
+    }
+    (a, b)
+}
+
+/// A flow of numbered datagrams from one site to the other.
+struct Flow {
+    from: UdpSocket,
+    to: UdpSocket,
+    target: SocketAddr,
+    sent: u32,
+    received: Vec<u32>,
+    first_after: Option<Duration>,
+    started_at: Clock,
+}
+
+impl Flow {
+    fn new(from: UdpSocket, to: UdpSocket) -> Flow {
+        let target = to.local_addr().expect("an address");
+        let started_at = Clock::now();
+        let received = Vec::new();
+        Flow { from, to, target, sent: 0, received, first_after: None, started_at }
+    }
+
+    /// Keeps to 1,000 packets/s, as far as the machine wakes us that often.
+    fn send_due(&mut self, most: u32) {
+        let due = (self.started_at.elapsed().as_millis() as u32 + 1).min(most);
+        while self.sent < due {
+            self.from.send_to(&self.sent.to_be_bytes(), self.target).expect("sent");
+            self.sent += 1;
+        }
+    }
+
+    fn receive(&mut self) {
+        let mut buffer = [0; 64];
+        while let Ok((4, _)) = self.to.recv_from(&mut buffer) {
+            let number = buffer.first_chunk().map(|octets| u32::from_be_bytes(*octets));
+            self.received.push(number.expect("four octets"));
+            self.first_after.get_or_insert(self.started_at.elapsed());
+        }
+    }
+
+    /// Packets that came after one that was sent later.
+    fn overtaken(&self) -> usize {
+        let mut highest = 0;
+        let late = self.received.iter().filter(|number| {
+            let is_late = **number < highest;
+            highest = highest.max(**number);
+            is_late
+        });
+        late.count()
+    }
+}
+
+/// Both hosts send in the same millisecond, and go on at 1,000 packets/s. The mapping system
+/// answers after one round trip.
+fn first_packets(delay: Duration, is_v6: bool, sides: (Side, Side)) -> (Duration, usize) {
+    let (node_a, node_b) = delayed(delay);
+    let (mut a, mut b) = (Site::new(node_a, 1), Site::new(node_b, 2));
+    let mut there = Flow::new(a.socket(is_v6), b.socket(is_v6));
+    let mut back = Flow::new(
+        b.node.open(|| UdpSocket::bind((eid(2, is_v6), 5001)).expect("a socket")),
+        a.node.open(|| {
+            let socket = UdpSocket::bind((eid(1, is_v6), 5001)).expect("a socket");
+            socket.set_nonblocking(true).expect("nonblocking");
+            socket
+        }),
+    );
+    let most = (delay.as_millis() as u32 * 20).max(300);
+    let (key_a, key_b) = (a.key(), b.key());
+    let mut is_resolved = false;
+    run(&mut a, &mut b, |a, b| {
+        for flow in [&mut there, &mut back] {
+            flow.send_due(most);
+            flow.receive();
+        }
+        if !is_resolved && a.has_missed() && there.started_at.elapsed() >= delay * 2 {
+            b.learn(1, key_a, Some("192.0.2.1"), sides.1);
+            a.learn(2, key_b, Some("192.0.2.2"), sides.0);
+            is_resolved = true;
+        }
+        [&there, &back].iter().all(|flow| flow.received.len() as u32 >= most)
+    });
+    let first = there.first_after.max(back.first_after).expect("a packet");
+    for (flow, sender, receiver) in [(&there, &a, &b), (&back, &b, &a)] {
+        assert_eq!(flow.received.len() as u32, most, "every packet once");
+        let counted = sender.counter("overtaken");
+        assert!(flow.overtaken() <= 1, "{} overtaken: {:?}", flow.overtaken(), sender.counters());
+        assert!(counted <= 1, "{counted} counted as overtaken: {:?}", receiver.counters());
+    }
+    (first, there.overtaken() + back.overtaken())
+}
+
+#[test]
+fn both_hosts_send_at_once_and_lose_nothing() {
+    isolated("both_hosts_send_at_once_and_lose_nothing", || {
+        for (delay, is_v6) in [(5, false), (25, true), (100, false)] {
+            let delay = Duration::from_millis(delay);
+            let sides = (Side::Initiator, Side::Responder);
+            let (first, overtaken) = first_packets(delay, is_v6, sides);
+            println!("delay {delay:?}: first packet after {first:?}, {overtaken} overtaken");
+            assert!(first <= delay * 8, "{first:?} is more than four round trips");
+        }
+    });
+}
+
+#[test]
+fn initiations_that_cross_cost_one_more_try() {
+    isolated("initiations_that_cross_cost_one_more_try", || {
+        let delay = Duration::from_millis(10);
+        let (first, _) = first_packets(delay, false, (Side::Initiator, Side::Initiator));
+        println!("crossed: first packet after {first:?}");
+        assert!(first <= Duration::from_millis(400), "{first:?}");
+    });
+}
+
+/// One datagram from `a` to `b` and its answer.
+fn exchange(a: &mut Site, b: &mut Site, is_v6: bool, len: usize) {
+    let (client, server) = (a.socket(is_v6), b.socket(is_v6));
+    let target = server.local_addr().expect("an address");
+    client.send_to(&vec![7; len], target).expect("sent");
+    let mut buffer = [0; 2000];
+    run(a, b, |_, _| {
+        if let Ok((len, from)) = server.recv_from(&mut buffer) {
+            server.send_to(&buffer[..len], from).expect("sent");
+        }
+        client.recv_from(&mut buffer).is_ok_and(|(got, _)| got == len)
+    });
+}
+
+#[test]
+fn kernel_and_user_space_talk_to_each_other_whoever_begins() {
+    isolated("kernel_and_user_space_talk_to_each_other_whoever_begins", || {
+        let sides = [(Side::Initiator, Side::Responder), (Side::Responder, Side::Initiator)];
+        for (side_a, side_b) in sides {
+            let (node_a, node_b) = joined();
+            let (mut a, mut b) = (Site::new(node_a, 1), Site::in_user_space(node_b, 2));
+            let (key_a, key_b) = (a.key(), b.key());
+            b.learn(1, key_a, Some("192.0.2.1"), side_b);
+            a.learn(2, key_b, Some("192.0.2.2"), side_a);
+            run(&mut a, &mut b, |a, b| a.has_session() && b.has_session());
+            exchange(&mut a, &mut b, false, 1362);
+            exchange(&mut b, &mut a, true, 10);
+            let seen = a.counter("tun_packets");
+            for _ in 0..20 {
+                exchange(&mut a, &mut b, false, 100);
+            }
+            assert_eq!(a.counter("tun_packets"), seen, "{:?}", a.counters());
+            assert_eq!(b.counter("inner_malformed"), 0);
+        }
+    });
+}
+
+#[test]
+fn a_plain_wireguard_interface_is_a_peer_like_any() {
+    isolated("a_plain_wireguard_interface_is_a_peer_like_any", || {
+        let (node_a, mut node_b) = joined();
+        let mut a = Site::new(node_a, 1);
+        let secret = StaticSecret::from([9; 32]);
+        let key = PeerKey(PublicKey::from(&secret).to_bytes());
+        node_b.netlink.create_link("wg0", "wireguard").expect("an interface");
+        let index = node_b.index("wg0");
+        let mut wireguard = node_b.open(Wireguard::open).expect("a socket");
+        let secret = secret.to_bytes();
+        let update = DeviceUpdate {
+            private_key: Some(&secret),
+            listen_port: Some(51820),
+            ..DeviceUpdate::default()
+        };
+        wireguard.set_device(index, &update).expect("set up");
+        let peer = PeerUpdate {
+            endpoint: Some("192.0.2.1:51820".parse().expect("an endpoint")),
+            ..PeerUpdate::new(a.key().0)
+        };
+        let allowed = [AllowedIp { ip: ip("10.1.0.0"), prefix_len: 24 }];
+        wireguard.set_peer(index, &peer, allowed).expect("a peer");
+        node_b.add_address("wg0", "10.2.0.1", 32);
+        node_b.up("wg0");
+        let mut route = Route::new(ip("10.1.0.0"), 24);
+        route.output = Some(index);
+        node_b.netlink.add_route(&route).expect("a route");
+        for side in [Side::Responder, Side::Initiator] {
+            let mut other = Site { node: Node::new(), plane: None, number: 2, events: Vec::new() };
+            let server = node_b.open(|| UdpSocket::bind("10.2.0.1:5000").expect("a socket"));
+            server.set_nonblocking(true).expect("nonblocking");
+            let client = a.socket(false);
+            a.learn(2, key, Some("192.0.2.2"), side);
+            if side == Side::Responder {
+                server.send_to(b"hello", client.local_addr().expect("own")).expect("sent");
+                let mut buffer = [0; 64];
+                run(&mut a, &mut other, |_, _| client.recv_from(&mut buffer).is_ok());
+            }
+            client.send_to(b"hello", server.local_addr().expect("own")).expect("sent");
+            let mut buffer = [0; 64];
+            run(&mut a, &mut other, |_, _| server.recv_from(&mut buffer).is_ok());
+            a.plane().apply(&Change::RemovePeer(key), now()).expect("removed");
+        }
+    });
+}
+
+#[test]
+fn a_restart_keeps_keys_peers_and_routes_and_loses_nothing() {
+    isolated("a_restart_keeps_keys_peers_and_routes_and_loses_nothing", || {
+        let (node_a, node_b) = delayed(Duration::from_millis(2));
+        let (mut a, mut b) = (Site::new(node_a, 1), Site::new(node_b, 2));
+        let (key_a, key_b) = (a.key(), b.key());
+        b.learn(1, key_a, Some("192.0.2.1"), Side::Responder);
+        a.learn(2, key_b, Some("192.0.2.2"), Side::Initiator);
+        run(&mut a, &mut b, |a, b| a.has_session() && b.has_session());
+        let mut flow = Flow::new(a.socket(false), b.socket(false));
+        run(&mut a, &mut b, |a, _| {
+            flow.send_due(1000);
+            flow.receive();
+            if flow.sent > 300 && a.plane.is_some() && flow.sent < 600 {
+                a.plane = None;
+            }
+            if flow.sent > 600 && a.plane.is_none() {
+                let plane = a.node.open(|| Kernel::new(config(1))).expect("adopted");
+                assert_eq!(plane.public_key(Interface::Data), key_a, "the key stays");
+                let adopted: Vec<_> = plane.adopted().collect();
+                assert_eq!(adopted.len(), 2, "{adopted:?}");
+                assert!(adopted.iter().all(|one| one.forwarding == Forwarding::Peer(key_b)));
+                let endpoint = Some("192.0.2.2:51820".parse().expect("an endpoint"));
+                assert!(adopted.iter().all(|one| one.peers.as_slice() == [(0, key_b, endpoint)]));
+                let status: Vec<_> = plane.peer_status(Interface::Data).collect();
+                assert!(status.len() == 1 && status[0].has_session);
+                a.plane = Some(Backend::Kernel(plane));
+            }
+            flow.received.len() >= 1000
+        });
+        assert_eq!(a.counter("tun_packets"), 0, "{:?}", a.counters());
+        assert_eq!(flow.overtaken(), 0);
+        // What it no longer wants goes.
+        for eid_prefix in prefixes(2) {
+            a.plane().apply(&Change::RemoveRoute(eid_prefix), now()).expect("removed");
+        }
+        a.plane().apply(&Change::RemovePeer(key_b), now()).expect("removed");
+        let count = |node: &mut Node| {
+            let mut count = 0;
+            for family in [Family::V4, Family::V6] {
+                node.netlink.routes(family, RESOLVED, |_| count += 1).expect("routes");
+            }
+            count
+        };
+        assert_eq!(count(&mut a.node), 0);
+        assert_eq!(count(&mut b.node), 2);
+        b.plane = None;
+        let removed = b.node.open(|| kernel::remove(RESOLVED)).expect("removed");
+        assert_eq!(removed, 3);
+        assert_eq!(count(&mut b.node), 0);
+    });
+}
+
+#[test]
+fn two_hundred_peers_are_set_up_within_a_second_and_one_change_touches_one() {
+    isolated("two_hundred_peers_are_set_up_within_a_second_and_one_change_touches_one", || {
+        let (node_a, _b) = joined();
+        let mut a = Site::new(node_a, 1);
+        let key =
+            |number: u8| PeerKey(PublicKey::from(&StaticSecret::from([number; 32])).to_bytes());
+        let peer = |number: u8, endpoint: &str| {
+            let endpoint = Some(endpoint.parse().expect("an endpoint"));
+            let (key, side) = (key(number), Side::Responder);
+            Change::SetPeer(PeerConfig { key, lane: 0, endpoint, side, persistent_keepalive: None })
+        };
+        let changes: Vec<Change> = (1..=200)
+            .flat_map(|number| {
+                let route = move |net: u8| {
+                    let eid_prefix = format!("10.{number}.{net}.0/24").parse().expect("a prefix");
+                    Change::SetRoute { eid_prefix, forwarding: Forwarding::Peer(key(number)) }
+                };
+                [peer(number, "192.0.2.2:51820")].into_iter().chain((10..15).map(route))
+            })
+            .collect();
+        let started_at = Clock::now();
+        for change in &changes {
+            a.plane().apply(change, now()).expect("applied");
+        }
+        let took = started_at.elapsed();
+        println!("200 peers with 1,000 EID-prefixes took {took:?}: {:?}", a.counters());
+        assert!(took < Duration::from_secs(1));
+        let before = a.counter("peer_requests") + a.counter("route_requests");
+        a.plane().apply(&peer(77, "192.0.2.2:51821"), now()).expect("applied");
+        for change in changes.iter().filter(|change| {
+            matches!(change, Change::SetRoute { forwarding, .. }
+                if *forwarding == Forwarding::Peer(key(77)))
+        }) {
+            a.plane().apply(change, now()).expect("applied");
+        }
+        let after = a.counter("peer_requests") + a.counter("route_requests");
+        assert_eq!(after - before, 1, "{:?}", a.counters());
+    });
+}
+
+fn refusal(node: &Node, config: impl FnOnce() -> KernelConfig + Send) -> KernelError {
+    let result = node.open(|| Kernel::new(config()).map(drop));
+    result.expect_err("a refusal")
+}
+
+#[test]
+fn a_refused_start_says_why_and_leaves_nothing() {
+    isolated("a_refused_start_says_why_and_leaves_nothing", || {
+        let mut node = Node::new();
+        let names = |node: &mut Node| {
+            let mut names = Vec::new();
+            node.netlink.links(|link| names.push(link.name.to_string())).expect("links");
+            names
+        };
+        let before = names(&mut node);
+
+        node.netlink.create_link("lg-data0", "wireguard").expect("a link");
+        let error = refusal(&node, || config(1));
+        assert!(matches!(error, KernelError::Foreign(name) if name == *"lg-data0"), "{error}");
+        let index = node.index("lg-data0");
+        node.netlink.delete_link(index).expect("deleted");
+        assert_eq!(names(&mut node), before);
+
+        let taken = node.open(|| UdpSocket::bind("0.0.0.0:51820").expect("a socket"));
+        let error = refusal(&node, || config(1));
+        assert!(matches!(error, KernelError::PortTaken(51820)), "{error}");
+        assert_eq!(names(&mut node), before);
+        drop(taken);
+
+        let running = node.open(|| Kernel::new(config(1))).expect("a data plane");
+        let error = refusal(&node, || config(1));
+        assert!(matches!(error, KernelError::IsRunning(name) if name == *"lg-miss"), "{error}");
+        drop(running);
+        assert_eq!(names(&mut node).len(), before.len() + 3);
+        assert_eq!(node.open(|| kernel::remove(RESOLVED)).expect("removed"), 3);
+        assert_eq!(names(&mut node), before);
+        assert!(node.open(Kernel::is_available));
+    });
+}
+
+#[test]
+fn control_messages_travel_between_a_map_server_and_its_site() {
+    isolated("control_messages_travel_between_a_map_server_and_its_site", || {
+        let (node_a, node_b) = delayed(Duration::from_millis(5));
+        let mut server = config(2);
+        server.data = None;
+        let server = node_b.open(|| Kernel::new(server)).expect("a data plane");
+        let mut b = Site {
+            node: node_b,
+            plane: Some(Backend::Kernel(server)),
+            number: 2,
+            events: Vec::new(),
+        };
+        let mut a = Site::new(node_a, 1);
+        let key = |site: &mut Site| site.plane().public_key(Interface::Control);
+        let (key_a, key_b) = (key(&mut a), key(&mut b));
+        let peer = |key, endpoint: Option<&str>, side| ControlPeer {
+            key,
+            endpoint: endpoint.map(|text| text.parse().expect("an endpoint")),
+            side,
+            persistent_keepalive: None,
+            address: None,
+        };
+        b.plane().set_control_peer(&peer(key_a, None, Side::Responder), now()).expect("a peer");
+        let to_server = peer(key_b, Some("192.0.2.2:51821"), Side::Initiator);
+        a.plane().set_control_peer(&to_server, now()).expect("a peer");
+        let stands = |site: &Site| {
+            site.events.iter().any(|event| matches!(event, Event::ControlSession { .. }))
+        };
+        run(&mut a, &mut b, |a, b| stands(a) && stands(b));
+        println!("{:?}", a.events);
+        for number in 0..20_u8 {
+            let channel = lispguard_dataplane::Channel::Control;
+            a.plane().send_control(channel, key_b, &[number; 100], now()).expect("sent");
+            let mut buffer = [0; 1500];
+            run(&mut a, &mut b, |_, b| b.plane().receive_control(&mut buffer).is_some());
+            assert_eq!(buffer[..100], [number; 100]);
+        }
+        // A new address of the site is learnt without its asking.
+        a.node.add_address("to-b", "192.0.2.77", 24);
+        let index = a.node.index("to-b");
+        let old = Address::new(index, ip("192.0.2.1"), 24);
+        a.node.netlink.delete_address(&old).expect("deleted");
+        a.node.add_address("to-b", "192.0.2.77", 24);
+        a.plane().handle_uplink_change(now());
+        let moved = "192.0.2.77:51821".parse().expect("an endpoint");
+        run(&mut a, &mut b, |_, b| {
+            b.events.contains(&Event::ControlRoamed { peer: key_a, endpoint: moved })
+        });
+    });
+}
