@@ -11,6 +11,7 @@ lispguard: a LISP router whose data plane is WireGuard
 Usage: lispguard COMMAND [OPTION...]
 
   run [-c FILE]      run the router in the foreground
+  down [-c FILE]     remove what a run with kernel WireGuard left forwarding when it ended
   check [-c FILE]    say whether the configuration is right; exit 2 when it is not
   status [--json]    show tunnels, mappings and registrations of the running router;
                      exit 0 when all is up, 1 when degraded, 3 when it does not run
@@ -103,6 +104,7 @@ fn run(arguments: Arguments) -> ExitCode {
     let command = arguments.command.as_deref();
     match (command, arguments.operand) {
         (Some("run"), None) => daemon::run(&config),
+        (Some("down"), None) => daemon::down(&config),
         (Some("check"), None) => commands::check(&config),
         (Some("status"), None) => client::status(&config, socket, arguments.is_json),
         (Some("lig"), Some(eid)) => client::lig(&config, socket, &eid, arguments.is_json),
@@ -113,7 +115,7 @@ fn run(arguments: Arguments) -> ExitCode {
             ExitCode::from(2)
         }
         (Some("lig"), None) => usage("lig needs an EID, as in `lispguard lig 10.2.0.1`"),
-        (Some("run" | "check" | "status" | "genkey" | "pubkey"), Some(word)) => {
+        (Some("run" | "down" | "check" | "status" | "genkey" | "pubkey"), Some(word)) => {
             usage(&format!("unexpected '{word}'"))
         }
         (Some(other), _) => usage(&format!("there is no command '{other}'")),

@@ -1,12 +1,14 @@
-//! What stands in the overlay's routing table before this run: remains of a run that was killed,
-//! which go, or the routes of somebody else, which stay.
+//! What stands in the overlay's routing tables before this run: what an earlier run of ours left,
+//! which is taken over or goes, or the routes of somebody else, which stay.
 
 use std::fmt;
+use std::net::IpAddr;
 
-use linux::netlink::{self, Family, RouteKind, Socket, TABLE_MAIN};
+use control::MAX_LANES;
+use linux::netlink::{self, Family, Route, RouteKind, Rule, Socket};
 
-use crate::config::{Routing, Rules};
-use crate::overlay::ignore_missing;
+use crate::config::{RULES, Routing};
+use crate::overlay::{Devices, PROTOCOL, SCOPE_GLOBAL, ignore_missing};
 
 /// Why the overlay's addresses, routes and rules cannot be there.
 #[derive(Debug)]
@@ -17,43 +19,103 @@ pub enum OverlayError {
     TableInUse(u32, String),
 }
 
-/// Removes what a run that was killed left: its routes in the table went with its device, except
-/// those that name none, and its rules for addresses of this machine may be for old ones.
-///
-/// # Errors
-/// When the table leads to another device than `device`, or the kernel refuses.
-pub fn clear(netlink: &mut Socket, routing: &Routing, device: u32) -> Result<(), OverlayError> {
-    clear_table(netlink, routing.table, device)?;
-    if routing.rules == Rules::None {
-        return Ok(());
-    }
-    for family in [Family::V4, Family::V6] {
-        for rule in netlink.list(|socket, each| socket.rules(family, each))? {
-            let is_ours = rule.priority == routing.rule_priority && rule.table == TABLE_MAIN;
-            if is_ours && rule.source.is_some() {
-                ignore_missing(netlink.delete_rule(&rule))?;
-            }
-        }
-    }
-    Ok(())
+/// What an earlier run left.
+#[derive(Default)]
+pub struct Left {
+    /// In our tables.
+    pub routes: Vec<Route>,
+    /// With our protocol number, among our priorities.
+    pub rules: Vec<Rule>,
+    /// On the interface that has our addresses.
+    pub addresses: Vec<IpAddr>,
 }
 
-fn clear_table(netlink: &mut Socket, table: u32, device: u32) -> Result<(), OverlayError> {
+/// Lists what an earlier run left; it becomes this run's.
+///
+/// # Errors
+/// When a table leads to a device that is not ours, or the kernel refuses.
+pub fn take(
+    netlink: &mut Socket,
+    routing: &Routing,
+    devices: &Devices,
+) -> Result<Left, OverlayError> {
+    let mut left = Left::default();
     for family in [Family::V4, Family::V6] {
-        for route in netlink.list(|socket, each| socket.routes(family, table, each))? {
-            match (route.kind, route.output) {
-                (RouteKind::Unicast, Some(output)) if output != device => {
-                    let links = netlink.list(|socket, each| socket.links(each))?;
-                    let link = links.iter().find(|link| link.index == output);
-                    let name = link.map_or_else(String::new, |link| link.name.to_string());
-                    return Err(OverlayError::TableInUse(table, name));
+        for table in tables(routing) {
+            for route in netlink.list(|socket, each| socket.routes(family, table, each))? {
+                let is_other = route.output.is_some_and(|output| output != devices.routes);
+                if route.protocol == PROTOCOL {
+                    left.routes.push(route);
+                } else if table == routing.table && route.kind == RouteKind::Unicast && is_other {
+                    return Err(in_use(netlink, table, route.output)?);
                 }
-                (RouteKind::Throw, _) => ignore_missing(netlink.delete_route(&route))?,
-                _ => {}
+            }
+        }
+        let rules = netlink.list(|socket, each| socket.rules(family, each))?;
+        left.rules.extend(rules.into_iter().filter(|rule| is_ours(rule, routing)));
+    }
+    if !devices.has_resolved_table {
+        remove_routes(netlink, routing.resolved_table())?;
+    }
+    let addresses = netlink.list(|socket, each| socket.addresses(each))?;
+    let on_device = addresses.iter().filter(|one| one.index == devices.addresses);
+    let is_internal = |ip| ip == IpAddr::V6(devices.link_address);
+    let eids = on_device.filter(|one| one.scope == SCOPE_GLOBAL && !is_internal(one.ip));
+    left.addresses = eids.map(|address| address.ip).collect();
+    Ok(left)
+}
+
+/// Removes what an earlier run left of routes and rules, and says how many there were.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn remove(netlink: &mut Socket, routing: &Routing) -> Result<usize, netlink::Error> {
+    let mut removed = 0;
+    for family in [Family::V4, Family::V6] {
+        for rule in netlink.list(|socket, each| socket.rules(family, each))? {
+            if is_ours(&rule, routing) {
+                ignore_missing(netlink.delete_rule(&rule))?;
+                removed += 1;
             }
         }
     }
-    Ok(())
+    for table in tables(routing).chain([routing.resolved_table()]) {
+        removed += remove_routes(netlink, table)?;
+    }
+    Ok(removed)
+}
+
+fn remove_routes(netlink: &mut Socket, table: u32) -> Result<usize, netlink::Error> {
+    let mut removed = 0;
+    for family in [Family::V4, Family::V6] {
+        for route in netlink.list(|socket, each| socket.routes(family, table, each))? {
+            if route.protocol == PROTOCOL {
+                ignore_missing(netlink.delete_route(&route))?;
+                removed += 1;
+            }
+        }
+    }
+    Ok(removed)
+}
+
+/// The tables that routes are put into by the daemon: the data plane has one of its own.
+fn tables(routing: &Routing) -> impl Iterator<Item = u32> {
+    [routing.table].into_iter().chain((0..MAX_LANES as u8).map(|lane| routing.lane_table(lane)))
+}
+
+fn is_ours(rule: &Rule, routing: &Routing) -> bool {
+    let priorities = routing.rule_priority..routing.rule_priority + RULES;
+    rule.protocol == PROTOCOL && priorities.contains(&rule.priority)
+}
+
+fn in_use(
+    netlink: &mut Socket,
+    table: u32,
+    output: Option<u32>,
+) -> Result<OverlayError, netlink::Error> {
+    let links = netlink.list(|socket, each| socket.links(each))?;
+    let link = links.iter().find(|link| Some(link.index) == output);
+    Ok(OverlayError::TableInUse(table, link.map_or_else(String::new, |link| link.name.to_string())))
 }
 
 impl From<netlink::Error> for OverlayError {
@@ -85,52 +147,61 @@ mod isolated;
 
 #[cfg(test)]
 mod tests {
-    use linux::netlink::{Route, Rule};
+    use core::net::Ipv6Addr;
 
     use super::isolated::{ip, isolated, joined};
     use super::*;
+    use crate::config::Rules;
 
     #[test]
-    fn remains_of_a_killed_run_go_and_the_routes_of_others_stay() {
+    fn what_an_earlier_run_left_is_known_by_its_mark_and_the_rest_stays() {
         isolated(
-            "leftovers::tests::remains_of_a_killed_run_go_and_the_routes_of_others_stay",
+            "leftovers::tests::what_an_earlier_run_left_is_known_by_its_mark_and_the_rest_stays",
             || {
                 let (mut node, _other) = joined();
                 let device = node.index("to-b");
-                let routing =
-                    Routing { fwmark: 1, table: 4342, rule_priority: 5090, rules: Rules::Auto };
-                let prefix = |address, kind| Route {
+                let routing = Routing {
+                    fwmark: 1,
                     table: 4342,
-                    kind,
-                    ..Route::new(ip(address), if ip(address).is_ipv4() { 16 } else { 32 })
+                    rule_priority: 5090,
+                    rules: Rules::Auto,
+                    hashes_ports: false,
                 };
-                for address in ["10.7.0.0", "fd00:7::"] {
-                    let route = prefix(address, RouteKind::Throw);
-                    node.netlink.add_route(&route).expect("a route");
-                }
-                let mut stale = Rule::new(Family::V4, 5090, TABLE_MAIN);
-                stale.source = Some((ip("192.0.2.9"), 32));
-                node.netlink.add_rule(&stale).expect("a rule");
-                let other = Rule { priority: 5000, ..stale };
-                node.netlink.add_rule(&other).expect("a rule");
-                clear(&mut node.netlink, &routing, device).expect("cleared");
-                let listed = node
+                let link_address = Ipv6Addr::LOCALHOST;
+                let has_resolved_table = false;
+                let devices =
+                    Devices { routes: device, addresses: device, link_address, has_resolved_table };
+                let ours = Route {
+                    table: 4342,
+                    protocol: PROTOCOL,
+                    kind: RouteKind::Throw,
+                    ..Route::new(ip("10.7.0.0"), 16)
+                };
+                node.netlink.add_route(&ours).expect("a route");
+                let theirs = Rule::new(Family::V4, 5090, 4342);
+                let rule = Rule { priority: 5091, protocol: PROTOCOL, ..theirs };
+                node.netlink.add_rule(&rule).expect("a rule");
+                node.netlink.add_rule(&theirs).expect("a rule");
+                let left = take(&mut node.netlink, &routing, &devices).expect("ours");
+                assert_eq!((left.routes, left.rules), (vec![ours], vec![rule]));
+                let foreign =
+                    Route { table: 4342, output: Some(device), ..Route::new(ip("10.8.0.0"), 16) };
+                node.netlink.add_route(&foreign).expect("a route");
+                take(&mut node.netlink, &routing, &devices).expect("our own device");
+                let elsewhere = Devices { routes: device + 99, ..devices };
+                let error = take(&mut node.netlink, &routing, &elsewhere).err().expect("in use");
+                assert!(error.to_string().starts_with("routing table 4342 leads to to-b: "));
+                assert_eq!(remove(&mut node.netlink, &routing).expect("removed"), 2);
+                let rules = node
                     .netlink
                     .list(|socket, each| socket.rules(Family::V4, each))
                     .expect("rules");
-                assert!(listed.contains(&other) && !listed.contains(&stale));
-                let all = |netlink: &mut Socket, family| {
-                    netlink.list(|socket, each| socket.routes(family, 4342, each)).expect("routes")
-                };
-                assert!(all(&mut node.netlink, Family::V4).is_empty());
-                assert!(all(&mut node.netlink, Family::V6).is_empty());
-                let foreign =
-                    Route { output: Some(device), ..prefix("10.8.0.0", RouteKind::Unicast) };
-                node.netlink.add_route(&foreign).expect("a route");
-                clear(&mut node.netlink, &routing, device).expect("our own device");
-                let error = clear(&mut node.netlink, &routing, device + 99).expect_err("in use");
-                assert!(error.to_string().starts_with("routing table 4342 leads to to-b: "));
-                assert_eq!(all(&mut node.netlink, Family::V4).len(), 1);
+                assert!(rules.contains(&theirs) && !rules.contains(&rule));
+                let routes = node
+                    .netlink
+                    .list(|socket, each| socket.routes(Family::V4, 4342, each))
+                    .expect("routes");
+                assert_eq!(routes.len(), 1);
             },
         );
     }

@@ -5,8 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use linux::netlink::{self, Address, Event, Family, Link, Monitor, Route, RouteQuery, TABLE_MAIN};
 
-use crate::config;
-use control::EidPrefix;
+use control::{EidPrefix, MAX_LANES};
+
+use crate::{config, lanes};
 
 /// `RT_SCOPE_UNIVERSE`: valid everywhere.
 const SCOPE_GLOBAL: u8 = 0;
@@ -16,8 +17,10 @@ const LOWER_UP: u32 = 0x1_0000;
 /// One RLOC and the way it leaves this machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Path {
-    /// The RLOC, its priority and weight.
+    /// The RLOC, its priority, weight and lane.
     pub uplink: control::Uplink,
+    /// The place of its uplink in the configuration; `None` where none is configured.
+    pub place: Option<usize>,
     /// The interface's index.
     pub output: u32,
     /// The default route's next hop, where it has one.
@@ -31,6 +34,8 @@ pub struct Path {
 pub struct Policy {
     /// The configured uplinks; when empty, the devices of the default routes.
     pub uplinks: Vec<config::Uplink>,
+    /// The places of the uplinks that have a lane of their own.
+    pub lanes: heapless::Vec<usize, MAX_LANES>,
     /// Addresses inside these are EIDs, never RLOCs.
     pub eid_prefixes: Vec<EidPrefix>,
     /// Where the Map-Servers are: without a default route, the way to them is the uplink.
@@ -89,9 +94,10 @@ impl Links {
     /// # Errors
     /// When the kernel refuses a listing.
     pub fn refresh(&mut self) -> Result<bool, netlink::Error> {
-        let mut picture = self.draw()?;
-        picture.sort_by_key(|path| (path.uplink.priority, path.uplink.rloc));
-        picture.dedup_by_key(|path| path.uplink.rloc);
+        let mut picture = lanes::assign(self.draw()?, &self.policy.uplinks, &self.policy.lanes);
+        picture.sort_by_key(|path| (path.uplink.lane, path.uplink.rloc, path.uplink.priority));
+        picture.dedup_by_key(|path| (path.uplink.lane, path.uplink.rloc));
+        picture.sort_by_key(|path| (path.uplink.priority, path.uplink.lane, path.uplink.rloc));
         picture.truncate(control::MAX_LOCATORS);
         let is_changed = picture != self.picture;
         self.picture = picture;
@@ -101,6 +107,11 @@ impl Links {
     /// The smallest MTU of the uplinks in octets.
     pub fn mtu(&self) -> Option<u32> {
         self.picture.iter().filter_map(|path| path.mtu).min()
+    }
+
+    /// The ways out, the best first.
+    pub fn paths(&self) -> &[Path] {
+        &self.picture
     }
 
     /// The uplinks' RLOCs for the control plane.
@@ -123,7 +134,8 @@ impl Links {
         let mut paths: Vec<Path> = if self.policy.uplinks.is_empty() {
             [Family::V4, Family::V6].into_iter().filter_map(|one| seen.by_default(one)).collect()
         } else {
-            self.policy.uplinks.iter().flat_map(|uplink| seen.configured(uplink)).collect()
+            let configured = self.policy.uplinks.iter().enumerate();
+            configured.flat_map(|(place, uplink)| seen.configured(place, uplink)).collect()
         };
         self.follows_every_route = paths.is_empty() && self.policy.uplinks.is_empty();
         if self.follows_every_route {
@@ -165,7 +177,7 @@ fn path(
     weight: u8,
 ) -> Option<Path> {
     let uplink = control::Uplink { rloc: rloc?, priority, weight, lane: 0 };
-    Some(Path { uplink, output: output?, gateway, mtu: None })
+    Some(Path { uplink, place: None, output: output?, gateway, mtu: None })
 }
 
 /// What the kernel listed.
@@ -178,18 +190,19 @@ struct Seen<'a> {
 
 impl Seen<'_> {
     /// The RLOCs of a configured uplink, at most one of each family.
-    fn configured(&self, uplink: &config::Uplink) -> Vec<Path> {
+    fn configured(&self, place: usize, uplink: &config::Uplink) -> Vec<Path> {
         let named = |link: &&Link| *link.name == *uplink.device && can_send(link);
         let Some(link) = self.links.iter().find(named) else { return Vec::new() };
         let of_family = |family| {
             let default = self.default_routes(family).find(|one| one.output == Some(link.index));
-            path(
+            let path = path(
                 self.rloc(link.index, family, default.and_then(|route| route.source)),
                 Some(link.index),
                 default.and_then(|route| route.gateway),
                 uplink.priority,
                 uplink.weight,
-            )
+            )?;
+            Some(Path { place: Some(place), ..path })
         };
         [Family::V4, Family::V6].into_iter().filter_map(of_family).collect()
     }

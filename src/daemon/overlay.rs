@@ -1,115 +1,84 @@
-//! What leads packets into the overlay: addresses, routes and rules of the data interface.
+//! What leads packets into the overlay: addresses, routes and rules of our own.
 //!
-//! The main table is asked first, without its default routes: what is directly connected or
-//! routed on purpose stays outside, so that an overlay default route takes no neighbour away. Then
-//! packets without the tunnels' mark look up a table of our own, which holds the EID-space. Where
-//! that is all there is, what this machine sends from an address that is no EID of ours, such as
-//! the answer to somebody who reached its RLOC, keeps to the main table.
+//! What is wanted follows from the configuration, this machine's addresses and its uplinks; what
+//! differs from what stands, which an earlier run may have left, is changed, and nothing else.
+//! `plan` says which rules there are and why.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use control::{Eid, EidPrefix};
-use linux::netlink::{self, Address, Family, Route, RouteKind, Rule, Socket, TABLE_MAIN};
+use control::EidPrefix;
+use linux::netlink::{self, Address, Family, Route, RouteKind, Rule, Socket};
 
-use crate::config::{Config, Rules};
+use crate::config::Config;
 use crate::leftovers::{self, OverlayError};
+use crate::links::Path;
+use crate::plan::Plan;
+
+/// `RTPROT_*` number of what is ours: `ip route` and `ip rule` show it.
+pub const PROTOCOL: u8 = 76;
 
 /// `RT_SCOPE_UNIVERSE`: valid everywhere.
-const SCOPE_GLOBAL: u8 = 0;
+pub const SCOPE_GLOBAL: u8 = 0;
 
-/// What this run installed; the interface takes its addresses and routes along when it goes.
+/// The interfaces that the data plane made for the overlay.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Devices {
+    /// Where the EID-space leads: a TUN.
+    pub routes: u32,
+    /// What has a mobile node's EIDs as addresses.
+    pub addresses: u32,
+    /// The address of that one inside the tunnels, which is no EID.
+    pub link_address: Ipv6Addr,
+    /// Whether resolved EID-prefixes have a table that the kernel forwards by.
+    pub has_resolved_table: bool,
+}
+
+/// What stands of ours in the kernel.
 #[derive(Debug)]
 pub struct Overlay {
     netlink: Socket,
-    device: u32,
-    wanted: Wanted,
+    devices: Devices,
+    plan: Plan,
+    paths: Vec<Path>,
     routes: Vec<Route>,
-    /// The rules for packets from addresses that are no EIDs.
-    outside: Vec<Rule>,
+    rules: Vec<Rule>,
+    addresses: Vec<IpAddr>,
+    /// The addresses of this machine that are EIDs.
+    sources: Vec<IpAddr>,
     /// What the mapping system leaves to the native routing table.
     native: Vec<EidPrefix>,
-}
-
-/// What the configuration asks for.
-#[derive(Clone, PartialEq, Debug, Default)]
-struct Wanted {
-    addresses: Vec<IpAddr>,
-    eid_space: Vec<EidPrefix>,
-    eid_prefixes: Vec<EidPrefix>,
-    table: u32,
-    rules: Vec<Rule>,
-}
-
-impl Wanted {
-    fn of(config: &Config) -> Wanted {
-        let own: Vec<_> = config.eid_prefixes.iter().map(|one| one.prefix).collect();
-        let addresses = match config.roles.is_mobile_node {
-            true => own.iter().map(|prefix| prefix.address()).collect(),
-            false => Vec::new(),
-        };
-        let rules = match config.routing.rules {
-            Rules::Auto => rules(config),
-            Rules::None => Vec::new(),
-        };
-        let (table, eid_space) = (config.routing.table, config.eid_space.clone());
-        Wanted { addresses, eid_space, eid_prefixes: own, table, rules }
-    }
-
-    /// Whether an address is inside our own EID-prefixes.
-    fn is_own(&self, address: IpAddr) -> bool {
-        self.eid_prefixes
-            .iter()
-            .any(|own| own.contains(Eid { instance_id: own.instance_id(), address }))
-    }
-
-    /// The rule that keeps packets from an address out of the overlay, where that takes everything.
-    fn outside(&self, address: IpAddr) -> Option<Rule> {
-        let takes_all = |prefix: &EidPrefix| {
-            prefix.len() == 0 && prefix.address().is_ipv4() == address.is_ipv4()
-        };
-        self.eid_space.iter().find(|prefix| takes_all(prefix))?;
-        let (family, first) = (Family::of(address), self.rules.first()?);
-        let mut rule = Rule::new(family, first.priority, TABLE_MAIN);
-        rule.source = Some((address, family.host_prefix_len()));
-        Some(rule)
-    }
-}
-
-fn rules(config: &Config) -> Vec<Rule> {
-    let routing = &config.routing;
-    let families = [Family::V4, Family::V6].into_iter().filter(|family| {
-        config.eid_space.iter().any(|prefix| Family::of(prefix.address()) == *family)
-    });
-    families
-        .flat_map(|family| {
-            let mut main = Rule::new(family, routing.rule_priority, TABLE_MAIN);
-            main.suppress_prefix_len = Some(0);
-            let mut overlay = Rule::new(family, routing.rule_priority + 1, routing.table);
-            (overlay.mark, overlay.is_inverted) = (Some(routing.fwmark), true);
-            [main, overlay]
-        })
-        .collect()
+    /// Whether all of it stays when the value goes, for the next run.
+    is_kept: bool,
 }
 
 impl Overlay {
-    /// Installs what `config` asks for on the interface with this index.
+    /// Installs what `config` asks for; what an earlier run left is taken over or removed.
     ///
     /// # Errors
-    /// When the kernel refuses, or the table is somebody else's; what was installed is removed
+    /// When the kernel refuses, or a table is somebody else's; what was installed is removed
     /// when the value is dropped.
-    pub fn new(config: &Config, device: u32) -> Result<Overlay, OverlayError> {
+    pub fn new(config: &Config, devices: Devices) -> Result<Overlay, OverlayError> {
         let mut netlink = Socket::open()?;
-        leftovers::clear(&mut netlink, &config.routing, device)?;
+        let left = leftovers::take(&mut netlink, &config.routing, &devices)?;
         let mut overlay = Overlay {
             netlink,
-            device,
-            wanted: Wanted::default(),
-            routes: Vec::new(),
-            outside: Vec::new(),
+            devices,
+            plan: Plan::default(),
+            paths: Vec::new(),
+            routes: left.routes,
+            rules: left.rules,
+            addresses: left.addresses,
+            sources: Vec::new(),
             native: Vec::new(),
+            is_kept: false,
         };
         overlay.reload(config)?;
         Ok(overlay)
+    }
+
+    /// Leaves everything in place when the value goes: kernel WireGuard forwards on.
+    pub fn keep(&mut self) {
+        self.is_kept = true;
     }
 
     /// Changes what differs from the last configuration, and nothing else.
@@ -117,42 +86,40 @@ impl Overlay {
     /// # Errors
     /// When the kernel refuses.
     pub fn reload(&mut self, config: &Config) -> Result<(), netlink::Error> {
-        let wanted = Wanted::of(config);
-        let old = std::mem::replace(&mut self.wanted, wanted);
-        let (device, new) = (self.device, self.wanted.clone());
-        for rule in old.rules.iter().filter(|rule| !new.rules.contains(rule)) {
-            ignore_missing(self.netlink.delete_rule(rule))?;
-        }
-        for address in old.addresses.iter().filter(|one| !new.addresses.contains(one)) {
+        self.plan = Plan::new(config, self.devices.has_resolved_table);
+        let wanted = self.plan.addresses();
+        let device = self.devices.addresses;
+        for address in self.addresses.iter().filter(|one| !wanted.contains(one)) {
             ignore_missing(self.netlink.delete_address(&host(device, *address)))?;
         }
-        for address in new.addresses.iter().filter(|one| !old.addresses.contains(one)) {
+        for address in wanted.iter().filter(|one| !self.addresses.contains(one)) {
             ignore_existing(self.netlink.add_address(&host(device, *address)))?;
         }
-        self.refresh_routes()?;
-        for rule in new.rules.iter().filter(|rule| !old.rules.contains(rule)) {
-            ignore_existing(self.netlink.add_rule(rule))?;
-        }
-        Ok(())
+        self.addresses = wanted;
+        self.refresh()
+    }
+
+    /// Follows this machine's uplinks.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn set_paths(&mut self, paths: &[Path]) -> Result<(), netlink::Error> {
+        self.paths = paths.to_vec();
+        self.refresh()
     }
 
     /// Follows this machine's addresses: the overlay's routes get the one inside its own
     /// EID-prefixes as source, and the others stay outside.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn refresh_routes(&mut self) -> Result<(), netlink::Error> {
+    fn refresh(&mut self) -> Result<(), netlink::Error> {
+        let addresses = self.usable_addresses()?;
         let (sources, others): (Vec<_>, Vec<_>) =
-            self.addresses()?.into_iter().partition(|address| self.wanted.is_own(*address));
-        self.set_outside(&others)?;
-        let route = |prefix: &EidPrefix| {
-            let mut route = Route::new(prefix.address(), prefix.len());
-            (route.table, route.output) = (self.wanted.table, Some(self.device));
-            route.source =
-                sources.iter().copied().find(|one| one.is_ipv4() == prefix.address().is_ipv4());
-            route
-        };
-        let routes: Vec<Route> = self.wanted.eid_space.iter().map(route).collect();
+            addresses.into_iter().partition(|address| self.plan.is_own(*address));
+        let mut routes = self.plan.routes(self.devices.routes, &sources);
+        routes.extend(self.plan.lane_routes(&self.paths));
+        routes.extend(self.native.iter().map(|prefix| self.plan.throw(prefix)));
+        self.sources = sources;
+        let rules = self.plan.rules(&others, &self.paths);
+        // A route that replaces another one is there before a rule leads to it.
         for old in self.routes.iter().filter(|old| !routes.iter().any(|new| is_same(old, new))) {
             ignore_missing(self.netlink.delete_route(old))?;
         }
@@ -160,6 +127,13 @@ impl Overlay {
             self.netlink.replace_route(new)?;
         }
         self.routes = routes;
+        for new in rules.iter().filter(|new| !self.rules.contains(new)) {
+            ignore_existing(self.netlink.add_rule(new))?;
+        }
+        for old in self.rules.iter().filter(|old| !rules.contains(old)) {
+            ignore_missing(self.netlink.delete_rule(old))?;
+        }
+        self.rules = rules;
         Ok(())
     }
 
@@ -173,46 +147,36 @@ impl Overlay {
         is_native: bool,
     ) -> Result<(), netlink::Error> {
         let place = self.native.iter().position(|known| *known == eid_prefix);
-        let route = self.throw(&eid_prefix);
         match (place, is_native) {
-            (None, true) => {
-                self.netlink.replace_route(&route)?;
-                self.native.push(eid_prefix);
-                Ok(())
-            }
-            (Some(place), false) => {
-                self.native.swap_remove(place);
-                ignore_missing(self.netlink.delete_route(&route))
-            }
-            _ => Ok(()),
+            (None, true) => self.native.push(eid_prefix),
+            (Some(place), false) => drop(self.native.swap_remove(place)),
+            _ => return Ok(()),
         }
+        let route = self.plan.throw(&eid_prefix);
+        if is_native {
+            self.netlink.replace_route(&route)?;
+            self.routes.push(route);
+            return Ok(());
+        }
+        self.routes.retain(|standing| *standing != route);
+        ignore_missing(self.netlink.delete_route(&route))
     }
 
-    /// Ends the look-up in the overlay's table: the next rule decides.
-    fn throw(&self, eid_prefix: &EidPrefix) -> Route {
-        Route {
-            kind: RouteKind::Throw,
-            table: self.wanted.table,
-            ..Route::new(eid_prefix.address(), eid_prefix.len())
-        }
-    }
-
-    /// Keeps packets from these addresses of ours out of an overlay that takes everything.
-    fn set_outside(&mut self, addresses: &[IpAddr]) -> Result<(), netlink::Error> {
-        let rule = |address: &IpAddr| self.wanted.outside(*address);
-        let rules: Vec<Rule> = addresses.iter().filter_map(rule).collect();
-        for old in self.outside.iter().filter(|old| !rules.contains(old)) {
-            ignore_missing(self.netlink.delete_rule(old))?;
-        }
-        for new in rules.iter().filter(|new| !self.outside.contains(new)) {
-            ignore_existing(self.netlink.add_rule(new))?;
-        }
-        self.outside = rules;
-        Ok(())
+    /// The EIDs among this machine's addresses, which its own packets get as source.
+    pub fn sources(&self) -> (Option<Ipv4Addr>, Option<Ipv6Addr>) {
+        let v4 = self.sources.iter().find_map(|one| match one {
+            IpAddr::V4(v4) => Some(*v4),
+            IpAddr::V6(_) => None,
+        });
+        let v6 = self.sources.iter().find_map(|one| match one {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(v6) => Some(*v6),
+        });
+        (v4, v6)
     }
 
     /// This machine's addresses that others may send to.
-    fn addresses(&mut self) -> Result<Vec<IpAddr>, netlink::Error> {
+    fn usable_addresses(&mut self) -> Result<Vec<IpAddr>, netlink::Error> {
         let addresses = self.netlink.list(|socket, each| socket.addresses(each))?;
         let usable = addresses.iter().filter(|one| one.is_usable() && one.scope == SCOPE_GLOBAL);
         Ok(usable.map(|address| address.ip).collect())
@@ -221,14 +185,21 @@ impl Overlay {
 
 impl Drop for Overlay {
     fn drop(&mut self) {
-        for rule in self.wanted.rules.iter().chain(&self.outside) {
+        if self.is_kept {
+            return;
+        }
+        for rule in &self.rules {
             let _ = self.netlink.delete_rule(rule);
         }
-        for eid_prefix in std::mem::take(&mut self.native) {
-            let route = self.throw(&eid_prefix);
-            let _ = self.netlink.delete_route(&route);
+        for route in &self.routes {
+            let _ = self.netlink.delete_route(route);
         }
     }
+}
+
+/// A route of ours.
+pub fn route(prefix: &EidPrefix, table: u32, kind: RouteKind) -> Route {
+    Route { kind, table, protocol: PROTOCOL, ..Route::new(prefix.address(), prefix.len()) }
 }
 
 fn host(device: u32, ip: IpAddr) -> Address {
@@ -247,29 +218,4 @@ fn ignore_existing(result: Result<(), netlink::Error>) -> Result<(), netlink::Er
 
 pub(crate) fn ignore_missing(result: Result<(), netlink::Error>) -> Result<(), netlink::Error> {
     result.or_else(|error| if error.is_missing() { Ok(()) } else { Err(error) })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_that_are_no_eids_stay_outside_an_overlay_that_takes_everything() {
-        let wanted = |space: &str| Wanted {
-            eid_space: vec![space.parse().expect("a prefix")],
-            eid_prefixes: vec!["10.1.0.0/24".parse().expect("a prefix")],
-            rules: vec![Rule::new(Family::V4, 5090, TABLE_MAIN)],
-            ..Wanted::default()
-        };
-        let (eid, rloc, v6) = ("10.1.0.1", "192.0.2.1", "2001:db8::1");
-        let [eid, rloc, v6] =
-            [eid, rloc, v6].map(|text| text.parse::<IpAddr>().expect("an address"));
-        assert!(wanted("0.0.0.0/0").is_own(eid) && !wanted("0.0.0.0/0").is_own(rloc));
-        let rule = wanted("0.0.0.0/0").outside(rloc).expect("a rule");
-        assert_eq!((rule.source, rule.priority), (Some((rloc, 32)), 5090));
-        assert_eq!(wanted("0.0.0.0/0").outside(v6), None);
-        assert_eq!(wanted("10.0.0.0/8").outside(rloc), None);
-        let by_hand = Wanted { rules: Vec::new(), ..wanted("0.0.0.0/0") };
-        assert_eq!(by_hand.outside(rloc), None);
-    }
 }

@@ -26,6 +26,7 @@ impl Router {
         }
         match self.socket.handle_ready(slot, now) {
             Some(Request::Status { is_json }) => {
+                self.plane.refresh_status(now);
                 let status = report::status(self, now);
                 let body = if is_json { status.to_json() } else { status.to_string() };
                 self.answer(slot, status.exit_code(), &body);

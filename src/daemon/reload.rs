@@ -3,6 +3,7 @@
 use control::Instant;
 
 use crate::config::Config;
+use crate::lanes;
 use crate::router::Router;
 use crate::wiring;
 
@@ -37,7 +38,7 @@ impl Router {
         {
             log::error!("overlay routes: {error}");
         }
-        self.links.set_policy(wiring::link_policy(&self.config));
+        self.links.set_policy(wiring::link_policy(&self.config, self.start.data_keys.len()));
         self.handle_links(now);
         log::info!("configuration read again");
     }
@@ -58,7 +59,8 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         (old.run_dir != new.run_dir, "option run_dir"),
         (old.state_dir != new.state_dir, "option state_dir"),
         (old.control_socket != new.control_socket, "option control_socket"),
-        (old.data_device != new.data_device, "option data_device"),
+        (old.devices != new.devices, "an interface's name"),
+        (lanes::of(&old.uplinks).len() != lanes::of(&new.uplinks).len(), "the number of lanes"),
     ];
     checks.into_iter().filter_map(|(is_changed, what)| is_changed.then_some(what)).collect()
 }
@@ -77,5 +79,5 @@ fn keep_start_values(old: &Config, new: &mut Config) {
     new.run_dir.clone_from(&old.run_dir);
     new.state_dir.clone_from(&old.state_dir);
     new.control_socket.clone_from(&old.control_socket);
-    new.data_device.clone_from(&old.data_device);
+    new.devices.clone_from(&old.devices);
 }

@@ -1,12 +1,13 @@
 //! Collects the router's state for `status`.
 
 use control::{Forwarding, Instant, PeerKey};
-use dataplane::{Interface, PeerStatus};
+use dataplane::{Backend, Interface, PeerStatus};
 
 use crate::config::Config;
+use crate::preflight;
 use crate::router::Router;
 use crate::status::{
-    CachedMapping, Counter, DataInterface, Holder, OwnPrefix, Site, Status, Tunnel,
+    self, CachedMapping, Counter, DataInterface, Holder, OwnPrefix, Site, Status, Tunnel,
 };
 
 /// Unix time that every set clock is past: 1 January 2026.
@@ -18,9 +19,10 @@ pub(crate) fn status(router: &Router, now: Instant) -> Status {
         roles: roles(&router.config),
         uptime_s: now.since(router.started_at).as_secs(),
         control_key: router.config.private_key.public_key().to_string(),
-        control_address: router.plane.engine().address(Interface::Control).to_string(),
+        control_address: router.plane.address(Interface::Control).to_string(),
         control_port: router.plane.port(Interface::Control).unwrap_or(router.config.ports.control),
         data: data_interface(router),
+        interfaces: interfaces(router),
         rlocs: router.links.uplinks().iter().map(|uplink| uplink.rloc.to_string()).collect(),
         control_tunnels: tunnels(router, Interface::Control, now),
         data_tunnels: tunnels(router, Interface::Data, now),
@@ -45,28 +47,90 @@ fn roles(config: &Config) -> Vec<&'static str> {
 }
 
 fn data_interface(router: &Router) -> Option<DataInterface> {
-    let engine = router.plane.engine();
+    router.plane.data_index()?;
     Some(DataInterface {
-        device: router.plane.tun_name()?.to_string(),
-        backend: "userspace",
-        mtu: engine.mtu() as u16,
-        key: engine.public_key(Interface::Data).to_string(),
+        device: router.config.devices.data.clone(),
+        backend: router.plane.name(),
+        mtu: router.plane.mtu() as u16,
+        key: router.plane.public_key(Interface::Data).to_string(),
         port: router.plane.port(Interface::Data).unwrap_or(router.config.ports.data),
         fwmark: router.config.routing.fwmark,
     })
 }
 
+/// What kernel WireGuard has; in user space there is the data interface alone.
+fn interfaces(router: &Router) -> Vec<status::Interface> {
+    let Backend::Kernel(_) = router.plane else { return Vec::new() };
+    let Config { devices, ports, routing, uplinks, .. } = &router.config;
+    let paths = router.links.paths();
+    let uplink = |lane: u8| {
+        let path = paths.iter().find(|path| path.uplink.lane == lane)?;
+        Some(uplinks.get(path.place?)?.name.clone())
+    };
+    let interface = |device: &str, purpose| status::Interface {
+        device: device.to_owned(),
+        purpose,
+        backend: router.plane.name(),
+        mtu: router.plane.mtu() as u16,
+        ..status::Interface::default()
+    };
+    let mut interfaces = vec![status::Interface {
+        port: Some(ports.control),
+        fwmark: Some(routing.fwmark),
+        uplink: uplink(0),
+        ..interface(&devices.control, "control")
+    }];
+    if router.plane.data_index().is_none() {
+        return interfaces;
+    }
+    interfaces.extend(router.plane.data_keys().map(|(lane, key, port)| status::Interface {
+        port: Some(port),
+        fwmark: Some(routing.lane_mark(lane)),
+        lane: Some(lane),
+        key: Some(key.to_string()),
+        uplink: uplink(lane),
+        ..interface(&devices.lane(lane), "data")
+    }));
+    interfaces.push(interface(&devices.miss, "miss"));
+    interfaces
+}
+
 fn tunnels(router: &Router, interface: Interface, now: Instant) -> Vec<Tunnel> {
-    let tunnel = |peer: PeerStatus| Tunnel {
+    let mapped = |peer: &PeerStatus| {
+        let rows = router.node.xtr().into_iter().flat_map(|xtr| xtr.map_cache());
+        let rows: Vec<_> = rows.filter(|(_, row)| row.forwarding.leads_to(peer.key)).collect();
+        let mut rlocs: Vec<String> = rows
+            .iter()
+            .flat_map(|(_, row)| row.locators.iter())
+            .filter(|locator| locator.data_key.is_some_and(|data_key| data_key.key == peer.key))
+            .map(|locator| locator.to_string())
+            .collect();
+        rlocs.sort();
+        rlocs.dedup();
+        (rows.iter().map(|(prefix, _)| prefix.to_string()).collect::<Vec<_>>(), rlocs)
+    };
+    let tunnel = |peer: PeerStatus| {
+        let (eid_prefixes, rlocs) = match interface {
+            Interface::Data => mapped(&peer),
+            Interface::Control => Default::default(),
+        };
+        Tunnel { eid_prefixes, rlocs, ..tunnel(router, &peer, now) }
+    };
+    router.plane.peer_status(interface).map(tunnel).collect()
+}
+
+fn tunnel(router: &Router, peer: &PeerStatus, now: Instant) -> Tunnel {
+    Tunnel {
         name: router.names.named(peer.key),
         key: peer.key.to_string(),
+        lane: peer.lane,
         endpoint: peer.endpoint.map(|endpoint| endpoint.to_string()),
         up: peer.has_session,
         last_handshake_s: peer.handshake_at.map(|at| now.since(at).as_secs()),
         received: peer.rx_bytes,
         sent: peer.tx_bytes,
-    };
-    router.plane.engine().peer_status(interface).map(tunnel).collect()
+        ..Tunnel::default()
+    }
 }
 
 fn add_xtr(router: &Router, now: Instant, status: &mut Status) {
@@ -105,7 +169,7 @@ fn add_pairs_behind_nat(router: &Router, xtr: &control::xtr::Xtr, reasons: &mut 
     if !xtr.is_behind_nat() {
         return;
     }
-    let peers = router.plane.engine().peer_status(Interface::Data);
+    let peers = router.plane.peer_status(Interface::Data);
     let mut told: Vec<_> = peers.filter(|peer| peer.has_session).map(|peer| peer.key).collect();
     for (eid_prefix, entry) in xtr.map_cache().filter(|(_, entry)| entry.is_unreachable()) {
         if let Forwarding::Peer(key) = entry.forwarding
@@ -192,6 +256,12 @@ fn add_remarks(router: &Router, status: &mut Status) {
     {
         status.remarks.push(format!("behind NAT: the Map-Server sees us as {outer}"));
     }
+    if router.start.data_keys.len() > 1 && !router.config.routing.hashes_ports {
+        let sharing = "lanes share traffic per pair of hosts; `option multipath_l4 '1'` shares it \
+                       per connection";
+        status.remarks.push(sharing.into());
+    }
+    status.remarks.extend(preflight::problems(&router.config));
     if linux::clock::wall_seconds() < CLOCK_IS_SET {
         status.remarks.push("the wall clock was never set; is NTP running?".into());
     }
@@ -205,6 +275,6 @@ fn counters(router: &Router) -> Vec<Counter> {
     let xtr = router.node.xtr().map(|xtr| xtr.counters());
     let xtr = xtr.iter().flat_map(|counters| counters.iter());
     let map_server = router.node.map_server().map(|one| one.counters().iter());
-    let plane = router.plane.engine().counters().iter();
+    let plane = router.plane.counters();
     xtr.chain(map_server.into_iter().flatten()).chain(plane).map(counter).collect()
 }

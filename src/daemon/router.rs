@@ -5,8 +5,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use control::{Change, Event as NodeEvent, Forwarding, Instant, Node, Output, PeerKey};
-use dataplane::userspace::{self, Userspace};
-use dataplane::{Channel, DataPlane, Event as PlaneEvent};
+use dataplane::{Backend, Channel, DataPlane, Event as PlaneEvent};
 use linux::poller::{Interest, Poller};
 use linux::signals::{Signal, Signals};
 use linux::timer::ClockWatch;
@@ -15,6 +14,7 @@ use crate::config::Config;
 use crate::control_socket::ControlSocket;
 use crate::links::Links;
 use crate::names::Names;
+use crate::notify::{self, notify};
 use crate::overlay::Overlay;
 use crate::resolve::Resolver;
 use crate::state::Endpoints;
@@ -72,7 +72,7 @@ pub struct Router {
     pub(crate) start: Start,
     pub(crate) started_at: Instant,
     pub(crate) node: Node,
-    pub(crate) plane: Userspace,
+    pub(crate) plane: Backend,
     pub(crate) links: Links,
     pub(crate) names: Names,
     /// How often the wall clock was stepped.
@@ -80,7 +80,7 @@ pub struct Router {
     pub(crate) path: PathBuf,
     pub(crate) overlay: Option<Overlay>,
     pub(crate) poller: Poller,
-    plane_sources: Vec<userspace::Source>,
+    plane_sources: Vec<dataplane::Source>,
     signals: Signals,
     clock: ClockWatch,
     pub(crate) resolver: Resolver,
@@ -98,7 +98,7 @@ pub(crate) struct Parts {
     pub(crate) path: PathBuf,
     pub(crate) config: Config,
     pub(crate) start: Start,
-    pub(crate) plane: Userspace,
+    pub(crate) plane: Backend,
     pub(crate) overlay: Option<Overlay>,
     pub(crate) signals: Signals,
     pub(crate) socket: ControlSocket,
@@ -110,7 +110,8 @@ impl Router {
         let now = now();
         let Parts { path, config, start, plane, overlay, signals, socket } = parts;
         let node = Node::new(&wiring::control_config(&config, &start), now);
-        let links = Links::new(wiring::link_policy(&config)).map_err(io::Error::other)?;
+        let policy = wiring::link_policy(&config, start.data_keys.len());
+        let links = Links::new(policy).map_err(io::Error::other)?;
         let endpoints = config.roles.is_map_server.then(|| Endpoints::load(&config.run_dir));
         let names = Names::new(&config);
         let mut router = Router {
@@ -137,9 +138,13 @@ impl Router {
             is_ending: false,
         };
         router.watch_sources()?;
+        router.adopt(now);
         router.handle_links(now);
         router.set_control_peers(None, now);
         router.drain(now);
+        if let (Some(overlay), Backend::Kernel(_)) = (&mut router.overlay, &router.plane) {
+            overlay.keep();
+        }
         Ok(router)
     }
 
@@ -159,6 +164,7 @@ impl Router {
 
     /// Runs until a signal ends it.
     pub fn run(&mut self) -> io::Result<()> {
+        notify(notify::READY);
         while !self.is_ending {
             let timeout = self.poll_at().map(|at| at.since(now()));
             let ready: heapless::Vec<u64, MAX_READY> =
@@ -171,8 +177,23 @@ impl Router {
             self.handle_timeouts(now);
             self.drain(now);
         }
+        notify(notify::STOPPING);
         self.save_endpoints();
         Ok(())
+    }
+
+    /// The mappings that kernel WireGuard still forwards by become the map-cache's.
+    fn adopt(&mut self, now: Instant) {
+        let Backend::Kernel(kernel) = &self.plane else { return };
+        let adopted: Vec<_> = kernel.adopted().collect();
+        for one in &adopted {
+            if !self.node.handle_adopted(one.eid_prefix, one.forwarding, &one.peers, now) {
+                self.apply(&Change::RemoveRoute(one.eid_prefix), now);
+            }
+        }
+        if !adopted.is_empty() {
+            log::info!("{} mappings of the last run forward on", adopted.len());
+        }
     }
 
     fn poll_at(&self) -> Option<Instant> {
@@ -330,14 +351,11 @@ impl Router {
                 return;
             }
         };
-        if let Some(overlay) = &mut self.overlay
-            && let Err(error) = overlay.refresh_routes()
-        {
-            log::warn!("overlay routes: {error}");
-        }
+        self.handle_addresses();
         if !is_changed {
             return;
         }
+        self.follow_mtu();
         let uplinks = self.links.uplinks();
         let shown: Vec<_> = uplinks.iter().map(|uplink| uplink.rloc.to_string()).collect();
         log::info!("RLOCs: {}", if shown.is_empty() { "none".into() } else { shown.join(", ") });
@@ -345,6 +363,31 @@ impl Router {
             self.plane.handle_uplink_change(now);
             self.node.handle_uplinks(&uplinks, now);
             self.resolver.look_up_all();
+        }
+    }
+
+    /// The overlay's routes follow this machine's addresses and uplinks.
+    fn handle_addresses(&mut self) {
+        let Some(overlay) = &mut self.overlay else { return };
+        if let Err(error) = overlay.set_paths(self.links.paths()) {
+            log::warn!("overlay routes: {error}");
+        }
+        let (v4, v6) = overlay.sources();
+        if let Backend::Kernel(kernel) = &mut self.plane
+            && let Err(error) = kernel.set_route_sources(v4, v6)
+        {
+            log::warn!("routes of tunnels: {error}");
+        }
+    }
+
+    fn follow_mtu(&mut self) {
+        let mtu = wiring::overlay_mtu(&self.config, &self.links);
+        if usize::from(mtu) == self.plane.mtu() {
+            return;
+        }
+        match self.plane.set_mtu(mtu) {
+            Ok(()) => log::info!("MTU of the overlay: {mtu}"),
+            Err(error) => log::warn!("MTU of the overlay: {error}"),
         }
     }
 

@@ -6,29 +6,20 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use control::PeerKey;
+use dataplane::kernel::{Kernel, KernelConfig, KernelDataConfig, KernelError, LaneConfig};
 use dataplane::userspace::{DataConfig, Userspace, UserspaceConfig, UserspaceError};
-use dataplane::{EngineConfig, Interface};
+use dataplane::{Backend, EngineConfig, Interface};
 use linux::signals::{Signal, Signals};
 
-use crate::commands;
-use crate::config::{Config, MAX_EID_PREFIXES, MAX_MAP_SERVERS};
+use crate::config::{Config, DataPlane, MAX_EID_PREFIXES, MAX_MAP_SERVERS};
 use crate::control_socket::ControlSocket;
 use crate::leftovers::OverlayError;
 use crate::links::Links;
-use crate::logging;
-use crate::overlay::Overlay;
+use crate::overlay::{Devices, Overlay};
 use crate::router::{Parts, Router};
-use crate::state;
 use crate::wiring::{self, Start};
+use crate::{commands, down, lanes, logging, preflight, state};
 
-/// Octets that WireGuard over UDP and IPv6 adds to a packet.
-const TUNNEL_OVERHEAD: u32 = 80;
-/// Where no uplink is there yet: Ethernet's.
-const DEFAULT_UPLINK_MTU: u32 = 1500;
-/// IPv6 works on no smaller link (RFC 8200 section 5); a larger one than jumbo frames is a local
-/// device whose packets no path carries.
-const OVERLAY_MTU: std::ops::RangeInclusive<u32> = 1280..=9000;
 /// Places for new peers while those they replace are being removed.
 const SPARE_PEERS: usize = 32;
 
@@ -43,8 +34,10 @@ enum StartError {
     SocketIsFile(PathBuf),
     /// The control socket cannot be made.
     Socket(PathBuf, io::Error),
-    /// The data plane did not start.
-    DataPlane(UserspaceError),
+    /// WireGuard in user space did not start.
+    Userspace(UserspaceError),
+    /// Kernel WireGuard did not start.
+    Kernel(KernelError),
     /// Addresses, routes or rules were refused.
     Overlay(OverlayError),
 }
@@ -83,16 +76,36 @@ fn start(path: &Path, config: Config) -> Result<Router, StartError> {
     let socket = ControlSocket::bind(&config.control_socket)
         .map_err(|error| socket_error(&config.control_socket, error))?;
     let seed = linux::random::array().map_err(system("random numbers"))?;
-    let plane = data_plane(&config).map_err(StartError::DataPlane)?;
-    let data_key = plane.engine().public_key(Interface::Data);
-    let start = Start { boot_counter: boot_counter(&config), seed, data_key };
-    let overlay = match plane.tun_index() {
-        Some(device) => Some(Overlay::new(&config, device).map_err(StartError::Overlay)?),
-        None => None,
-    };
-    report_start(&config, start.data_key);
+    let plane = data_plane(&config)?;
+    let start =
+        Start { boot_counter: boot_counter(&config), seed, data_keys: wiring::data_keys(&plane) };
+    let overlay = overlay(&config, &plane).inspect_err(|_| undo(&config, &plane))?;
+    report_start(&config, &plane);
     let parts = Parts { path: path.to_path_buf(), config, start, plane, overlay, signals, socket };
     Router::new(parts).map_err(system("netlink"))
+}
+
+fn overlay(config: &Config, plane: &Backend) -> Result<Option<Overlay>, StartError> {
+    let (Some(routes), Some(addresses)) = (plane.overlay_index(), plane.data_index()) else {
+        return Ok(None);
+    };
+    let devices = Devices {
+        routes,
+        addresses,
+        link_address: plane.address(Interface::Data),
+        has_resolved_table: matches!(plane, Backend::Kernel(_)),
+    };
+    Overlay::new(config, devices).map(Some).map_err(StartError::Overlay)
+}
+
+/// A start that failed leaves no interface of its own; what an earlier run left forwards on.
+fn undo(config: &Config, plane: &Backend) {
+    if let Backend::Kernel(kernel) = plane
+        && kernel.adopted().next().is_none()
+        && let Err(error) = down::remove_devices(config)
+    {
+        log::warn!("{error}");
+    }
 }
 
 fn socket_error(path: &Path, error: io::Error) -> StartError {
@@ -115,54 +128,117 @@ fn boot_counter(config: &Config) -> u32 {
     })
 }
 
-fn data_plane(config: &Config) -> Result<Userspace, UserspaceError> {
+/// The data plane that is asked for, or the kernel's where it has one.
+fn data_plane(config: &Config) -> Result<Backend, StartError> {
+    let engine = engine_config(config)?;
+    let is_kernel = match config.dataplane {
+        DataPlane::Kernel => true,
+        DataPlane::Userspace => false,
+        DataPlane::Auto => Kernel::is_available(),
+    };
+    if is_kernel {
+        return Kernel::new(kernel_config(config, engine))
+            .map(Backend::Kernel)
+            .map_err(StartError::Kernel);
+    }
+    // An earlier run may have used the kernel's.
+    down::remove_devices(config).map_err(StartError::Kernel)?;
     let data = config.roles.has_database().then(|| DataConfig {
         port: config.ports.data,
-        tun_name: config.data_device.clone(),
+        tun_name: config.devices.data.clone(),
         database: config.eid_prefixes.iter().map(|own| own.prefix).collect(),
     });
-    let control_peers = match config.roles.is_map_server {
-        true => config.limits.max_sites + MAX_MAP_SERVERS,
-        false => MAX_MAP_SERVERS,
-    };
-    let seed = linux::random::array().map_err(UserspaceError::Random)?;
-    let mtu = config.mtu.unwrap_or_else(|| overlay_mtu(config));
     Userspace::new(UserspaceConfig {
         control_private_key: config.private_key.secret().clone(),
         control_port: config.ports.control,
         control_address: config.control_address,
         data,
         fwmark: config.routing.fwmark,
-        engine: EngineConfig {
-            mtu,
-            control_peers,
-            data_peers: wiring::MAX_PEERS + SPARE_PEERS,
-            routes: config.limits.map_cache_size,
-            database: MAX_EID_PREFIXES,
-            waiting: config.limits.waiting_total,
-            waiting_per_eid: config.limits.waiting_per_eid,
-            instance_id: config.instance_id,
-            lisp_port: config.ports.lisp,
-            seed: u64::from_ne_bytes(seed),
-            ..EngineConfig::default()
-        },
+        engine,
+    })
+    .map(Backend::Userspace)
+    .map_err(StartError::Userspace)
+}
+
+fn kernel_config(config: &Config, engine: EngineConfig) -> KernelConfig {
+    let lane = |lane: u8| LaneConfig {
+        device: config.devices.lane(lane),
+        port: config.ports.lane(lane),
+        fwmark: config.routing.lane_mark(lane),
+    };
+    let lanes = lanes::of(&config.uplinks).len().max(1) as u8;
+    KernelConfig {
+        control_private_key: config.private_key.secret().clone(),
+        control_port: config.ports.control,
+        control_device: config.devices.control.clone(),
+        control_address: config.control_address,
+        data: config.roles.has_database().then(|| KernelDataConfig {
+            lanes: (0..lanes).map(lane).collect(),
+            miss_device: config.devices.miss.clone(),
+            resolved_table: config.routing.resolved_table(),
+            database: config.eid_prefixes.iter().map(|own| own.prefix).collect(),
+            rotate_keys: false,
+        }),
+        fwmark: config.routing.fwmark,
+        engine,
+    }
+}
+
+fn engine_config(config: &Config) -> Result<EngineConfig, StartError> {
+    let control_peers = match config.roles.is_map_server {
+        true => config.limits.max_sites + MAX_MAP_SERVERS,
+        false => MAX_MAP_SERVERS,
+    };
+    let seed =
+        linux::random::array().map_err(|error| StartError::System("random numbers", error))?;
+    let mtu = match Links::new(wiring::link_policy(config, 1)) {
+        Ok(mut links) => {
+            // Without a picture the MTU is Ethernet's, until the links are looked at again.
+            let _ = links.refresh();
+            wiring::overlay_mtu(config, &links)
+        }
+        Err(error) => return Err(StartError::System("netlink", error.into())),
+    };
+    Ok(EngineConfig {
+        mtu,
+        control_peers,
+        data_peers: wiring::MAX_PEERS + SPARE_PEERS,
+        routes: config.limits.map_cache_size,
+        database: MAX_EID_PREFIXES,
+        waiting: config.limits.waiting_total,
+        waiting_per_eid: config.limits.waiting_per_eid,
+        instance_id: config.instance_id,
+        lisp_port: config.ports.lisp,
+        seed: u64::from_ne_bytes(seed),
+        ..EngineConfig::default()
     })
 }
 
-/// What the smallest uplink leaves for a packet inside a tunnel.
-fn overlay_mtu(config: &Config) -> u16 {
-    let uplink = Links::new(wiring::link_policy(config)).ok().and_then(|mut links| {
-        links.refresh().ok()?;
-        links.mtu()
-    });
-    let mtu = uplink.unwrap_or(DEFAULT_UPLINK_MTU).saturating_sub(TUNNEL_OVERHEAD);
-    mtu.clamp(*OVERLAY_MTU.start(), *OVERLAY_MTU.end()) as u16
+fn report_start(config: &Config, plane: &Backend) {
+    log::info!("control key {}", config.private_key.public_key());
+    let place = match (plane, config.dataplane) {
+        (Backend::Kernel(_), _) => "in the kernel",
+        (_, DataPlane::Auto) => "in user space, as this kernel has no WireGuard",
+        _ => "in user space",
+    };
+    for (lane, key, _) in plane.data_keys() {
+        log::info!("data key {key}, {} {place}", config.devices.lane(lane));
+    }
+    for problem in preflight::problems(config) {
+        log::warn!("{problem}");
+    }
+    if plane.data_keys().count() > 1 && config.routing.hashes_ports {
+        hash_ports();
+    }
 }
 
-fn report_start(config: &Config, data_key: PeerKey) {
-    log::info!("control key {}", config.private_key.public_key());
-    if config.roles.has_database() {
-        log::info!("data key {data_key}, {} in user space", config.data_device);
+/// Has the kernel choose a lane by ports too; that is so for all its multipath routes.
+fn hash_ports() {
+    for family in ["ipv4", "ipv6"] {
+        let name = format!("net/{family}/fib_multipath_hash_policy");
+        if let Err(error) = linux::sysctl::write(&name, "1") {
+            log::warn!("option multipath_l4: {error}");
+        }
     }
 }
 
@@ -192,12 +268,13 @@ impl fmt::Display for StartError {
                 "{}: {error}; set option run_dir to a directory that can be written",
                 path.display()
             ),
-            StartError::DataPlane(UserspaceError::Mark(error))
+            StartError::Userspace(UserspaceError::Mark(error))
                 if error.kind() == io::ErrorKind::PermissionDenied =>
             {
                 f.write_str("not permitted to mark packets; run as root, or with CAP_NET_ADMIN")
             }
-            StartError::DataPlane(error) => error.fmt(f),
+            StartError::Userspace(error) => error.fmt(f),
+            StartError::Kernel(error) => error.fmt(f),
             StartError::Overlay(error) => error.fmt(f),
         }
     }

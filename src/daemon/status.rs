@@ -24,6 +24,8 @@ pub struct Status {
     pub control_port: u16,
     /// The data interface; absent on a Map-Server alone.
     pub data: Option<DataInterface>,
+    /// Every interface that lispguard made, the data interface too.
+    pub interfaces: Vec<Interface>,
     /// Our RLOCs.
     pub rlocs: Vec<String>,
     /// Tunnels to Map-Servers and sites.
@@ -61,6 +63,29 @@ pub struct DataInterface {
     pub fwmark: u32,
 }
 
+/// An interface that lispguard made.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Interface {
+    /// Its name.
+    pub device: String,
+    /// `control`, `data` or `miss`.
+    pub purpose: &'static str,
+    /// `userspace` or `kernel`.
+    pub backend: &'static str,
+    /// Octets of an inner packet.
+    pub mtu: u16,
+    /// UDP port of its tunnels; absent where it has none.
+    pub port: Option<u16>,
+    /// The mark on outer packets; absent where it sends none.
+    pub fwmark: Option<u32>,
+    /// Of a data interface: its lane.
+    pub lane: Option<u8>,
+    /// Of a data interface: its public key.
+    pub key: Option<String>,
+    /// The uplink that outer packets leave by, where one is configured.
+    pub uplink: Option<String>,
+}
+
 /// A WireGuard tunnel.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Tunnel {
@@ -68,7 +93,13 @@ pub struct Tunnel {
     pub name: Option<String>,
     /// The other end's public key.
     pub key: String,
-    /// Where it is.
+    /// Of a data tunnel: what is reached through it.
+    pub eid_prefixes: Vec<String>,
+    /// Of a data tunnel: where the mapping system says that it may be.
+    pub rlocs: Vec<String>,
+    /// Of a data tunnel: our lane.
+    pub lane: u8,
+    /// Where packets go now.
     pub endpoint: Option<String>,
     /// Whether a session stands.
     pub up: bool,
@@ -96,7 +127,7 @@ pub struct OwnPrefix {
 pub struct CachedMapping {
     /// The EID-prefix.
     pub eid_prefix: String,
-    /// `peer`, `drop` or `native`.
+    /// `peer`, `lanes`, `drop` or `native`.
     pub forwarding: &'static str,
     /// Where it is.
     pub rlocs: Vec<String>,
@@ -210,6 +241,9 @@ impl Status {
             let (device, mtu, port) = (&data.device, data.mtu, data.port);
             writeln!(f, "  data interface: {device} ({}), MTU {mtu}, port {port}", data.backend)?;
         }
+        for one in &self.interfaces {
+            one.fmt_line(f)?;
+        }
         if !self.rlocs.is_empty() {
             writeln!(f, "  rlocs: {}", self.rlocs.join(", "))?;
         }
@@ -237,7 +271,7 @@ impl Status {
         }
         for row in &self.map_cache {
             let place = match row.forwarding {
-                "peer" => row.rlocs.join(", "),
+                "peer" | "lanes" => row.rlocs.join(", "),
                 other => other.to_string(),
             };
             let (age, ttl) = (Span(row.age_s), Span(row.ttl_s));
@@ -282,6 +316,26 @@ impl Status {
     }
 }
 
+impl Interface {
+    fn fmt_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "  interface: {}, {} ({}), MTU {}",
+            self.device, self.purpose, self.backend, self.mtu
+        )?;
+        if let Some(port) = self.port {
+            write!(f, ", port {port}")?;
+        }
+        if let Some(fwmark) = self.fwmark {
+            write!(f, ", fwmark {fwmark:#x}")?;
+        }
+        if let Some(uplink) = &self.uplink {
+            write!(f, ", by {uplink}")?;
+        }
+        writeln!(f)
+    }
+}
+
 fn shown_holder(holder: &Holder) -> String {
     let state = if holder.current { "" } else { " (being told)" };
     format!("{}{state}", holder.holder)
@@ -291,6 +345,10 @@ fn fmt_tunnel(kind: &str, tunnel: &Tunnel, f: &mut fmt::Formatter<'_>) -> fmt::R
     match &tunnel.name {
         Some(name) => writeln!(f, "\n{kind}: {name}\n  key: {}", tunnel.key)?,
         None => writeln!(f, "\n{kind}: {}", tunnel.key)?,
+    }
+    if !tunnel.eid_prefixes.is_empty() {
+        writeln!(f, "  eid-prefixes: {}", tunnel.eid_prefixes.join(", "))?;
+        writeln!(f, "  rlocs: {}", tunnel.rlocs.join(", "))?;
     }
     if let Some(endpoint) = &tunnel.endpoint {
         writeln!(f, "  endpoint: {endpoint}")?;

@@ -2,22 +2,24 @@
 
 use control::auth::AuthenticationKey;
 use control::{
-    DataKey, DatabaseEntry, Forwarding, MapServerConfig, MapServerPeer, PeerKey, SiteConfig,
-    XtrConfig,
+    DataKey, DatabaseEntry, Forwarding, MAX_LANES, MapServerConfig, MapServerPeer, PeerKey,
+    SiteConfig, XtrConfig,
 };
+use dataplane::Backend;
 
 use crate::config::{Config, Host, OnMiss, PrivateKey, Secret};
-use crate::links::Policy;
+use crate::lanes;
+use crate::links::{Links, Policy};
 
 /// What is new at each start: it never comes from the file.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Start {
     /// Upper half of nonces.
     pub boot_counter: u32,
     /// Seed of the control plane's randomness.
     pub seed: [u8; 32],
-    /// The public data key made for this run.
-    pub data_key: PeerKey,
+    /// The public data key of each lane.
+    pub data_keys: heapless::Vec<DataKey, MAX_LANES>,
 }
 
 /// Peers that wait for a mapping or hold one; each takes a few kilobytes when it is used.
@@ -55,7 +57,7 @@ fn xtr_config(config: &Config, start: &Start) -> XtrConfig {
         record_ttl: Some(own.record_ttl),
     };
     XtrConfig {
-        data_keys: [DataKey { key: start.data_key, port: config.ports.data, lane: 0 }].into(),
+        data_keys: start.data_keys.to_vec(),
         database: config.eid_prefixes.iter().map(entry).collect(),
         eid_space: config.eid_space.clone(),
         on_miss: match config.on_miss {
@@ -97,14 +99,38 @@ fn authentication(
     }
 }
 
-/// What decides which addresses are RLOCs, from the configuration.
-pub fn link_policy(config: &Config) -> Policy {
+/// Octets that WireGuard over UDP and IPv6 adds to a packet.
+const TUNNEL_OVERHEAD: u32 = 80;
+/// Where no uplink is there yet: Ethernet's.
+const DEFAULT_UPLINK_MTU: u32 = 1500;
+/// IPv6 works on no smaller link (RFC 8200 section 5); a larger one than jumbo frames is a local
+/// device whose packets no path carries.
+const OVERLAY_MTU: std::ops::RangeInclusive<u32> = 1280..=9000;
+
+/// The configured MTU, else what the smallest uplink leaves for a packet inside a tunnel.
+pub fn overlay_mtu(config: &Config, links: &Links) -> u16 {
+    config.mtu.unwrap_or_else(|| {
+        let uplink = links.mtu().unwrap_or(DEFAULT_UPLINK_MTU);
+        let mtu = uplink.saturating_sub(TUNNEL_OVERHEAD);
+        mtu.clamp(*OVERLAY_MTU.start(), *OVERLAY_MTU.end()) as u16
+    })
+}
+
+/// The data plane's public keys, one for each lane.
+pub fn data_keys(plane: &Backend) -> heapless::Vec<DataKey, MAX_LANES> {
+    plane.data_keys().map(|(lane, key, port)| DataKey { key, port, lane }).take(MAX_LANES).collect()
+}
+
+/// What decides which addresses are RLOCs, from the configuration and the number of lanes that the
+/// data plane has.
+pub fn link_policy(config: &Config, lanes: usize) -> Policy {
     let addresses = |server: &crate::config::MapServer| match server.endpoint.as_ref()?.host {
         Host::Address(address) => Some(address),
         Host::Name(_) => None,
     };
     Policy {
         uplinks: config.uplinks.clone(),
+        lanes: lanes::of(&config.uplinks).into_iter().take(lanes).collect(),
         eid_prefixes: config.eid_prefixes.iter().map(|own| own.prefix).collect(),
         map_servers: config.map_servers.iter().filter_map(addresses).collect(),
         fwmark: config.routing.fwmark,

@@ -7,11 +7,12 @@ use zeroize::Zeroize;
 
 use super::error::{ConfigErrors, Place};
 use super::key::PrivateKey;
-use super::problem::SectionProblem;
+use super::problem::{SectionProblem, ValueProblem};
 use super::reader::{Reader, Report};
 use super::schema::{SECTIONS, SectionRule};
 use super::sections::{self, Others, Seen};
 use super::{Config, MAX_EID_PREFIXES, MAX_MAP_SERVERS, MAX_UPLINKS, Problem, file};
+use crate::lanes;
 
 /// Options whose values are secrets.
 const SECRETS: [&str; 2] = ["private_key", "authentication_key"];
@@ -127,6 +128,7 @@ fn check(document: &Document, report: &mut Report) -> Option<Config> {
         }
     }
     others.report_nested(report);
+    check_lanes(&config, main, report);
     check_counts(document, &config, main, report);
     Some(config)
 }
@@ -143,6 +145,17 @@ fn add(config: &mut Config, others: &mut Others<'_>, reader: &mut Reader<'_>) {
         "site" => config.sites.extend(others.site(reader)),
         "uplink" => config.uplinks.extend(others.uplink(reader)),
         other => unreachable!("the schema has no section type {other}"),
+    }
+}
+
+/// Refuses a data port that leaves the lanes none of their own.
+fn check_lanes(config: &Config, main: &Section, report: &mut Report) {
+    let Config { ports, uplinks, .. } = config;
+    for lane in 1..lanes::of(uplinks).len() as u8 {
+        let port = ports.lane(lane);
+        if port == ports.control || ports.lane(lane - 1) == port {
+            Reader { section: main, report }.about("data_port", ValueProblem::LanePort(port));
+        }
     }
 }
 

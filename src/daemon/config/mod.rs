@@ -68,8 +68,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// The Unix socket that `lispguard status` asks.
     pub control_socket: PathBuf,
-    /// Name of the data interface.
-    pub data_device: String,
+    /// Names of the interfaces that lispguard makes.
+    pub devices: Devices,
     /// Our EID-prefixes, at most [`MAX_EID_PREFIXES`]; not empty for an xTR or mobile node.
     pub eid_prefixes: Vec<OwnEidPrefix>,
     /// Map-Servers in order of preference, at most [`MAX_MAP_SERVERS`]; not empty for an xTR or
@@ -82,8 +82,6 @@ pub struct Config {
     pub uplinks: Vec<Uplink>,
 }
 
-/// Whether this build has a data plane that uses the kernel's WireGuard.
-pub const HAS_KERNEL_DATA_PLANE: bool = false;
 /// EID-prefixes in a node's database.
 pub const MAX_EID_PREFIXES: usize = 32;
 /// Map-Servers of a node.
@@ -120,6 +118,16 @@ pub struct Ports {
     pub lisp: u16,
 }
 
+impl Ports {
+    /// WireGuard of a lane's data tunnels: the one after the data port is left to control.
+    pub const fn lane(&self, lane: u8) -> u16 {
+        match lane {
+            0 => self.data,
+            _ => self.data.saturating_add(1 + lane as u16),
+        }
+    }
+}
+
 /// What happens to packets for an EID that nobody registered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OnMiss {
@@ -132,14 +140,58 @@ pub enum OnMiss {
 /// How packets get into the overlay.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Routing {
-    /// Mark on the tunnels' own packets, which keeps them out of the overlay; never 0.
+    /// Mark on the tunnels' own packets, which keeps them out of the overlay; never 0. Lane k
+    /// adds k.
     pub fwmark: u32,
-    /// The routing table that holds the overlay's routes.
+    /// The routing table that leads the EID-space into the overlay.
     pub table: u32,
-    /// Priority of the rule that leads to it, 1 to 32765.
+    /// Priority of the first of [`RULES`] rules, from 1.
     pub rule_priority: u32,
     /// Who installs the rules.
     pub rules: Rules,
+    /// Whether the kernel may be set to choose among lanes by ports too, for all its routes.
+    pub hashes_ports: bool,
+}
+
+/// Priorities that the rules take, from `rule_priority` on.
+pub const RULES: u32 = 5;
+
+impl Routing {
+    /// The table of the EID-prefixes whose tunnels stand: kernel WireGuard forwards by it.
+    pub const fn resolved_table(&self) -> u32 {
+        self.table + 1
+    }
+
+    /// The table with a lane's way out.
+    pub const fn lane_table(&self, lane: u8) -> u32 {
+        self.table + 2 + lane as u32
+    }
+
+    /// The mark of a lane's own packets.
+    pub const fn lane_mark(&self, lane: u8) -> u32 {
+        self.fwmark + lane as u32
+    }
+}
+
+/// Names of the interfaces that lispguard makes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Devices {
+    /// The data interface; a TUN, or WireGuard of lane 0.
+    pub data: String,
+    /// Kernel WireGuard of the control tunnels.
+    pub control: String,
+    /// The TUN that takes what kernel WireGuard has no tunnel for.
+    pub miss: String,
+}
+
+impl Devices {
+    /// The data interface of a lane: the name of lane 0's with another number at its end.
+    pub fn lane(&self, lane: u8) -> String {
+        match lane {
+            0 => self.data.clone(),
+            _ => format!("{}{lane}", self.data.trim_end_matches(|one: char| one.is_ascii_digit())),
+        }
+    }
 }
 
 /// Who installs the routing rules.

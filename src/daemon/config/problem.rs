@@ -121,8 +121,10 @@ pub enum ValueProblem {
     SamePort(u16),
     /// It is too long for a secret.
     LongSecret,
-    /// This build cannot do it.
-    NoKernelDataPlane,
+    /// A lane would listen on the port of the control tunnels.
+    LanePort(u16),
+    /// Two interfaces would have this name.
+    SameDevice,
 }
 
 impl fmt::Display for FileProblem {
@@ -245,11 +247,16 @@ impl fmt::Display for ValueProblem {
             ValueProblem::RelativePath => "this is not an absolute path; start it with '/'",
             ValueProblem::SocketPath => "a socket's path has at most 107 octets; shorten it",
             ValueProblem::LongSecret => "a secret has at most 255 octets; shorten it",
-            ValueProblem::NoKernelDataPlane => {
-                "kernel WireGuard is not in this build; use `option dataplane 'userspace'`"
-            }
+            ValueProblem::SameDevice => "another interface of ours has this name; choose another",
             ValueProblem::Endpoint(error) => return error.fmt(f),
             ValueProblem::Key(error) => return write!(f, "{error}; copy the key again"),
+            ValueProblem::LanePort(port) => {
+                return write!(
+                    f,
+                    "the uplinks of equal priority need more ports, and {port} is taken; choose \
+                     another"
+                );
+            }
             ValueProblem::SamePort(port) => {
                 return write!(f, "control tunnels use port {port} too; choose another");
             }
@@ -261,7 +268,11 @@ impl fmt::Display for ValueProblem {
                 return write!(f, "'{found}' is not a number from {min} to {max}; write one");
             }
             ValueProblem::ReservedTable(table) => {
-                return write!(f, "table {table} is the kernel's own; choose another, as 4342");
+                return write!(
+                    f,
+                    "table {table}, or one of the 5 after it, is the kernel's own; choose another, \
+                     as 4342"
+                );
             }
             ValueProblem::LessThan(option) => {
                 return write!(f, "it is less than '{option}'; raise it");

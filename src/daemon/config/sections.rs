@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use control::{EidPrefix, InstanceId, PeerKey};
+use control::{EidPrefix, InstanceId, MAX_LANES, PeerKey};
 use log::LevelFilter;
 
 use super::error::{Place, SectionName};
@@ -14,12 +14,16 @@ use super::problem::{OptionProblem, ValueProblem};
 use super::reader::{Reader, Report, name_of};
 use super::value::{self, Role};
 use super::{
-    Config, DataPlane, Limits, MapServer, OnMiss, OwnEidPrefix, Ports, Roles, Routing, Rules, Site,
-    Uplink, file,
+    Config, DataPlane, Devices, Limits, MapServer, OnMiss, OwnEidPrefix, Ports, RULES, Roles,
+    Routing, Rules, Site, Uplink, file,
 };
 
 /// A Unix socket's path has room for 107 octets and a NUL.
 const MAX_SOCKET_PATH: usize = 107;
+/// The kernel's `IFNAMSIZ` without the NUL.
+const MAX_DEVICE: usize = 15;
+/// Each lane has a mark of its own.
+const MAX_MARK: u32 = u32::MAX - MAX_LANES as u32 + 1;
 
 /// The roles, or `None` when they are missing or wrong.
 pub(super) fn roles(main: &mut Reader<'_>) -> Option<Roles> {
@@ -106,7 +110,7 @@ pub(super) fn main(main: &mut Reader<'_>, roles: Roles, private_key: PrivateKey)
         run_dir,
         state_dir: main.one("state_dir", value::path).unwrap_or("/etc/lispguard".into()),
         control_socket,
-        data_device: main.one("data_device", value::device).unwrap_or("lg-data0".into()),
+        devices: devices(main),
         eid_prefixes: Vec::new(),
         map_servers: Vec::new(),
         sites: Vec::new(),
@@ -140,14 +144,37 @@ fn ports(main: &mut Reader<'_>, roles: Roles) -> Ports {
 
 fn routing(main: &mut Reader<'_>) -> Routing {
     Routing {
-        fwmark: main.one("fwmark", |text| value::number(text, 1, u32::MAX)).unwrap_or(0x4c47),
+        fwmark: main.one("fwmark", |text| value::number(text, 1, MAX_MARK)).unwrap_or(0x4c47),
         table: main.one("table", value::table).unwrap_or(4342),
         // The kernel's own rules are 0 (local), 32766 (main) and 32767 (default).
         rule_priority: main
-            .one("rule_priority", |text| value::number(text, 1, 32765))
+            .one("rule_priority", |text| value::number(text, 1, 32766 - RULES))
             .unwrap_or(5090),
         rules: main.one("rules", value::rules).unwrap_or(Rules::Auto),
+        hashes_ports: main.one("multipath_l4", value::flag).unwrap_or(false),
     }
+}
+
+fn devices(main: &mut Reader<'_>) -> Devices {
+    let mut name = |option, default: &str| {
+        main.one(option, value::device).unwrap_or_else(|| default.to_owned())
+    };
+    let devices = Devices {
+        data: name("data_device", "lg-data0"),
+        control: name("control_device", "lg-ctl"),
+        miss: name("miss_device", "lg-miss"),
+    };
+    let data: Vec<String> = (0..MAX_LANES as u8).map(|lane| devices.lane(lane)).collect();
+    if devices.control == devices.miss || data.contains(&devices.control) {
+        main.about("control_device", ValueProblem::SameDevice);
+    }
+    if data.contains(&devices.miss) {
+        main.about("miss_device", ValueProblem::SameDevice);
+    }
+    if data.iter().any(|name| name.len() > MAX_DEVICE) {
+        main.about("data_device", ValueProblem::Device);
+    }
+    devices
 }
 
 fn limits(main: &mut Reader<'_>) -> Limits {

@@ -49,7 +49,8 @@ fn a_short_configuration_has_the_documented_defaults() {
     assert_eq!(config.ports, Ports { control: 51821, data: 51820, lisp: 4342 });
     assert_eq!((config.on_miss, config.mtu), (OnMiss::Drop, None));
     let rules = Rules::Auto;
-    let routing = Routing { fwmark: 0x4c47, table: 4342, rule_priority: 5090, rules };
+    let hashes_ports = false;
+    let routing = Routing { fwmark: 0x4c47, table: 4342, rule_priority: 5090, rules, hashes_ports };
     assert_eq!(config.routing, routing);
     let limits =
         Limits { map_cache_size: 1024, waiting_per_eid: 16, waiting_total: 256, max_sites: 1000 };
@@ -189,17 +190,17 @@ const MAIN_MISTAKES: [(&str, &str); 22] = [
     ("option private_key_file /x", "'private_key' is there too; delete one of the two"),
     ("option instance_id 16777216", "'16777216' is not a number from 0 to 16777215; write one"),
     ("option data_port 51821", "control tunnels use port 51821 too; choose another"),
-    ("option table 254", "table 254 is the kernel's own; choose another, as 4342"),
+    (
+        "option table 249",
+        "table 249, or one of the 5 after it, is the kernel's own; choose another, as 4342",
+    ),
+    ("option control_device lg-data2", "another interface of ours has this name; choose another"),
     ("option waiting_total 15", "it is less than 'waiting_per_eid'; raise it"),
     ("option on_miss natife", "unknown value 'natife'; did you mean 'native'?"),
     ("option rules yes", "unknown value 'yes'; write 'auto' or 'none'"),
     (
         "option log_level verbose",
         "unknown value 'verbose'; write 'error', 'warn', 'info', 'debug' or 'trace'",
-    ),
-    (
-        "option dataplane kernel",
-        "kernel WireGuard is not in this build; use `option dataplane 'userspace'`",
     ),
     (
         "option control_address fe80::1",
@@ -239,9 +240,9 @@ fn numbers_out_of_range_are_told() {
         ("record_ttl", "1 to 10080"),
         ("register_interval", "1 to 3600"),
         ("mtu", "1280 to 9000"),
-        ("fwmark", "1 to 4294967295"),
-        ("table", "1 to 4294967295"),
-        ("rule_priority", "1 to 32765"),
+        ("fwmark", "1 to 4294967292"),
+        ("table", "1 to 4294967290"),
+        ("rule_priority", "1 to 32761"),
         ("map_cache_size", "1 to 65536"),
         ("waiting_per_eid", "1 to 1024"),
         ("waiting_total", "1 to 65536"),

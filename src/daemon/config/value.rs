@@ -4,12 +4,15 @@ use core::net::{IpAddr, Ipv6Addr};
 use core::time::Duration;
 use std::path::PathBuf;
 
-use control::{EidPrefix, InstanceId, PeerKey, PrefixError, address_bits};
+use control::{EidPrefix, InstanceId, MAX_LANES, PeerKey, PrefixError, address_bits};
 use log::LevelFilter;
 
 use super::key::{self, Secret};
 use super::problem::ValueProblem;
 use super::{DataPlane, Endpoint, OnMiss, Rules};
+
+/// Tables that follow the first one: of the resolved EID-prefixes, and one for each lane.
+const TABLES: u32 = 1 + MAX_LANES as u32;
 
 /// One of the three roles.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,10 +54,7 @@ pub(super) fn rules(text: &str) -> Result<Rules, ValueProblem> {
 
 pub(super) fn data_plane(text: &str) -> Result<DataPlane, ValueProblem> {
     let values = [DataPlane::Auto, DataPlane::Userspace, DataPlane::Kernel];
-    match choice(text, &["auto", "userspace", "kernel"], &values)? {
-        DataPlane::Kernel if !super::HAS_KERNEL_DATA_PLANE => Err(ValueProblem::NoKernelDataPlane),
-        value => Ok(value),
-    }
+    choice(text, &["auto", "userspace", "kernel"], &values)
 }
 
 pub(super) fn log_level(text: &str) -> Result<LevelFilter, ValueProblem> {
@@ -103,8 +103,8 @@ pub(super) fn mtu(text: &str) -> Result<Option<u16>, ValueProblem> {
 
 /// The tables 253 to 255 are the kernel's `default`, `main` and `local`.
 pub(super) fn table(text: &str) -> Result<u32, ValueProblem> {
-    match number(text, 1, u32::MAX)? {
-        table @ 253..=255 => Err(ValueProblem::ReservedTable(table)),
+    match number(text, 1, u32::MAX - TABLES)? {
+        table if table <= 255 && table + TABLES >= 253 => Err(ValueProblem::ReservedTable(table)),
         table => Ok(table),
     }
 }

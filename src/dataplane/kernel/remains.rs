@@ -39,18 +39,22 @@ pub(super) fn routes(
     stale.iter().try_for_each(|route| delete(netlink, route))
 }
 
-/// Removes the interfaces that runs left, known by their alias alone, with their peers, addresses
-/// and routes, and what is left of ours in the table of what is resolved. Returns the number of
-/// interfaces.
+/// Removes the interfaces of these names that a run left, known by their alias, with their peers,
+/// addresses and routes, and what is left of ours in the table of what is resolved. Returns the
+/// number of interfaces.
 ///
 /// # Errors
 /// `NotPermitted`, or when the kernel refuses.
-pub fn remove(resolved_table: u32) -> Result<usize, KernelError> {
+pub fn remove(names: &[String], resolved_table: u32) -> Result<usize, KernelError> {
     let mut netlink = netlink::Socket::open().map_err(KernelError::Listing)?;
     let links: Vec<Link> =
         netlink.list(|socket, each| socket.links(each)).map_err(KernelError::Listing)?;
     let mut count = 0;
-    for link in links.iter().filter(|link| link.alias.is_some_and(|alias| alias == *ALIAS)) {
+    let is_left = |link: &&Link| {
+        names.iter().any(|name| *link.name == **name)
+            && link.alias.is_some_and(|alias| alias == *ALIAS)
+    };
+    for link in links.iter().filter(is_left) {
         match netlink.delete_link(link.index) {
             Ok(()) => count += 1,
             Err(error) if error.is_missing() => {}

@@ -1,0 +1,274 @@
+//! Which addresses, routes and rules a configuration wants.
+//!
+//! Rules, in the order in which they are asked; the first priority is `option rule_priority`:
+//!
+//! | rule | why |
+//! | --- | --- |
+//! | +0 main without its default routes | what is directly connected or routed on purpose stays outside |
+//! | +0 from an address that is no EID: main | only where the EID-space is everything |
+//! | +1 a lane's mark: the lane's table | a lane leaves by its uplink |
+//! | +1 a lane's mark: go to +4 | the tunnels' own packets never enter the overlay |
+//! | +2 from our EID-prefixes: resolved table | kernel WireGuard forwards, for sources that are ours |
+//! | +3 overlay table | all else to the EID-space: to the process, which resolves or refuses |
+//! | +4 nothing | where marked packets go on |
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use control::{Eid, EidPrefix};
+use linux::netlink::{Family, InterfaceName, Route, RouteKind, Rule, RuleAction, TABLE_MAIN};
+
+use crate::config::{Config, Routing, Rules};
+use crate::links::Path;
+use crate::overlay::{PROTOCOL, route};
+
+const MAIN: u32 = 0;
+const MARKED: u32 = 1;
+const RESOLVED: u32 = 2;
+const OVERLAY: u32 = 3;
+const END: u32 = 4;
+
+/// What the configuration says of addresses, routes and rules.
+#[derive(Clone, Default, Debug)]
+pub struct Plan {
+    eid_space: Vec<EidPrefix>,
+    eid_prefixes: Vec<EidPrefix>,
+    has_addresses: bool,
+    routing: Option<Routing>,
+    has_resolved_table: bool,
+}
+
+impl Plan {
+    /// What `config` wants; with a resolved table where the kernel forwards.
+    pub fn new(config: &Config, has_resolved_table: bool) -> Plan {
+        Plan {
+            eid_space: config.eid_space.clone(),
+            eid_prefixes: config.eid_prefixes.iter().map(|own| own.prefix).collect(),
+            has_addresses: config.roles.is_mobile_node,
+            routing: Some(config.routing),
+            has_resolved_table,
+        }
+    }
+
+    /// A mobile node has its EIDs as addresses; a site's EIDs belong to its LAN.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        let own = self.eid_prefixes.iter().filter(|_| self.has_addresses);
+        own.map(EidPrefix::address).collect()
+    }
+
+    /// Whether an address is inside our own EID-prefixes.
+    pub fn is_own(&self, address: IpAddr) -> bool {
+        self.eid_prefixes
+            .iter()
+            .any(|own| own.contains(Eid { instance_id: own.instance_id(), address }))
+    }
+
+    /// The EID-space leads to `device`; packets of this machine get one of `sources`.
+    pub fn routes(&self, device: u32, sources: &[IpAddr]) -> Vec<Route> {
+        let Some(routing) = self.routing else { return Vec::new() };
+        let of_space = |prefix: &EidPrefix| {
+            let mut route = route(prefix, routing.table, RouteKind::Unicast);
+            route.output = Some(device);
+            route.source =
+                sources.iter().copied().find(|one| one.is_ipv4() == prefix.address().is_ipv4());
+            route
+        };
+        self.eid_space.iter().map(of_space).collect()
+    }
+
+    /// Ends the look-up in the overlay's table: the next rule decides.
+    pub fn throw(&self, eid_prefix: &EidPrefix) -> Route {
+        let table = self.routing.map_or(0, |routing| routing.table);
+        route(eid_prefix, table, RouteKind::Throw)
+    }
+
+    /// The way out of each lane: a default route by its best configured uplink.
+    pub fn lane_routes(&self, paths: &[Path]) -> Vec<Route> {
+        let Some(routing) = self.routing else { return Vec::new() };
+        let mut routes: Vec<Route> = Vec::new();
+        for path in paths.iter().filter(|path| is_steered(path)) {
+            let family = Family::of(path.uplink.rloc);
+            let table = routing.lane_table(path.uplink.lane);
+            let is_there =
+                |one: &Route| one.table == table && Family::of(one.destination) == family;
+            if !routes.iter().any(is_there) {
+                routes.push(Route {
+                    table,
+                    protocol: PROTOCOL,
+                    gateway: path.gateway,
+                    output: Some(path.output),
+                    source: Some(path.uplink.rloc),
+                    ..Route::new(family.unspecified(), 0)
+                });
+            }
+        }
+        routes
+    }
+
+    /// The rules; `others` are this machine's addresses that are no EIDs.
+    pub fn rules(&self, others: &[IpAddr], paths: &[Path]) -> Vec<Rule> {
+        let Some(routing) = self.routing.filter(|one| one.rules == Rules::Auto) else {
+            return Vec::new();
+        };
+        let families = [Family::V4, Family::V6].into_iter();
+        families.flat_map(|family| self.rules_of(family, &routing, others, paths)).collect()
+    }
+
+    fn rules_of(
+        &self,
+        family: Family,
+        routing: &Routing,
+        others: &[IpAddr],
+        paths: &[Path],
+    ) -> Vec<Rule> {
+        let rule = |step, action, table| Rule {
+            action,
+            protocol: PROTOCOL,
+            ..Rule::new(family, routing.rule_priority + step, table)
+        };
+        let is_family = |prefix: &EidPrefix| Family::of(prefix.address()) == family;
+        let mut lanes: Vec<u8> = paths.iter().map(|path| path.uplink.lane).collect();
+        lanes.push(0);
+        lanes.sort_unstable();
+        lanes.dedup();
+        let marked = |lane: &u8, action, table| Rule {
+            mark: Some(routing.lane_mark(*lane)),
+            ..rule(MARKED, action, table)
+        };
+        let steered = |lane: &&u8| {
+            paths.iter().any(|path| {
+                path.uplink.lane == **lane
+                    && is_steered(path)
+                    && Family::of(path.uplink.rloc) == family
+            })
+        };
+        let mut rules: Vec<Rule> = lanes
+            .iter()
+            .filter(steered)
+            .map(|lane| marked(lane, RuleAction::Lookup, routing.lane_table(*lane)))
+            .collect();
+        let has_space = self.eid_space.iter().any(is_family);
+        if has_space || !rules.is_empty() {
+            let main =
+                Rule { suppress_prefix_len: Some(0), ..rule(MAIN, RuleAction::Lookup, TABLE_MAIN) };
+            rules.insert(0, main);
+        }
+        if !has_space {
+            return rules;
+        }
+        // A rule goes only where there is one.
+        rules.push(rule(END, RuleAction::Nop, 0));
+        let end = RuleAction::Goto(routing.rule_priority + END);
+        rules.extend(lanes.iter().map(|lane| marked(lane, end, 0)));
+        rules.extend(self.outside(family, others).map(|source| Rule {
+            source: Some(source),
+            ..rule(MAIN, RuleAction::Lookup, TABLE_MAIN)
+        }));
+        if self.has_resolved_table {
+            let resolved = rule(RESOLVED, RuleAction::Lookup, routing.resolved_table());
+            let own = self.eid_prefixes.iter().filter(|prefix| is_family(prefix));
+            let own = own.map(|prefix| Some((prefix.address(), prefix.len())));
+            rules.extend(own.map(|source| Rule { source, ..resolved }));
+            // What this machine sends has no source before it has a route. IPv6's rules cannot say
+            // "none yet", so that there a source of our own that is no EID passes too.
+            let none = (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 32);
+            let source = (family == Family::V4).then_some(none);
+            rules.push(Rule { source, input: InterfaceName::new("lo"), ..resolved });
+        }
+        rules.push(rule(OVERLAY, RuleAction::Lookup, routing.table));
+        rules
+    }
+
+    /// The addresses whose packets stay outside an overlay that takes everything, such as the
+    /// answer to somebody who reached our RLOC.
+    fn outside(&self, family: Family, others: &[IpAddr]) -> impl Iterator<Item = (IpAddr, u8)> {
+        let takes_all =
+            |prefix: &EidPrefix| prefix.len() == 0 && Family::of(prefix.address()) == family;
+        let is_needed = self.eid_space.iter().any(takes_all);
+        let others =
+            others.iter().copied().filter(move |one| is_needed && Family::of(*one) == family);
+        others.map(move |address| (address, family.host_prefix_len()))
+    }
+}
+
+/// Whether the tunnels' packets are led to this uplink rather than left to the main table.
+fn is_steered(path: &Path) -> bool {
+    path.place.is_some() && path.uplink.priority != 255
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(space: &str) -> Plan {
+        let rules = Rules::Auto;
+        let routing =
+            Routing { fwmark: 7, table: 100, rule_priority: 50, rules, hashes_ports: false };
+        Plan {
+            eid_space: vec![space.parse().expect("a prefix")],
+            eid_prefixes: vec!["10.1.0.0/24".parse().expect("a prefix")],
+            has_addresses: false,
+            routing: Some(routing),
+            has_resolved_table: true,
+        }
+    }
+
+    fn path(lane: u8, rloc: &str, output: u32) -> Path {
+        let rloc = rloc.parse().expect("an address");
+        let uplink = control::Uplink { rloc, priority: 1, weight: 1, lane };
+        Path { uplink, place: Some(usize::from(lane)), output, gateway: None, mtu: None }
+    }
+
+    fn shown(rules: &[Rule]) -> Vec<(u32, Option<u32>, u32)> {
+        let mut shown: Vec<_> =
+            rules.iter().map(|rule| (rule.priority, rule.mark, rule.table)).collect();
+        shown.sort_by_key(|one| one.0);
+        shown
+    }
+
+    #[test]
+    fn addresses_that_are_no_eids_stay_outside_an_overlay_that_takes_everything() {
+        let [eid, rloc, v6] = ["10.1.0.1", "192.0.2.1", "2001:db8::1"]
+            .map(|text| text.parse::<IpAddr>().expect("an address"));
+        assert!(plan("0.0.0.0/0").is_own(eid) && !plan("0.0.0.0/0").is_own(rloc));
+        let outside = |space: &str, address| {
+            let rules = plan(space).rules(&[address], &[]);
+            rules.into_iter().find(|rule| rule.source == Some((address, 32)))
+        };
+        assert_eq!(outside("0.0.0.0/0", rloc).expect("a rule").priority, 50);
+        assert_eq!(outside("0.0.0.0/0", v6), None);
+        assert_eq!(outside("10.0.0.0/8", rloc), None);
+        let mut by_hand = plan("0.0.0.0/0");
+        by_hand.routing.as_mut().expect("routing").rules = Rules::None;
+        assert!(by_hand.rules(&[rloc], &[path(0, "192.0.2.1", 1)]).is_empty());
+    }
+
+    #[test]
+    fn marked_packets_leave_by_their_lane_and_pass_the_overlay_by() {
+        let paths = [path(0, "192.0.2.1", 1), path(1, "198.51.100.1", 2)];
+        let rules = plan("10.0.0.0/8").rules(&[], &paths);
+        assert_eq!(
+            shown(&rules),
+            [
+                (50, None, TABLE_MAIN),
+                (51, Some(7), 102),
+                (51, Some(8), 103),
+                (51, Some(7), 0),
+                (51, Some(8), 0),
+                (52, None, 101),
+                (52, None, 101),
+                (53, None, 100),
+                (54, None, 0),
+            ]
+        );
+        let routes = plan("10.0.0.0/8").lane_routes(&paths);
+        let ways: Vec<_> = routes.iter().map(|route| (route.table, route.output)).collect();
+        assert_eq!(ways, [(102, Some(1)), (103, Some(2))]);
+    }
+
+    #[test]
+    fn another_family_than_the_eid_spaces_has_rules_for_its_lanes_alone() {
+        let rules = plan("10.0.0.0/8").rules(&[], &[path(0, "2001:db8::1", 1)]);
+        let v6: Vec<_> = rules.iter().filter(|rule| rule.family == Family::V6).copied().collect();
+        assert_eq!(shown(&v6), [(50, None, TABLE_MAIN), (51, Some(7), 102)]);
+    }
+}
