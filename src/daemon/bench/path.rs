@@ -56,7 +56,6 @@ impl Path {
         interrupt: &Interrupt,
     ) -> io::Result<Path> {
         let mut world = World::build(program)?;
-        interrupt.remove_on_signal(world.directory());
         let tunnel = match case {
             Case::Routed => route(&world)?,
             Case::Kernel => start(&mut world, "kernel")?,

@@ -14,8 +14,8 @@ use super::traffic::Traffic;
 use super::udp::Stream;
 use crate::status::json;
 
-/// The first step in Mbit/s, and how much the next offers more.
-const FIRST: f64 = 20.0;
+/// The first step in datagrams per second, and how much more the next one offers.
+const FIRST: f64 = 2000.0;
 const STEP: f64 = 1.3;
 /// Steps that bring less than this part of the best are beyond it; so many of them end the sweep.
 const BEYOND: f64 = 0.9;
@@ -75,7 +75,8 @@ struct Sweep<'a> {
 
 impl Sweep<'_> {
     fn run(&self, rounds: usize) -> io::Result<Row> {
-        let steps = ascend(|rate| self.offer(rate))?;
+        let octets = self.traffic.datagram_len().unwrap_or_default() as f64;
+        let steps = ascend(FIRST * octets * 8.0 / 1e6, |rate| self.offer(rate))?;
         let best = best(&steps);
         let (mut again, mut offered, mut delivered, mut ratios) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -121,8 +122,8 @@ impl Sweep<'_> {
 }
 
 /// Offers more and more until it is beyond what fits, or the sender cannot.
-fn ascend(mut offer: impl FnMut(f64) -> io::Result<Step>) -> io::Result<Vec<Step>> {
-    let (mut steps, mut rate, mut beyond) = (Vec::new(), FIRST, 0);
+fn ascend(first: f64, mut offer: impl FnMut(f64) -> io::Result<Step>) -> io::Result<Vec<Step>> {
+    let (mut steps, mut rate, mut beyond) = (Vec::new(), first, 0);
     while beyond < STEPS_BEYOND {
         let step = offer(rate)?;
         steps.push(step);
@@ -177,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_sweep_ends_beyond_what_fits() {
-        let steps = ascend(tunnel(500.0, 1e9)).unwrap();
+        let steps = ascend(20.0, tunnel(500.0, 1e9)).unwrap();
         let best = best(&steps);
         assert!((500.0 / STEP..=500.0).contains(&best.delivered_mbit_s), "{best:?}");
         assert!(steps.last().unwrap().offered_mbit_s < 500.0 * STEP.powi(4));
@@ -185,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_sweep_ends_where_the_sender_does() {
-        let steps = ascend(tunnel(1e9, 1000.0)).unwrap();
+        let steps = ascend(20.0, tunnel(1e9, 1000.0)).unwrap();
         assert_eq!(best(&steps).delivered_mbit_s, 1000.0);
         assert!(steps.len() < 20);
     }

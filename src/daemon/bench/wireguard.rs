@@ -15,7 +15,7 @@ use super::case::Case;
 use super::tools::Tools;
 use crate::demo::interrupt::Interrupt;
 use crate::demo::net::world::{HOME, HOME_UPLINK, OFFICE, OFFICE_UPLINK, WIREGUARD_PORTS};
-use crate::demo::net::{Node, World};
+use crate::demo::net::{Node, World, scratch};
 
 /// What lispguard's own tunnels have here.
 const MTU: u32 = 1420;
@@ -24,6 +24,8 @@ const STARTING: Duration = Duration::from_secs(3);
 const POLL: Duration = Duration::from_millis(5);
 /// Where a userspace WireGuard listens for `wg`.
 const SOCKETS: &str = "/var/run/wireguard";
+/// How its devices are named, with the number of our process behind.
+const DEVICE: &str = "lgb";
 
 /// The tunnel's programs; they end when this is dropped or its process dies.
 #[derive(Debug, Default)]
@@ -77,7 +79,9 @@ impl Tunnel {
     ) -> io::Result<String> {
         // The sockets of all devices are in one directory, whatever their namespaces are.
         static COUNT: AtomicU8 = AtomicU8::new(0);
-        let device = format!("lgb{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        scratch::remove_stale(Path::new(SOCKETS), DEVICE, Path::new("/proc"));
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let device = format!("{DEVICE}{}-{number}", std::process::id());
         let socket = Path::new(SOCKETS).join(format!("{device}.sock"));
         interrupt.remove_on_signal(socket.clone());
         self.sockets.push(socket);

@@ -9,10 +9,12 @@ use std::thread;
 use linux::poller::{Interest, Poller};
 use linux::signals::{Signal, Signals};
 
+use super::net::scratch;
+
 /// Waits for signals on a thread of its own.
 ///
 /// Ending this process is enough for the nodes and their namespaces, which the kernel takes along;
-/// what is left in the file system is removed here.
+/// its temporary directories, and files that it is told of, are removed here.
 #[derive(Debug)]
 pub(crate) struct Interrupt {
     ending: Arc<Mutex<Ending>>,
@@ -35,15 +37,16 @@ impl Interrupt {
             // Held until the process is gone: the main thread cannot end it with another code.
             let ending = shared.lock().unwrap_or_else(PoisonError::into_inner);
             for trace in &ending.traces {
-                let _ = std::fs::remove_dir_all(trace).or_else(|_| std::fs::remove_file(trace));
+                let _ = std::fs::remove_file(trace);
             }
+            scratch::remove_own();
             // As a shell reports a program that a signal ended.
             process::exit(ending.code.map_or(128 + signal as i32, i32::from))
         });
         Ok(Interrupt { ending })
     }
 
-    /// Removes this directory or file, too, when a signal comes.
+    /// Removes this file, too, when a signal comes.
     pub(crate) fn remove_on_signal(&self, trace: PathBuf) {
         self.ending.lock().unwrap_or_else(PoisonError::into_inner).traces.push(trace);
     }

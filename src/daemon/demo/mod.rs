@@ -61,7 +61,6 @@ fn run(options: &Options) -> io::Result<ExitCode> {
     if options.is_masqueraded {
         world.masquerade_office()?;
     }
-    interrupt.remove_on_signal(world.directory());
     let mut tour = Tour::new(world, Report::new(options.is_json))?;
     tour.report().say(&format!(
         "a Map-Server, two sites and a phone in their own network namespaces, as {}\n",

@@ -6,7 +6,7 @@ mod node;
 mod observer;
 mod place;
 mod privilege;
-mod scratch;
+pub(crate) mod scratch;
 mod status;
 mod transfer;
 mod underlay;

@@ -23,7 +23,7 @@ impl Scratch {
     pub fn new() -> io::Result<Scratch> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let parent = std::env::temp_dir();
-        remove_stale(&parent, Path::new("/proc"));
+        remove_stale(&parent, PREFIX, Path::new("/proc"));
         let pid = std::process::id();
         let name = match COUNT.fetch_add(1, Ordering::Relaxed) {
             0 => format!("{PREFIX}{pid}"),
@@ -57,13 +57,24 @@ impl Drop for Scratch {
     }
 }
 
-/// Removes what killed demos left; what another user owns stays.
-fn remove_stale(parent: &Path, proc: &Path) {
+/// Removes what killed processes left, named by a prefix and their number; what another user owns
+/// stays.
+pub(crate) fn remove_stale(parent: &Path, prefix: &str, proc: &Path) {
+    remove(parent, prefix, |pid| !proc.join(pid.to_string()).exists());
+}
+
+/// Removes the directories of this process.
+pub(crate) fn remove_own() {
+    remove(&std::env::temp_dir(), PREFIX, |pid| pid == std::process::id());
+}
+
+fn remove(parent: &Path, prefix: &str, is_unwanted: impl Fn(u32) -> bool) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let owner = name.to_str().and_then(|name| name.strip_prefix(PREFIX)).and_then(owner);
-        if owner.is_some_and(|pid| !proc.join(pid.to_string()).exists()) {
-            let _ = fs::remove_dir_all(entry.path());
+        let owner = name.to_str().and_then(|name| name.strip_prefix(prefix)).and_then(owner);
+        if owner.is_some_and(&is_unwanted) {
+            let path = entry.path();
+            let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
         }
     }
 }
@@ -87,7 +98,8 @@ mod tests {
             fs::create_dir_all(parent.join(format!("{PREFIX}{name}/home"))).unwrap();
         }
         fs::create_dir(parent.join("8")).unwrap();
-        remove_stale(&parent, &proc);
+        fs::write(parent.join(format!("{PREFIX}9-socket")), "").unwrap();
+        remove_stale(&parent, PREFIX, &proc);
         let mut left: Vec<_> =
             fs::read_dir(&parent).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
