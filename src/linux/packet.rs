@@ -12,6 +12,9 @@ use crate::transfer::TransferError;
 /// Octets of frames that the kernel is asked to keep for us.
 const KERNEL_BUFFER_LEN: i32 = 16 * 1024 * 1024;
 
+/// Octets of packets on their way out that the kernel is asked to allow for.
+const INJECTED_LEN: i32 = 4 * 1024 * 1024;
+
 /// Hardware type of Ethernet: a frame begins with 14 octets of header (`ARPHRD_ETHER`).
 pub const HARDWARE_ETHERNET: u16 = 1;
 /// Hardware type of devices without frame headers: TUN, WireGuard (`ARPHRD_NONE`).
@@ -111,6 +114,8 @@ impl Injector {
     /// Without `CAP_NET_RAW`.
     pub fn open(index: u32) -> io::Result<Self> {
         let fd = system::socket(libc::AF_PACKET, libc::SOCK_DGRAM, 0)?;
+        // A packet counts until it has left the machine, a burst of them at once.
+        system::enlarge_buffers(fd.as_fd(), INJECTED_LEN);
         Ok(Self { fd, index })
     }
 

@@ -146,8 +146,26 @@ impl<O: Operations> Machine<O> {
                 }
             }
         }
+        self.stop_awaiting();
         let peers = self.control.iter().chain(self.data.iter());
         self.wake_at = peers.filter_map(Peer::poll_at).min();
+    }
+
+    /// Nobody awaits a session that nothing waits for and that is not ours to begin.
+    fn stop_awaiting(&mut self) {
+        for place in 0..self.data.len() {
+            let Some(key) = self.data.key_at(place) else { continue };
+            let is_passive = self.data.get(key).is_some_and(|peer| {
+                peer.pending_since.is_some() && peer.initiator.poll_at().is_none()
+            });
+            if is_passive
+                && self.waiting_for(key) == 0
+                && let Some(peer) = self.data.get_mut(key)
+            {
+                peer.pending_since = None;
+                peer.look_at = None;
+            }
+        }
     }
 
     /// Does what an input made due, so that no deadline is left in the past.

@@ -119,16 +119,20 @@ impl<O: Operations> Machine<O> {
     /// side began.
     fn want_sessions(&mut self, forwarding: Forwarding, now: Instant) {
         for (key, _) in keys(forwarding) {
-            let Some(peer) = self.data.get_mut(key) else { continue };
+            let Some(peer) = self.data.get_mut(key).filter(|peer| !peer.has_session()) else {
+                continue;
+            };
+            // While one is awaited, the kernel is asked often enough.
+            let is_first = peer.pending_since.is_none();
+            if is_first {
+                peer.look_at = Some(now);
+            }
             if peer.endpoint.is_none() {
                 // The other side has to come.
                 peer.await_session(now);
             }
-            let listed_at = self.listed_at[peer.device.place()];
-            if listed_at.is_none_or(|at| at < now) {
-                peer.look_at = Some(now);
-                let wake_at = peer.look_at;
-                self.wake(wake_at);
+            if is_first {
+                self.wake(Some(now));
             }
             self.want_session(Interface::Data, key, now);
         }

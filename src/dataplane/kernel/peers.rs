@@ -230,7 +230,9 @@ impl Peer {
         let seconds = (now - since).as_secs();
         let keepalives = KEEPALIVE_LEN * (1 + seconds / KEEPALIVE_INTERVAL);
         let idle = keepalives + if is_new { HANDSHAKE_LEN } else { 0 };
-        self.news.has_traffic |= rx_more > idle || rx_more > 0 && tx_more > idle;
+        // Without a session there are handshakes alone.
+        self.news.has_traffic =
+            self.has_session() && (rx_more > idle || rx_more > 0 && tx_more > idle);
         self.interval = match rx_more > idle || tx_more > idle {
             true => SHORT_INTERVAL,
             false => (self.interval * 2).min(LONG_INTERVAL),

@@ -10,7 +10,7 @@ use super::machine::{Machine, interface};
 use super::operations::{Device, Operations};
 use super::peers::{News, Peer, allowed_ip};
 use super::routes::leads_to;
-use crate::engine::initiator::{self, tells_loss};
+use crate::engine::initiator::{self, Initiator, tells_loss};
 use crate::engine::{FIRST_RETRY, LONGEST_FIRST_RETRY, lisp_message};
 use crate::{Event, Interface};
 
@@ -248,9 +248,10 @@ impl<O: Operations> Machine<O> {
             initiator::Due::Nothing => {}
             initiator::Due::GaveUp => self.give_up(interface, key),
             initiator::Due::Initiate { unanswered } => {
-                if !self.leaves_turn(interface, key, device) {
-                    self.initiate(interface, key, now);
+                if self.leaves_turn(interface, key, device, now) {
+                    return;
                 }
+                self.initiate(interface, key, now);
                 if tells_loss(unanswered) {
                     self.tell(match interface {
                         Interface::Control => Event::ControlLost { peer: key },
@@ -261,14 +262,30 @@ impl<O: Operations> Machine<O> {
         }
     }
 
-    /// Whether the other side initiated too, and it is the one to try again first.
-    fn leaves_turn(&mut self, interface: Interface, key: PeerKey, device: Device) -> bool {
-        let is_later = self.key_on(device) > key;
+    /// When the other side initiated too, the higher key waits twice as long before it tries
+    /// again: says whether it does, once per try.
+    fn leaves_turn(
+        &mut self,
+        interface: Interface,
+        key: PeerKey,
+        device: Device,
+        now: Instant,
+    ) -> bool {
+        let is_higher = self.key_on(device) > key;
         let Some(peer) = self.peers_mut(interface).get_mut(key) else { return true };
-        let leaves =
-            is_later && peer.initiated_at.is_some() && peer.has_crossed() && !peer.has_deferred;
-        peer.has_deferred = leaves;
-        leaves
+        let initiated_at = peer.initiated_at.filter(|_| peer.has_crossed() && !peer.has_deferred);
+        let (true, Some(initiated_at), Initiator::Trying { attempts, since, .. }) =
+            (is_higher, initiated_at, peer.initiator)
+        else {
+            peer.has_deferred = false;
+            return false;
+        };
+        peer.has_deferred = true;
+        let retry_at = now + (now - initiated_at).max(FIRST_RETRY);
+        peer.initiator = Initiator::Trying { attempts: attempts.max(1) - 1, since, retry_at };
+        let wake_at = peer.poll_at();
+        self.wake(wake_at);
+        true
     }
 
     /// Makes the kernel begin a handshake now: it does with the first packet for a peer that it
