@@ -5,13 +5,15 @@
 #[path = "../../linux/tests/isolated/mod.rs"]
 mod isolated;
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant as Clock};
 
 use control::{Change, EidPrefix, Forwarding, Instant, PeerConfig, PeerKey, Side};
 use isolated::{Node, isolated, joined};
 use linux::netlink::{Address, Route};
-use lispguard_dataplane::userspace::{DataConfig, Source, Userspace, UserspaceConfig};
+use linux::{tun, udp};
+use lispguard_dataplane::userspace::{DataConfig, Offload, Source, Userspace, UserspaceConfig};
 use lispguard_dataplane::{Channel, ControlPeer, DataPlane, EngineConfig, Event, Interface};
 use x25519_dalek::StaticSecret;
 
@@ -21,7 +23,11 @@ struct Site {
 }
 
 impl Site {
-    fn new(mut node: Node, number: u8) -> Site {
+    fn new(node: Node, number: u8) -> Site {
+        Site::with_offload(node, number, Offload::ALL)
+    }
+
+    fn with_offload(mut node: Node, number: u8, offload: Offload) -> Site {
         let eids = [format!("10.{number}.0.1/32"), format!("fd00:{number}::1/128")];
         let database = eids.iter().map(|eid| eid.parse().unwrap()).collect();
         let config = UserspaceConfig {
@@ -32,7 +38,7 @@ impl Site {
             fwmark: 7,
             engine: EngineConfig::default(),
         };
-        let plane = node.open(|| Userspace::new(config)).expect("a data plane");
+        let plane = node.open(|| Userspace::with_offload(config, offload)).expect("a data plane");
         let index = plane.tun_index().expect("a TUN device");
         for eid in eids {
             let address = eid.split('/').next().unwrap().parse().unwrap();
@@ -150,6 +156,117 @@ fn packets_cross_between_tun_devices_in_both_families() {
         let endpoint = b.plane.engine().peer_status(Interface::Data).next().unwrap().endpoint;
         assert_eq!(endpoint, Some("[2001:db8::1]:51820".parse().unwrap()));
         assert_eq!(a.plane.engine().counters().sessions, 1);
+    });
+}
+
+/// Octets that tell their place in a stream.
+fn stream(range: core::ops::Range<usize>) -> Vec<u8> {
+    range.map(|place| (place ^ place >> 8 ^ place >> 16) as u8).collect()
+}
+
+/// A transfer of some megabytes from `a` to `b`.
+fn transfer(a: &mut Site, b: &mut Site, from: &str, to: &str) {
+    const LEN: usize = 3 << 20;
+    let to = SocketAddr::new(to.parse().unwrap(), 6000);
+    let listener = b.node.open(|| TcpListener::bind(to).unwrap());
+    // The connection is made by other threads, while this one forwards.
+    let (mut client, mut server) = std::thread::scope(|scope| {
+        let client = scope.spawn(|| a.node.open(|| TcpStream::connect(to).unwrap()));
+        let server = scope.spawn(|| listener.accept().unwrap().0);
+        while !client.is_finished() || !server.is_finished() {
+            forward(&mut a.plane);
+            forward(&mut b.plane);
+        }
+        (client.join().unwrap(), server.join().unwrap())
+    });
+    assert_eq!(client.local_addr().unwrap().ip().to_string(), from);
+    client.set_nonblocking(true).unwrap();
+    server.set_nonblocking(true).unwrap();
+    let (mut sent, mut received, mut buffer) = (0, 0, vec![0; 1 << 17]);
+    run(a, b, |_, _| {
+        let chunk = stream(sent..LEN.min(sent + (1 << 17)));
+        sent += count(client.write(&chunk));
+        let len = count(server.read(&mut buffer));
+        assert!(buffer[..len] == stream(received..received + len), "behind {received}");
+        received += len;
+        received == LEN
+    });
+}
+
+fn forward(plane: &mut Userspace) {
+    let sources: Vec<Source> = plane.sources().map(|(source, _)| source).collect();
+    sources.into_iter().for_each(|source| plane.handle_ready(source, now()));
+}
+
+fn count(result: std::io::Result<usize>) -> usize {
+    match result {
+        Ok(count) => count,
+        Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Datagrams of several lengths, in runs of one length each.
+fn burst(a: &mut Site, b: &mut Site, from: &str, to: &str) {
+    let (client, server) = (a.socket(from), b.socket(to));
+    let to = SocketAddr::new(to.parse().unwrap(), 5000);
+    for len in [1, 64, 1362, 1363, 700, 1300] {
+        for number in 0..40_u8 {
+            client.send_to(&vec![number; len], to).unwrap();
+        }
+        client.send_to(&[40], to).unwrap();
+        let (mut expected, mut buffer) = (0, [0; 2000]);
+        run(a, b, |_, _| {
+            while let Ok((received, _)) = server.recv_from(&mut buffer) {
+                assert!(buffer[..received].iter().all(|octet| *octet == expected));
+                assert_eq!(received, if expected == 40 { 1 } else { len });
+                expected += 1;
+            }
+            expected == 41
+        });
+    }
+}
+
+#[test]
+fn flows_arrive_intact_with_every_offload_and_with_none() {
+    isolated("flows_arrive_intact_with_every_offload_and_with_none", || {
+        let none = Offload::default();
+        let tun_only = Offload { tun: Offload::ALL.tun, ..none };
+        let udp_only = Offload { udp: Offload::ALL.udp, ..none };
+        let without_udp_segments = Offload {
+            tun: tun::Offload { tcp: true, udp: false },
+            udp: udp::Offload { splits: true, joins: false },
+        };
+        for (one, other) in [
+            (Offload::ALL, Offload::ALL),
+            (Offload::ALL, none),
+            (none, Offload::ALL),
+            (none, none),
+            (tun_only, udp_only),
+            (udp_only, without_udp_segments),
+        ] {
+            let (a, b) = joined();
+            let (mut a, mut b) = (Site::with_offload(a, 1, one), Site::with_offload(b, 2, other));
+            if one == none {
+                assert_eq!(a.plane.offload(), none);
+            }
+            let (key_a, key_b) = (a.key(Interface::Data), b.key(Interface::Data));
+            peer(&mut b, key_a, "192.0.2.1", Side::Responder, 1);
+            peer(&mut a, key_b, "192.0.2.2", Side::Initiator, 2);
+            transfer(&mut a, &mut b, "10.1.0.1", "10.2.0.1");
+            transfer(&mut b, &mut a, "fd00:2::1", "fd00:1::1");
+            burst(&mut a, &mut b, "10.1.0.1", "10.2.0.1");
+            burst(&mut b, &mut a, "fd00:2::1", "fd00:1::1");
+            for site in [&a, &b] {
+                let sockets = site.plane.socket_counters();
+                assert_eq!(site.plane.engine().counters().too_big, 0, "{one:?} {other:?}");
+                assert_eq!(
+                    (sockets.tun_malformed, sockets.tun_failed),
+                    (0, 0),
+                    "{one:?} {other:?}"
+                );
+            }
+        }
     });
 }
 

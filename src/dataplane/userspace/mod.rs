@@ -75,9 +75,12 @@ impl Offload {
     };
 }
 
-/// Reads of the TUN at a time, and packets that they may give.
+/// Reads of the TUN at a time. More at once would save little, and arrive in bursts that short
+/// queues further on do not hold.
 const READS: usize = 64;
-const PACKETS: u64 = 192;
+
+/// Packets handled at a time, after which nothing more is read.
+const PACKETS: u64 = 64;
 
 impl Userspace {
     /// Opens the sockets and, for a data side, makes the TUN device with its MTU, up. The data key
@@ -227,13 +230,18 @@ impl Userspace {
 
     fn handle_socket_ready(&mut self, interface: Interface, is_v6: bool, now: Instant) {
         let Some(mut batch) = self.io.received.take() else { return };
-        if self.io.receive(interface, is_v6, &mut batch) {
+        let mut handled = 0;
+        while handled < PACKETS && self.io.receive(interface, is_v6, &mut batch) {
             for index in 0..batch.len() {
                 let Some((datagrams, from)) = batch.datagrams(index) else { continue };
                 for datagram in datagrams {
                     self.engine.handle_udp(interface, from, datagram, now, &mut self.io);
+                    handled += 1;
                 }
                 self.io.write_some();
+            }
+            if !batch.is_full() {
+                break;
             }
         }
         self.io.received = Some(batch);

@@ -19,7 +19,7 @@ const BATCH: usize = 64;
 const DATA_BATCH: usize = 96;
 
 /// Messages of joined datagrams received in one system call.
-const JOINED_BATCH: usize = 8;
+const JOINED_BATCH: usize = 4;
 
 /// The longest message of joined datagrams.
 const JOINED: usize = 1 << 16;

@@ -85,7 +85,7 @@ impl Long {
         body[..4].copy_from_slice(&[0x13, 0x88, 0x13, 0x89]);
         if self.is_tcp() {
             body[4..8].copy_from_slice(&self.sequence.to_be_bytes());
-            body[12] = ((20 + self.tcp_options) / 4 << 4) as u8;
+            body[12] = ((20 + self.tcp_options) * 4) as u8;
             body[13] = self.flags;
             body[18..20].fill(0);
             body[20..20 + self.tcp_options].fill(1);

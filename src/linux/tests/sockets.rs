@@ -4,15 +4,16 @@ extern crate lispguard_linux as linux;
 
 mod isolated;
 
+use std::io::IoSlice;
 use std::net::{IpAddr, SocketAddr};
 
 use isolated::{Node, eventually, ip, isolated, joined};
 use linux::icmp::EchoSocket;
 use linux::netlink::{Family, Route, RouteKind, Rule};
 use linux::packet::{Capture, HARDWARE_ETHERNET, Injector};
-use linux::tun::Tun;
+use linux::tun::{self, Tun};
 use linux::udp::{self, ReceiveBatch, SendBatch, Socket};
-use linux::{Errno, TransferError};
+use linux::{Errno, TransferError, namespace};
 
 fn bind(node: &Node, address: &str) -> Socket {
     let address: SocketAddr = address.parse().expect("an address");
@@ -35,6 +36,45 @@ fn udp_packet(from: [u8; 4], to: [u8; 4], port: u16, payload: &[u8]) -> Vec<u8> 
     packet.extend([0, 0]);
     packet.extend(payload);
     packet
+}
+
+#[test]
+fn a_tun_device_gives_long_packets_with_a_header() {
+    isolated("a_tun_device_gives_long_packets_with_a_header", || {
+        let mut node = Node::new();
+        let wanted = tun::Offload { tcp: true, udp: true };
+        let (tun, offload) =
+            node.open(|| Tun::open_with_header("long%d", wanted)).expect("a device");
+        node.add_address("long0", "10.9.0.1", 24);
+        node.up("long0");
+        let sender = bind(&node, "10.9.0.1:5000");
+        let to = "10.9.0.2:5000".parse().expect("an address");
+        let mut out = SendBatch::new(8, 1500);
+        out.set_segmenting(node.open(udp::Offload::probe).splits);
+        (0..3).for_each(|number| assert!(out.push(&[number; 1000], to)));
+        assert_eq!(sender.send_batch(&mut out), Ok(3));
+        let (mut buffer, mut seen) = (vec![0; 1 << 16], 0);
+        while seen < 3000 {
+            let len = eventually(|| tun.receive(&mut buffer)) - tun::VIRTIO_HEADER_LEN;
+            let packet = &buffer[tun::VIRTIO_HEADER_LEN..];
+            // Others are the kernel's own, such as router solicitations.
+            if packet[0] == 0x45 && packet[9] == 17 {
+                seen += len - 28;
+                // Finished, or unfinished as was agreed on.
+                assert!(buffer[0] == 0 || offload.tcp);
+                assert!(buffer[1] == 0 || offload.udp);
+            }
+        }
+        let reply = udp_packet([10, 9, 0, 2], [10, 9, 0, 1], 5000, b"back");
+        let header = [0; tun::VIRTIO_HEADER_LEN];
+        let parts = [IoSlice::new(&header), IoSlice::new(&reply[..20]), IoSlice::new(&reply[20..])];
+        tun.send_vectored(&parts).expect("taken");
+        let mut buffer = [0; 100];
+        let (len, _) = eventually(|| sender.receive_from(&mut buffer));
+        assert_eq!(&buffer[..len], b"back");
+        let nonsense = [0xff; tun::VIRTIO_HEADER_LEN];
+        assert!(tun.send_vectored(&[IoSlice::new(&nonsense), IoSlice::new(&reply)]).is_err());
+    });
 }
 
 #[test]
@@ -209,6 +249,66 @@ fn a_datagram_that_cannot_be_sent_is_skipped() {
         for expected in [&b"one"[..], b"three"] {
             let (len, _) = eventually(|| receiver.receive_from(&mut buffer));
             assert_eq!(&buffer[..len], expected);
+        }
+    });
+}
+
+#[test]
+fn datagrams_of_one_length_travel_together_and_arrive_apart() {
+    isolated("datagrams_of_one_length_travel_together_and_arrive_apart", || {
+        let (mut a, b) = joined();
+        // A loopback interface that is down is not asked.
+        let closed = namespace::NetworkNamespace::create().expect("a namespace");
+        let offload = a.open(udp::Offload::probe);
+        assert_eq!(closed.run(udp::Offload::probe).expect("a thread"), offload);
+        for (from, to) in [("0.0.0.0:0", "192.0.2.2:5000"), ("[::]:0", "[2001:db8::2]:5000")] {
+            let (sender, receiver) = (bind(&a, from), bind(&b, to));
+            if offload.joins {
+                receiver.set_joining(true).expect("a kernel that joins");
+            }
+            let to = receiver.local_address().expect("an address");
+            let other = SocketAddr::new(to.ip(), 5001);
+            let _closed = bind(&b, &other.to_string());
+            let mut out = SendBatch::new(200, 1500);
+            out.set_segmenting(offload.splits);
+            let lens: Vec<usize> = [vec![1000; 70], vec![400, 1000, 1000, 0, 1, 1, 1400]].concat();
+            for (number, len) in lens.iter().enumerate() {
+                assert!(out.push(&vec![number as u8; *len], to));
+            }
+            assert!(out.push(&[0; 1400], other));
+            assert_eq!(out.len(), lens.len() + 1);
+            assert_eq!(sender.send_batch(&mut out), Ok(lens.len() + 1));
+            assert_eq!(out.take_refusals(), 0);
+            let (mut into, mut number) = (ReceiveBatch::new(4, 1 << 16), 0);
+            while number < lens.len() {
+                let count = eventually(|| receiver.receive_batch(&mut into));
+                for index in 0..count {
+                    let (datagrams, from) = into.datagrams(index).expect("a message");
+                    assert_eq!(from.port(), sender.local_address().expect("bound").port());
+                    for datagram in datagrams {
+                        assert_eq!(datagram.len(), lens[number]);
+                        assert!(datagram.iter().all(|octet| usize::from(*octet) == number));
+                        number += 1;
+                    }
+                }
+            }
+        }
+        // What the path takes only in fragments goes one by one.
+        let index = a.index("to-b");
+        a.netlink.set_link_mtu(index, 1280).expect("set");
+        let (sender, receiver) = (bind(&a, "0.0.0.0:0"), bind(&b, "192.0.2.2:5002"));
+        let to = receiver.local_address().expect("an address");
+        let mut out = SendBatch::new(8, 1500);
+        out.set_segmenting(offload.splits);
+        for number in 0..4 {
+            assert!(out.push(&[number; 1400], to));
+        }
+        assert_eq!(sender.send_batch(&mut out), Ok(4));
+        assert_eq!(out.take_refusals(), offload.splits.into());
+        let mut buffer = [0; 1500];
+        for number in 0..4 {
+            let (len, _) = eventually(|| receiver.receive_from(&mut buffer));
+            assert_eq!((len, buffer[0]), (1400, number));
         }
     });
 }

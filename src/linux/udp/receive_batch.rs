@@ -67,6 +67,12 @@ impl ReceiveBatch {
         self.len == 0
     }
 
+    /// True when the last call received as many as there is room for: there may be more.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.len == self.headers.len()
+    }
+
     /// Message `index` of those received last, with its sender, to be worked on in place; `None`
     /// beyond the last one. It is one datagram unless the socket joins them.
     pub fn datagram(&mut self, index: usize) -> Option<(&mut [u8], SocketAddr)> {
