@@ -209,8 +209,8 @@ time is that of the whole machine, so nothing else should run on it. Ratios are
 medians of the ratios of one round each; from five rounds on, the bound holds
 with 95 % confidence. Packets seen by lispguard are those that its two sites got
 from their kernels, per 10,000 that arrived (TCP: of 1,368 octets, and
-acknowledgements are seen, too). The best step of a sweep is run again, --rounds
-times, in turn with three times its rate: the ratio is the median of these pairs.
+acknowledgements are seen, too). The best step of a sweep is run again, in turn
+with three times its rate, for --rounds rounds: the ratio is their median.
 
 It needs root, or a kernel that lets ordinary users make namespaces. Nothing
 outside its own namespaces, one temporary directory per case and the userspace
