@@ -1,5 +1,6 @@
 //! Simulated networks: whole nodes, control and data plane, on virtual time.
 
+mod lanes;
 mod nat;
 mod network;
 mod scenarios;

@@ -4,11 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use control::auth::AuthenticationKey;
 use control::{
-    Config, DataKey, Duration, Eid, EidPrefix, Event, Forwarding, InstanceId, Instant, Limits,
-    MapServerConfig, MapServerPeer, Node, Output, PeerKey, Side, SiteConfig, Uplink, XtrConfig,
+    Change, Config, DataKey, Duration, Eid, EidPrefix, Event, Forwarding, InstanceId, Instant,
+    Limits, Locator, MapServerConfig, MapServerPeer, Node, Output, PeerConfig, PeerKey, Side,
+    SiteConfig, Uplink, XtrConfig,
 };
 use dataplane::memory::{Memory, MemoryConfig};
-use dataplane::{Channel, ControlPeer, DataPlane, EngineConfig};
+use dataplane::{Channel, ControlPeer, DataPlane, EngineConfig, Interface};
 
 use crate::network::{Nat, Network, Quality};
 
@@ -33,6 +34,13 @@ pub struct Router {
     /// Times at which it had something to do.
     pub wakeups: u64,
     pub is_up: bool,
+    /// What its node asked of the data plane. The data plane here is one interface, lane 0: what
+    /// concerns other lanes is only noted.
+    pub changes: Vec<Change>,
+    other_lanes: Vec<PeerKey>,
+    /// How many data keys it has, and its uplinks; none means `address` alone.
+    lanes: u8,
+    uplinks: Vec<Uplink>,
     boots: u32,
 }
 
@@ -50,8 +58,23 @@ fn control_key(place: usize) -> PeerKey {
 
 fn data_key(place: usize, boots: u32) -> PeerKey {
     let mut key = [0x80 + place as u8; 32];
-    key[31] = boots as u8;
+    (key[1], key[31]) = (0, boots as u8);
     PeerKey(key)
+}
+
+/// The data key of a lane of a site's first boot.
+pub fn lane_key(place: usize, lane: u8) -> PeerKey {
+    data_keys(place, 1, lane + 1)[usize::from(lane)].key
+}
+
+fn data_keys(place: usize, boots: u32, lanes: u8) -> Vec<DataKey> {
+    let key = |lane: u8| {
+        let mut key = data_key(place, boots);
+        key.0[1] = lane;
+        let port = if lane == 0 { DATA_PORT } else { DATA_PORT + 1 + u16::from(lane) };
+        DataKey { key, port, lane }
+    };
+    (0..lanes).map(key).collect()
 }
 
 fn authentication(site: usize) -> AuthenticationKey {
@@ -63,8 +86,13 @@ pub fn address(place: usize) -> IpAddr {
 }
 
 impl World {
-    /// A Map-Server that is up and sites that are not, each with these EID-prefixes.
+    /// A Map-Server that is up and sites that are not, each with these EID-prefixes and one lane.
     pub fn new(sites: &[&[&str]], quality: Quality, seed: u8) -> World {
+        World::with_lanes(sites, &vec![1; sites.len()], quality, seed)
+    }
+
+    /// As `new`, with so many lanes at each site.
+    pub fn with_lanes(sites: &[&[&str]], lanes: &[u8], quality: Quality, seed: u8) -> World {
         let prefixes: Vec<Vec<EidPrefix>> = sites
             .iter()
             .map(|site| site.iter().map(|text| text.parse().unwrap()).collect())
@@ -74,7 +102,7 @@ impl World {
         let mut routers = vec![Router::new(MAP_SERVER, &config, Vec::new(), WALL_CLOCK)];
         for (site, eid_prefixes) in prefixes.iter().enumerate() {
             let place = site + 1;
-            let config = site_config(place, 1, seed, eid_prefixes);
+            let config = site_config(place, 1, seed, eid_prefixes, lanes[site]);
             routers.push(Router::new(place, &config, eid_prefixes.clone(), WALL_CLOCK));
         }
         let network = Network::new(quality, seed);
@@ -122,8 +150,78 @@ impl World {
             let peer = peer(control_key(MAP_SERVER), endpoint, Side::Initiator);
             router.plane.set_control_peer(&peer, now).unwrap();
         }
-        let uplink = Uplink { rloc: router.address, priority: 1, weight: 100, lane: 0 };
-        router.node.handle_uplinks(&[uplink], now);
+        router.tell_uplinks(now);
+        self.settle(place);
+    }
+
+    /// The site's uplinks are these from now on, given as RLOC and lane.
+    pub fn set_uplinks(&mut self, place: usize, uplinks: &[(&str, u8)]) {
+        let now = self.now;
+        let uplink = |(rloc, lane): &(&str, u8)| Uplink {
+            rloc: rloc.parse().unwrap(),
+            priority: 1,
+            weight: 100,
+            lane: *lane,
+        };
+        let router = &mut self.routers[place];
+        router.uplinks = uplinks.iter().map(uplink).collect();
+        if router.is_up {
+            router.tell_uplinks(now);
+            self.settle(place);
+        }
+    }
+
+    /// The site's process starts again while its data plane forwards on: it adopts what is there,
+    /// and what `more` says.
+    pub fn restart_over_data_plane(&mut self, place: usize, more: &[(EidPrefix, PeerKey)]) {
+        let now = self.now;
+        let seed = self.seed;
+        let router = &mut self.routers[place];
+        router.boots += 1;
+        let routes = router.node.xtr().unwrap().map_cache();
+        let routes: Vec<_> =
+            routes.map(|(at, row)| (at, row.forwarding, row.locators.clone())).collect();
+        let mut config = site_config(place, router.boots, seed, &router.eid_prefixes, router.lanes);
+        config.xtr.as_mut().unwrap().data_keys = data_keys(place, 1, router.lanes);
+        router.node = Node::new(&config, now);
+        router.changes.clear();
+        for (eid_prefix, key) in more {
+            let (eid_prefix, key) = (*eid_prefix, *key);
+            let peer = PeerConfig {
+                key,
+                lane: 0,
+                endpoint: None,
+                side: Side::Responder,
+                persistent_keepalive: None,
+            };
+            router.plane.apply(&Change::SetPeer(peer), now).unwrap();
+            let forwarding = Forwarding::Peer(key);
+            router.plane.apply(&Change::SetRoute { eid_prefix, forwarding }, now).unwrap();
+            assert!(router.node.handle_adopted(eid_prefix, forwarding, &[(0, key, None)], now));
+        }
+        for (eid_prefix, forwarding, locators) in routes {
+            let known: Vec<_> = router.plane.peer_status(Interface::Data).collect();
+            let lanes = match forwarding {
+                Forwarding::Lanes(lanes) => {
+                    lanes.iter().map(|(lane, key, _)| (lane, key)).collect()
+                }
+                _ => forwarding.peers().map(|key| (0, key)).collect::<Vec<_>>(),
+            };
+            let peers = lanes.iter().map(|(lane, key)| {
+                let peer = known.iter().find(|peer| peer.key == *key);
+                // What is only noted is where the mapping said.
+                let has_key =
+                    |locator: &&Locator| locator.data_key.is_some_and(|at| at.key == *key);
+                let noted = locators.iter().find(has_key).and_then(Locator::endpoint);
+                (*lane, *key, peer.map_or(noted, |peer| peer.endpoint))
+            });
+            let peers: Vec<_> = peers.collect();
+            assert!(router.node.handle_adopted(eid_prefix, forwarding, &peers, now));
+        }
+        router.tell_uplinks(now);
+        let endpoint = SocketAddr::new(address(MAP_SERVER), CONTROL_PORT);
+        let (key, side) = (control_key(MAP_SERVER), Side::Initiator);
+        router.node.handle_control_session(key, endpoint, side, None, now);
         self.settle(place);
     }
 
@@ -136,11 +234,12 @@ impl World {
     pub fn restart_site(&mut self, place: usize, clock_back: u64) {
         let boots = self.routers[place].boots + 1;
         let eid_prefixes = self.routers[place].eid_prefixes.clone();
-        let config = site_config(place, boots, self.seed, &eid_prefixes);
+        let config = site_config(place, boots, self.seed, &eid_prefixes, self.routers[place].lanes);
         let (was_at, nat) = (self.routers[place].address, self.routers[place].nat.take());
+        let uplinks = std::mem::take(&mut self.routers[place].uplinks);
         let mut router =
             Router::at(place, &config, eid_prefixes, WALL_CLOCK - clock_back, self.now);
-        (router.address, router.nat) = (was_at, nat);
+        (router.address, router.nat, router.uplinks) = (was_at, nat, uplinks);
         self.routers[place] = router;
         self.start(place, &[]);
     }
@@ -331,6 +430,10 @@ impl Router {
             received: Vec::new(),
             wakeups: 0,
             is_up: false,
+            changes: Vec::new(),
+            other_lanes: Vec::new(),
+            lanes: config.xtr.as_ref().map_or(0, |xtr| xtr.data_keys.len() as u8),
+            uplinks: Vec::new(),
             boots: config.boot_counter,
         }
     }
@@ -352,6 +455,25 @@ impl Router {
         }
     }
 
+    fn tell_uplinks(&mut self, now: Instant) {
+        let alone = Uplink { rloc: self.address, priority: 1, weight: 100, lane: 0 };
+        let uplinks = if self.uplinks.is_empty() { vec![alone] } else { self.uplinks.clone() };
+        self.node.handle_uplinks(&uplinks, now);
+    }
+
+    fn apply(&mut self, change: Change, now: Instant) {
+        self.changes.push(change);
+        let is_elsewhere = |key: &PeerKey| self.other_lanes.contains(key);
+        match change {
+            Change::SetPeer(peer) if peer.lane > 0 => self.other_lanes.push(peer.key),
+            Change::RemovePeer(key) if is_elsewhere(&key) => {
+                self.other_lanes.retain(|other| *other != key);
+            }
+            Change::SetRoute { forwarding: Forwarding::Peer(key), .. } if is_elsewhere(&key) => {}
+            _ => self.plane.apply(&change, now).unwrap(),
+        }
+    }
+
     fn drain(&mut self, now: Instant) {
         let mut buf = [0; 1500];
         loop {
@@ -361,7 +483,7 @@ impl Router {
                     // Without a session it is lost, as on a wire.
                     let _ = self.plane.send_control(channel, peer, &buf[..len], now);
                 }
-                Output::Change(change) => self.plane.apply(&change, now).unwrap(),
+                Output::Change(change) => self.apply(change, now),
                 Output::Event(event) => self.events.push((now, event)),
                 Output::Wait(at) => {
                     assert!(at.is_none_or(|at| at > now), "a past deadline is a busy loop");
@@ -401,10 +523,16 @@ fn map_server_config(prefixes: &[Vec<EidPrefix>]) -> MapServerConfig {
     MapServerConfig { sites: sites.collect(), registration_timeout: Duration::from_secs(180) }
 }
 
-fn site_config(place: usize, boots: u32, seed: u8, eid_prefixes: &[EidPrefix]) -> Config {
+fn site_config(
+    place: usize,
+    boots: u32,
+    seed: u8,
+    eid_prefixes: &[EidPrefix],
+    lanes: u8,
+) -> Config {
     let (key, authentication) = (control_key(MAP_SERVER), authentication(place));
     let xtr = XtrConfig {
-        data_keys: [DataKey { key: data_key(place, boots), port: DATA_PORT, lane: 0 }].into(),
+        data_keys: data_keys(place, boots, lanes),
         database: eid_prefixes.iter().copied().map(Into::into).collect(),
         eid_space: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()],
         on_miss: Forwarding::Drop,
