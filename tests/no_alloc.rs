@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use control::auth::AuthenticationKey;
 use control::random::Random;
 use control::{
-    Config, DataKey, Duration, Eid, Event, Forwarding, InstanceId, Instant, Limits,
+    Change, Config, DataKey, Duration, Eid, Event, Forwarding, InstanceId, Instant, Lanes, Limits,
     MapServerConfig, MapServerPeer, Node, Output, PeerKey, Side, SiteConfig, Uplink, XtrConfig,
 };
 
@@ -64,6 +64,7 @@ struct Link {
     random: Random,
     sent: u64,
     changes: u64,
+    lanes: u64,
     answers: u64,
 }
 
@@ -84,6 +85,7 @@ fn an_xtr_allocates_nothing_over_an_hour_with_churn() {
         assert!(counted[busy] > 50, "{busy}: {}", counted[busy]);
     }
     assert!(counted["mappings_evicted"] > 10 && counted["nonces_unknown"] > 0, "{counted:?}");
+    assert!(link.lanes > 50, "{} routes over two lanes", link.lanes);
     assert!(link.changes > 500 && link.answers > 20, "{} {}", link.changes, link.answers);
     assert_eq!(COUNT.get(), 0, "allocations");
 }
@@ -100,18 +102,37 @@ impl Link {
             random: Random::new(&[7; 32], b"link"),
             sent: 0,
             changes: 0,
+            lanes: 0,
             answers: 0,
         };
+        link.adopt();
         for site in 1..=SITES {
             link.begin(site);
         }
         link
     }
 
+    /// The counted site finds what an earlier run left: what still holds, what does not, and more
+    /// than fits.
+    fn adopt(&mut self) {
+        let now = self.now;
+        for number in 2..20 {
+            let keys = [0, 1].map(|lane| lane_key(number, 1, lane));
+            let lanes = Lanes::new(&[(0, keys[0], 1), (1, keys[1], 1)]).unwrap();
+            let endpoint = Some((rloc(number, 1), 51820).into());
+            let peers = [(0, keys[0], endpoint), (1, keys[1], endpoint)];
+            let eid_prefix = format!("10.{number}.0.0/16").parse().unwrap();
+            let forwarding = Forwarding::Lanes(lanes);
+            counted(COUNTED, || {
+                self.nodes[COUNTED].handle_adopted(eid_prefix, forwarding, &peers, now);
+            });
+        }
+    }
+
     /// A site comes up.
     fn begin(&mut self, site: usize) {
         self.feed(site, |node, now| {
-            node.handle_uplinks(&[uplink(site, 1)], now);
+            node.handle_uplinks(&uplinks(site, 1), now);
             let endpoint = (rloc(MAP_SERVER, 1), 51821).into();
             node.handle_control_session(key(MAP_SERVER), endpoint, Side::Initiator, None, now);
         });
@@ -131,9 +152,9 @@ impl Link {
                 self.nodes[site] = Node::new(&site_config(site, self.boots[site]), self.now);
                 self.begin(site);
             }
-            1 => self.feed(site, |node, now| node.handle_uplinks(&[uplink(site, host)], now)),
+            1 => self.feed(site, |node, now| node.handle_uplinks(&uplinks(site, host), now)),
             2 => self.feed(COUNTED, |node, now| {
-                node.handle_uplinks(&[uplink(COUNTED, host % 3 + 1)], now);
+                node.handle_uplinks(&uplinks(COUNTED, host % 4 + 1), now);
             }),
             3 => self.feed(COUNTED, |node, now| {
                 node.handle_control_lost(key(MAP_SERVER), now);
@@ -145,7 +166,7 @@ impl Link {
                 node.handle_miss(eid(site as u8, 1), eid(COUNTED as u8, host), now);
             }),
             7 => {
-                let peer = data_key(site, self.boots[site]);
+                let peer = lane_key(site, self.boots[site], host % 2);
                 self.feed(COUNTED, |node, now| node.handle_traffic(peer, now));
             }
             _ => self.feed(COUNTED, |node, now| {
@@ -166,7 +187,12 @@ impl Link {
             let output = counted(place, || self.nodes[place].poll_output(self.now, &mut buf));
             match output {
                 Output::Transmit { peer, len, .. } => self.send(place, peer, &buf[..len]),
-                Output::Change(_) => self.changes += u64::from(place == COUNTED),
+                Output::Change(change) => {
+                    let is_shared = matches!(change, Change::SetRoute { forwarding, .. }
+                        if matches!(forwarding, Forwarding::Lanes(_)));
+                    self.changes += u64::from(place == COUNTED);
+                    self.lanes += u64::from(place == COUNTED && is_shared);
+                }
                 Output::Event(Event::Lig { .. }) => self.answers += 1,
                 Output::Event(_) => {}
                 Output::Wait(at) => {
@@ -223,8 +249,9 @@ fn key(place: usize) -> PeerKey {
     PeerKey([0x10 + place as u8; 32])
 }
 
-fn data_key(site: usize, boots: u32) -> PeerKey {
+fn lane_key(site: usize, boots: u32, lane: u8) -> PeerKey {
     let mut key = [0x80 + site as u8; 32];
+    key[0] = lane;
     key[28..].copy_from_slice(&boots.to_be_bytes());
     PeerKey(key)
 }
@@ -233,8 +260,12 @@ fn rloc(place: usize, last: u8) -> IpAddr {
     [192, 0, place as u8, last].into()
 }
 
-fn uplink(site: usize, last: u8) -> Uplink {
-    Uplink { rloc: rloc(site, last), priority: 1, weight: 100, lane: 0 }
+/// An uplink for each of the two lanes; now and then one for both.
+fn uplinks(site: usize, last: u8) -> [Uplink; 2] {
+    [0, 1].map(|lane| {
+        let last = if last.is_multiple_of(4) { last } else { last.wrapping_add(lane) };
+        Uplink { rloc: rloc(site, last), priority: 1, weight: 100, lane }
+    })
 }
 
 /// 10.SITE.0.HOST; of the numbers up to 39, twelve are sites.
@@ -261,7 +292,9 @@ fn map_server_config() -> Config {
 
 fn site_config(site: usize, boots: u32) -> Config {
     let xtr = XtrConfig {
-        data_keys: [DataKey { key: data_key(site, boots), port: 51820, lane: 0 }].into(),
+        data_keys: (0..2)
+            .map(|lane| DataKey { key: lane_key(site, boots, lane), port: 51820, lane })
+            .collect(),
         database: vec![format!("10.{site}.0.0/16").parse::<control::EidPrefix>().unwrap().into()],
         eid_space: vec!["10.0.0.0/8".parse().unwrap()],
         on_miss: Forwarding::Drop,
@@ -281,7 +314,7 @@ fn config(
     xtr: Option<XtrConfig>,
     map_server: Option<MapServerConfig>,
 ) -> Config {
-    let limits = Limits { map_cache: 8, pending_requests: 16, peers: 8 };
+    let limits = Limits { map_cache: 8, pending_requests: 16, peers: 16 };
     let seed = [place as u8; 32];
     Config { control_key: key(place), boot_counter, seed, limits, xtr, map_server }
 }
