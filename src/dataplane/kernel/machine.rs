@@ -48,6 +48,8 @@ pub(super) struct Machine<O> {
     pub(super) random: Random,
     pub(super) control_pace: Pace,
     pub(super) data_pace: Pace,
+    /// The time that a handshake with a Map-Server took.
+    pub(super) round_trip: Option<Duration>,
     pub(super) mtu: usize,
     pub(super) instance_id: InstanceId,
     pub(super) lisp_port: u16,
@@ -86,6 +88,7 @@ impl<O: Operations> Machine<O> {
                 is_endless: true,
             },
             data_pace: Pace { first: FIRST_RETRY, longest: LONGEST_RETRY, is_endless: false },
+            round_trip: None,
             mtu: mtu.into(),
             instance_id: config.instance_id,
             lisp_port: config.lisp_port,

@@ -72,10 +72,8 @@ pub(super) struct Peer {
     handshake: Option<Duration>,
     /// When we gave the kernel a reason to initiate, since the peer was made or had a session.
     pub(super) initiated_at: Option<Instant>,
-    /// What had come from the peer by then: more without a session means that it initiated too.
-    rx_before: u64,
-    /// Whether the last try left the turn to the other side because of that.
-    pub(super) has_deferred: bool,
+    /// When something came from the peer without a session: it initiated, and we answered.
+    pub(super) heard_at: Option<Instant>,
     /// Since when a session is awaited.
     pub(super) pending_since: Option<Instant>,
     /// When to ask the kernel next.
@@ -116,8 +114,7 @@ impl Peer {
             handshake_at: None,
             handshake: None,
             initiated_at: None,
-            rx_before: 0,
-            has_deferred: false,
+            heard_at: None,
             pending_since: None,
             look_at: None,
             looked_at: None,
@@ -238,6 +235,7 @@ impl Peer {
             false => (self.interval * 2).min(LONG_INTERVAL),
         };
         if rx_more > 0 {
+            self.heard_at = Some(now).filter(|_| !self.has_session());
             self.silent_since = None;
         } else if tx_more > 2 * KEEPALIVE_LEN && self.device != Device::Control {
             self.silent_since = self.silent_since.or(Some(now));
@@ -278,14 +276,8 @@ impl Peer {
     /// The kernel was given a reason to initiate.
     pub(super) fn note_initiated(&mut self, now: Instant) {
         self.initiated_at = Some(now);
-        self.rx_before = self.rx;
         self.pending_since = Some(now);
         self.look_at = self.next_look(now);
-    }
-
-    /// Whether the other side initiated after us, so that both handshakes cancelled each other.
-    pub(super) fn has_crossed(&self) -> bool {
-        self.rx > self.rx_before
     }
 
     /// The session stands: nothing is awaited any more.
@@ -293,7 +285,7 @@ impl Peer {
         self.initiator.stop();
         self.has_been_up = true;
         self.initiated_at = None;
-        self.has_deferred = false;
+        self.heard_at = None;
         self.pending_since = None;
         self.silent_since = None;
         self.interval = SHORT_INTERVAL;
@@ -306,8 +298,7 @@ impl Peer {
         self.handshake = None;
         self.session_at = None;
         self.initiated_at = None;
-        self.rx_before = 0;
-        self.has_deferred = false;
+        self.heard_at = None;
         self.silent_since = None;
     }
 

@@ -130,6 +130,7 @@ impl<O: Operations> Machine<O> {
         }
         let round_trip = initiated_at.map(|at| now - at);
         if let Some(round_trip) = round_trip {
+            self.round_trip = Some(round_trip);
             // A response may come late: no Map-Server slows data handshakes at will.
             let first = round_trip.saturating_mul(3).max(FIRST_RETRY);
             self.data_pace.first = first.min(LONGEST_FIRST_RETRY);
@@ -242,13 +243,13 @@ impl<O: Operations> Machine<O> {
         }
         pace.is_endless &= peer.side == Side::Initiator;
         let due = peer.initiator.handle_timeout(&pace, &mut self.random, now);
-        let (device, wake_at) = (peer.device, peer.poll_at());
+        let wake_at = peer.poll_at();
         self.wake(wake_at);
         match due {
             initiator::Due::Nothing => {}
             initiator::Due::GaveUp => self.give_up(interface, key),
             initiator::Due::Initiate { unanswered } => {
-                if self.leaves_turn(interface, key, device, now) {
+                if self.leaves_turn(interface, key, now) {
                     return;
                 }
                 self.initiate(interface, key, now);
@@ -262,27 +263,23 @@ impl<O: Operations> Machine<O> {
         }
     }
 
-    /// When the other side initiated too, the higher key waits twice as long before it tries
-    /// again: says whether it does, once per try.
-    fn leaves_turn(
-        &mut self,
-        interface: Interface,
-        key: PeerKey,
-        device: Device,
-        now: Instant,
-    ) -> bool {
-        let is_higher = self.key_on(device) > key;
-        let Some(peer) = self.peers_mut(interface).get_mut(key) else { return true };
-        let initiated_at = peer.initiated_at.filter(|_| peer.has_crossed() && !peer.has_deferred);
-        let (true, Some(initiated_at), Initiator::Trying { attempts, since, .. }) =
-            (is_higher, initiated_at, peer.initiator)
+    /// Whether the other side's handshake is to be waited for: making the peer anew would end it
+    /// halfway, and an initiation of ours that crosses another cancels both. Of two that both try,
+    /// the higher key waits twice as long.
+    fn leaves_turn(&mut self, interface: Interface, key: PeerKey, now: Instant) -> bool {
+        let Some(peer) = self.peers(interface).get(key) else { return true };
+        let measured = self.round_trip.map(|span| span.saturating_mul(3).max(FIRST_RETRY));
+        let first = measured.unwrap_or(LONGEST_FIRST_RETRY).min(LONGEST_FIRST_RETRY);
+        let hold = if self.key_on(peer.device) > key { first * 2 } else { first };
+        let hold_until = peer.heard_at.map(|at| at + hold).filter(|until| *until > now);
+        let (Some(retry_at), Initiator::Trying { attempts, since, .. }) =
+            (hold_until, peer.initiator)
         else {
-            peer.has_deferred = false;
             return false;
         };
-        peer.has_deferred = true;
-        let retry_at = now + (now - initiated_at).max(FIRST_RETRY);
+        let Some(peer) = self.peers_mut(interface).get_mut(key) else { return true };
         peer.initiator = Initiator::Trying { attempts: attempts.max(1) - 1, since, retry_at };
+        peer.await_session(now);
         let wake_at = peer.poll_at();
         self.wake(wake_at);
         true

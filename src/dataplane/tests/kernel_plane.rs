@@ -53,8 +53,8 @@ fn config(number: u8) -> KernelConfig {
         fwmark: MARK,
         engine: EngineConfig {
             seed: number.into(),
-            waiting: 1024,
-            waiting_per_eid: 512,
+            waiting: 2048,
+            waiting_per_eid: 1024,
             ..EngineConfig::default()
         },
     }
@@ -70,8 +70,8 @@ fn userspace_config(number: u8) -> UserspaceConfig {
         fwmark: MARK,
         engine: EngineConfig {
             seed: number.into(),
-            waiting: 1024,
-            waiting_per_eid: 512,
+            waiting: 2048,
+            waiting_per_eid: 1024,
             ..EngineConfig::default()
         },
     }
@@ -304,15 +304,19 @@ fn meet(a: &mut Site, b: &mut Site) -> (PeerKey, PeerKey) {
     (key_a, key_b)
 }
 
-/// Both hosts send in the same millisecond, and go on at 1,000 packets/s. The mapping system
+/// Both hosts send in the same millisecond, and go on at 1,000 packets/s up to `most`. The mapping system
 /// answers after one round trip.
-fn first_packets(delay: Duration, is_v6: bool, sides: (Side, Side)) -> (Duration, usize) {
+fn first_packets(
+    delay: Duration,
+    is_v6: bool,
+    sides: (Side, Side),
+    most: u32,
+) -> (Duration, usize) {
     let (node_a, node_b) = delayed(delay);
     let (mut a, mut b) = (Site::new(node_a, 1), Site::new(node_b, 2));
     meet(&mut a, &mut b);
     let mut there = Flow::new(&a, &b, is_v6, 5000);
     let mut back = Flow::new(&b, &a, is_v6, 5001);
-    let most = (delay.as_millis() as u32 * 30).max(300);
     let (key_a, key_b) = (a.key(), b.key());
     let mut is_resolved = false;
     run(&mut a, &mut b, |a, b| {
@@ -345,11 +349,14 @@ fn both_hosts_send_at_once_and_lose_nothing() {
             let sides = (Side::Initiator, Side::Responder);
             // A busy machine runs this kernel late: what counts is what the protocol takes.
             let is_quick = (0..5).any(|_| {
-                let (first, overtaken) = first_packets(delay, is_v6, sides);
+                let (first, overtaken) = first_packets(delay, is_v6, sides, 1);
                 println!("delay {delay:?}: first packet after {first:?}, {overtaken} overtaken");
                 first <= delay * 16
             });
             assert!(is_quick, "the first packet takes more than four round trips of {delay:?}");
+            if delay < Duration::from_millis(100) {
+                first_packets(delay, !is_v6, sides, (delay.as_millis() as u32 * 30).max(400));
+            }
         }
     });
 }
@@ -358,7 +365,7 @@ fn both_hosts_send_at_once_and_lose_nothing() {
 fn initiations_that_cross_cost_one_more_try() {
     isolated("initiations_that_cross_cost_one_more_try", || {
         let delay = Duration::from_millis(10);
-        let (first, _) = first_packets(delay, false, (Side::Initiator, Side::Initiator));
+        let (first, _) = first_packets(delay, false, (Side::Initiator, Side::Initiator), 1);
         println!("crossed: first packet after {first:?}");
         assert!(first <= Duration::from_secs(1), "{first:?}");
     });
@@ -391,11 +398,12 @@ fn kernel_and_user_space_talk_to_each_other_whoever_begins() {
             run(&mut a, &mut b, |a, b| a.has_session() && b.has_session());
             exchange(&mut a, &mut b, false, 1362);
             exchange(&mut b, &mut a, true, 10);
-            let seen = a.counter("tun_packets");
+            let seen = a.counter("encapsulated") + a.counter("misses");
             for _ in 0..20 {
                 exchange(&mut a, &mut b, false, 100);
             }
-            assert_eq!(a.counter("tun_packets"), seen, "{:?}", a.counters());
+            let now_seen = a.counter("encapsulated") + a.counter("misses");
+            assert_eq!(now_seen, seen, "{:?}", a.counters());
             assert_eq!(b.counter("inner_malformed"), 0);
         }
     });
@@ -478,7 +486,7 @@ fn a_restart_keeps_keys_peers_and_routes_and_loses_nothing() {
             }
             flow.received.len() >= 1000
         });
-        assert_eq!(a.counter("tun_packets"), 0, "{:?}", a.counters());
+        assert_eq!(a.counter("encapsulated") + a.counter("misses"), 0, "{:?}", a.counters());
         assert_eq!(flow.overtaken(), 0);
         // What it no longer wants goes.
         for eid_prefix in prefixes(2) {
