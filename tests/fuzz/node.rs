@@ -6,8 +6,8 @@ use std::time::Duration;
 use control::auth::AuthenticationKey;
 use control::node::MAX_MESSAGE;
 use control::{
-    Config, DataKey, Eid, EidPrefix, Forwarding, InstanceId, Instant, Limits, MapServerConfig,
-    MapServerPeer, Node, Output, PeerKey, Side, SiteConfig, Uplink, XtrConfig,
+    Config, DataKey, Eid, EidPrefix, Forwarding, InstanceId, Instant, Lanes, Limits,
+    MapServerConfig, MapServerPeer, Node, Output, PeerKey, Side, SiteConfig, Uplink, XtrConfig,
 };
 
 /// The Map-Server's place among the nodes; the sites follow it.
@@ -42,8 +42,9 @@ impl Network {
         let nodes = [map_server(), site(1), site(2)].map(|config| Node::new(&config, now));
         let mut network = Network { nodes, now, honest: Vec::new() };
         for place in 1..NODES {
-            let uplink = Uplink { rloc: rloc(place), priority: 1, weight: 100, lane: 0 };
-            network.nodes[place].handle_uplinks(&[uplink], now);
+            network.adopt(place, &[place as u8, 3]);
+            let uplinks = [0, 1].map(|lane| uplink(rloc(place), lane));
+            network.nodes[place].handle_uplinks(&uplinks, now);
             network.session(MAP_SERVER, place, Side::Responder);
             network.session(place, MAP_SERVER, Side::Initiator);
         }
@@ -70,18 +71,36 @@ impl Network {
                 self.nodes[place].handle_miss(source, destination, self.now);
             }
             4 => self.now += Duration::from_millis(u64::from(number) % 100_000),
+            5 if octets.len() > 4 => {
+                self.adopt(place, &octets[..octets.len().min(8)]);
+            }
             5 => {
-                let uplink = Uplink {
-                    rloc: Ipv4Addr::from(number).into(),
-                    priority: 1,
-                    weight: 100,
-                    lane: 0,
-                };
-                self.nodes[place].handle_uplinks(&[uplink], self.now);
+                let rlocs = [Ipv4Addr::from(number).into(), rloc(place)];
+                let uplinks = [0, 1].map(|lane| uplink(rlocs[usize::from(lane)], lane));
+                let count = number as usize % (uplinks.len() + 1);
+                self.nodes[place].handle_uplinks(&uplinks[..count], self.now);
             }
             _ => self.deliver_changed(number as usize, octets.get(4..).unwrap_or_default()),
         }
         self.settle();
+    }
+
+    /// An earlier run left a mapping per octet, with a peer or two: the other site's, our own or
+    /// somebody's.
+    fn adopt(&mut self, place: usize, octets: &[u8]) {
+        for octet in octets {
+            let peers = [0, 1].map(|lane| {
+                let key = data_key(usize::from(octet >> 2 & 3), lane).key;
+                (octet >> 4 & lane, key, Some(SocketAddr::new(rloc(place), 51820)))
+            });
+            let lanes = Lanes::new(&peers.map(|(lane, key, _)| (lane, key, octet >> 5)));
+            let (forwarding, peers) = match lanes {
+                Some(lanes) => (Forwarding::Lanes(lanes), &peers[..]),
+                None => (Forwarding::Peer(peers[0].1), &peers[..1]),
+            };
+            let eid_prefix = prefix([10, octet & 3, 0, 0], 16 + (octet >> 6));
+            self.nodes[place].handle_adopted(eid_prefix, forwarding, peers, self.now);
+        }
     }
 
     fn deliver(&mut self, sender: usize, receiver: usize, octets: &[u8]) {
@@ -146,6 +165,14 @@ fn rloc(place: usize) -> IpAddr {
     Ipv4Addr::new(192, 0, 2, place as u8 + 1).into()
 }
 
+fn uplink(rloc: IpAddr, lane: u8) -> Uplink {
+    Uplink { rloc, priority: 1, weight: 100, lane }
+}
+
+fn data_key(place: usize, lane: u8) -> DataKey {
+    DataKey { key: PeerKey([place as u8 + 65 + 16 * lane; 32]), port: 51820, lane }
+}
+
 fn authentication() -> AuthenticationKey {
     AuthenticationKey::from_secret(b"key")
 }
@@ -186,7 +213,7 @@ fn map_server() -> Config {
 
 fn site(place: usize) -> Config {
     let xtr = XtrConfig {
-        data_keys: [DataKey { key: PeerKey([place as u8 + 65; 32]), port: 51820, lane: 0 }].into(),
+        data_keys: (0..2).map(|lane| data_key(place, lane)).collect(),
         database: vec![prefix([10, place as u8, 0, 0], 16).into()],
         eid_space: vec![prefix([10, 0, 0, 0], 8)],
         on_miss: Forwarding::Drop,
