@@ -147,3 +147,37 @@ impl fmt::Display for Forwarding {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+    use std::vec::Vec;
+
+    const A: PeerKey = PeerKey([0; 32]);
+    const B: PeerKey = PeerKey([2; 32]);
+
+    #[test]
+    fn lanes_are_two_to_four_distinct_ones_sorted() {
+        let lanes = Lanes::new(&[(1, B, 25), (0, A, 75)]).unwrap();
+        assert_eq!(lanes.iter().collect::<Vec<_>>(), [(0, A, 75), (1, B, 25)]);
+        let forwarding = Forwarding::Lanes(lanes);
+        assert_eq!(forwarding.peers().collect::<Vec<_>>(), [A, B]);
+        assert!(forwarding.to_string().ends_with("gI= weight 25"));
+        assert_eq!(Forwarding::Peer(B).peers().collect::<Vec<_>>(), [B]);
+        assert_eq!(Forwarding::Drop.peers().next(), None);
+        let none: [&[_]; 4] = [&[(0, A, 1)], &[(0, A, 1), (0, B, 1)], &[(0, A, 1), (1, A, 1)], &[]];
+        assert!(none.iter().all(|peers| Lanes::new(peers).is_none()));
+        let many: [_; MAX_LANES + 1] =
+            core::array::from_fn(|place| (place as u8, PeerKey([place as u8; 32]), 1));
+        assert!(Lanes::new(&many).is_none() && Lanes::new(&many[1..]).is_some());
+    }
+
+    #[test]
+    fn lanes_without_weights_share_equally() {
+        let equal = Lanes::new(&[(0, A, 0), (1, B, 0)]);
+        assert_eq!(equal, Lanes::new(&[(0, A, 1), (1, B, 1)]));
+        let second = Lanes::new(&[(0, A, 0), (1, B, 9)]).unwrap();
+        assert_eq!(second.iter().next(), Some((0, A, 0)));
+    }
+}

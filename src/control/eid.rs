@@ -201,6 +201,18 @@ mod tests {
     }
 
     #[test]
+    fn after_a_prefix_comes_the_next_address_if_there_is_one() {
+        let next = |text: &str| {
+            let next = text.parse::<EidPrefix>().unwrap().next();
+            next.map(|eid| eid.to_string())
+        };
+        assert_eq!(next("10.1.0.0/16").as_deref(), Some("10.2.0.0"));
+        assert_eq!(next("10.1.0.255/32").as_deref(), Some("10.1.1.0"));
+        assert_eq!(next("fd00::ffff/128").as_deref(), Some("fd00::1:0"));
+        assert_eq!([next("255.0.0.0/8"), next("0.0.0.0/0"), next("::/0")], [const { None }; 3]);
+    }
+
+    #[test]
     fn host_bits_are_refused_with_the_canonical_prefix() {
         let error = "10.1.0.7/24".parse::<EidPrefix>().unwrap_err();
         assert_eq!(error.to_string(), "host bits are set; write 10.1.0.0/24");

@@ -328,6 +328,23 @@ mod tests {
     }
 
     #[test]
+    fn an_rloc_stands_once_per_lane_each_with_a_key_of_its_own() {
+        let lane = |key, lane| {
+            let mut locator = locator("192.0.2.1", 1, Some(key));
+            locator.data_key.as_mut().unwrap().lane = lane;
+            locator
+        };
+        // Out of order on the wire, and the last two say nothing new.
+        let sent = mapping(&[lane(9, 0), lane(1, 1), lane(10, 1), lane(9, 2)]);
+        let mut buf = [0; 512];
+        let mut writer = RecordsWriter::new(&mut buf);
+        write(&mut writer, &sent, Sender::Etr).unwrap();
+        let parsed = parse(&writer.finish().iter().next().unwrap()).unwrap();
+        assert_eq!(&parsed.mapping.locators[..], [lane(9, 0), lane(1, 1)]);
+        assert_eq!(parsed.unusable_locators, 2);
+    }
+
+    #[test]
     fn a_record_ttl_is_bounded_and_host_bits_are_masked() {
         let mut buf = [0; 64];
         let mut writer = RecordsWriter::new(&mut buf);

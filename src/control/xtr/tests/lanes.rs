@@ -197,6 +197,35 @@ fn rlocs_of_both_families_are_lanes_where_we_have_both() {
 }
 
 #[test]
+fn a_site_behind_nat_is_waited_for_in_every_lane() {
+    let mut bench = bench_with_two_lanes();
+    let mut there = site(&[at("192.168.1.2", 0, 1, 3), at("192.168.1.2", 1, 1, 1)]);
+    there.locators.iter_mut().for_each(|locator| locator.is_reachable = false);
+    bench.resolve("10.2.0.1", &[there]);
+    assert_eq!(bench.forwarding("10.2.0.1"), Some(shares([3, 1])));
+    let waits = |set: &PeerConfig| set.endpoint.is_none() && set.side == Side::Responder;
+    assert!(bench.set_peers().len() == 2 && bench.set_peers().iter().all(waits));
+}
+
+#[test]
+fn traffic_in_any_lane_has_the_mapping_refreshed_and_none_lets_it_end() {
+    let mut bench = bench_with_two_lanes();
+    let there = site(&[at("192.0.2.2", 0, 1, 1), at("198.51.100.2", 1, 1, 1)]);
+    bench.resolve("10.2.0.1", core::slice::from_ref(&there));
+    bench.run_with_server(HOUR / 2);
+    bench.traffic(B1);
+    bench.clear();
+    bench.run_with_server(HOUR * 2 / 5 + HOUR / 3600);
+    assert_eq!(bench.requests(), ["10.2.0.0"]);
+    bench.reply(core::slice::from_ref(&there));
+    bench.run_with_server(HOUR * 19 / 20);
+    assert!(bench.changes.is_empty());
+    bench.run_with_server(HOUR / 10);
+    let gone = [Change::RemoveRoute(prefix(SITE)), Change::RemovePeer(B), Change::RemovePeer(B1)];
+    assert_eq!(bench.changes, gone);
+}
+
+#[test]
 fn a_lane_of_ours_without_an_rloc_is_not_used_until_it_has_one() {
     let mut bench = bench_with_two_lanes();
     let there = site(&[at("192.0.2.2", 0, 1, 1), at("198.51.100.2", 1, 1, 1)]);
