@@ -2,6 +2,7 @@
 //! go in by one TUN device and come out of the other.
 #![cfg(feature = "userspace")]
 
+mod counting;
 #[path = "../../linux/tests/isolated/mod.rs"]
 mod isolated;
 
@@ -10,6 +11,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant as Clock};
 
 use control::{Change, EidPrefix, Forwarding, Instant, PeerConfig, PeerKey, Side};
+use counting::allocations;
 use isolated::{Node, isolated, joined};
 use linux::netlink::{Address, Route};
 use linux::{tun, udp};
@@ -267,6 +269,38 @@ fn flows_arrive_intact_with_every_offload_and_with_none() {
                 );
             }
         }
+    });
+}
+
+#[test]
+fn long_packets_and_joined_datagrams_allocate_nothing() {
+    isolated("long_packets_and_joined_datagrams_allocate_nothing", || {
+        let (a, b) = joined();
+        let (mut a, mut b) = (Site::new(a, 1), Site::new(b, 2));
+        let (key_a, key_b) = (a.key(Interface::Data), b.key(Interface::Data));
+        peer(&mut b, key_a, "192.0.2.1", Side::Responder, 1);
+        peer(&mut a, key_b, "192.0.2.2", Side::Initiator, 2);
+        exchange(&mut a, &mut b, "10.1.0.1", "10.2.0.1", 1300);
+        let (client, server) = (a.socket("10.1.0.1"), b.socket("10.2.0.1"));
+        let to = SocketAddr::new("10.2.0.1".parse().unwrap(), 5000);
+        let sources = |site: &Site| site.plane.sources().map(|(source, _)| source).collect();
+        let (from_a, from_b): (Vec<Source>, Vec<Source>) = (sources(&a), sources(&b));
+        let (mut buffer, mut seen) = ([0; 2000], 0);
+        let end = Clock::now() + Duration::from_secs(5);
+        let count = allocations(|| {
+            for _ in 0..20 {
+                (0..50).for_each(|_| assert_eq!(client.send_to(&[7; 1362], to).ok(), Some(1362)));
+                let wanted = seen + 50;
+                while seen < wanted && Clock::now() < end {
+                    from_a.iter().for_each(|source| a.plane.handle_ready(*source, now()));
+                    from_b.iter().for_each(|source| b.plane.handle_ready(*source, now()));
+                    while server.recv_from(&mut buffer).is_ok() {
+                        seen += 1;
+                    }
+                }
+            }
+        });
+        assert_eq!((seen, count), (1000, 0));
     });
 }
 
