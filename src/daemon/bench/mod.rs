@@ -7,6 +7,7 @@ mod numbers;
 mod options;
 mod path;
 mod plot;
+mod receipts;
 mod results;
 mod rounds;
 mod statistics;

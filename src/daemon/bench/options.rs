@@ -204,11 +204,13 @@ Usage: lispguard bench dataplane [OPTION...]
 ";
 
 const NOTES: &str = "
-Rates are payload that arrived, in Mbit/s: median, lowest and highest run. Busy
-time is that of the whole machine, so nothing else should run on it. Ratios are
-medians of the ratios of one round each; from five rounds on, the bound holds
-with 95 % confidence. Packets seen by lispguard are those that its two sites got
-from their kernels, per 10,000 that arrived (TCP: of 1,368 octets, and
+UDP's sender is told what arrived and keeps 256 datagrams on their way, fewer
+than a queue has room for; a sweep's sender looks at the clock alone. Rates are
+payload that arrived, in Mbit/s: median, lowest and highest run. Busy time is
+that of the whole machine, so nothing else should run on it. Ratios are medians
+of the ratios of one round each; from five rounds on, the bound holds with 95 %
+confidence. Packets seen by lispguard are those that its two sites got from
+their kernels, per 10,000 that arrived (TCP: of 1,368 octets, and
 acknowledgements are seen, too). The best step of a sweep is run again, in turn
 with three times its rate, for --rounds rounds: the ratio is their median.
 

@@ -125,19 +125,20 @@ impl Path {
     fn wait_until_carrying(&self) -> io::Result<()> {
         let since = Instant::now();
         let (home, office) = (&self.world.home_host, &self.world.office_host);
+        let both = || {
+            home.ping(HOME_HOST[0], OFFICE_HOST[0], PING_PATIENCE)?;
+            office.ping(OFFICE_HOST[0], HOME_HOST[0], PING_PATIENCE)
+        };
         loop {
-            match home.ping(HOME_HOST[0], OFFICE_HOST[0], PING_PATIENCE) {
-                Ok(_) => break,
+            match both() {
+                Ok(_) => return Ok(()),
                 Err(error) if since.elapsed() > STARTING => {
-                    return Err(io::Error::new(
-                        error.kind(),
-                        format!("no ping comes through: {error}"),
-                    ));
+                    let reason = format!("no ping comes through: {error}");
+                    return Err(io::Error::new(error.kind(), reason));
                 }
                 Err(_) => {}
             }
         }
-        office.ping(OFFICE_HOST[0], HOME_HOST[0], STARTING).map(drop)
     }
 
     /// How many packets the routers of both sites got from their kernels; `None` where no

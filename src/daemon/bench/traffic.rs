@@ -25,8 +25,8 @@ impl Traffic {
     pub(super) const fn about(self) -> &'static str {
         match self {
             Traffic::Tcp => "one TCP connection, as fast as it goes",
-            Traffic::Udp1362 => "UDP with 1,362 octets of payload, as fast as the sender can",
-            Traffic::Udp64 => "UDP with 64 octets of payload, as fast as the sender can",
+            Traffic::Udp1362 => "UDP with 1,362 octets of payload, as fast as the way takes it",
+            Traffic::Udp64 => "UDP with 64 octets of payload, as fast as the way takes it",
         }
     }
 

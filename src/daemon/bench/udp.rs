@@ -1,4 +1,4 @@
-//! Numbered UDP datagrams, many to a system call, at a rate or as fast as the sender can.
+//! Numbered UDP datagrams, many to a system call, at a rate or as fast as the way takes them.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,6 +12,7 @@ use linux::udp::{Offload, ReceiveBatch, SendBatch, Socket};
 
 use super::meter::{Measured, Meter};
 use super::numbers::{Header, Numbers};
+use super::receipts::Receipts;
 use crate::demo::net::Place;
 
 /// Datagrams that are made before the kernel gets them.
@@ -35,7 +36,7 @@ const JOINED_LEN: usize = 65536;
 pub(super) struct Stream {
     /// Octets of payload in a datagram.
     pub(super) datagram_len: usize,
-    /// Payload offered in Mbit/s; `None` is as fast as the sender can.
+    /// Payload offered in Mbit/s; `None` is as fast as the way takes it, hardly losing any.
     pub(super) mbit_s: Option<f64>,
     /// How long what arrives is counted.
     pub(super) span: Duration,
@@ -66,11 +67,13 @@ pub(super) fn run(
         receiving.set_joining(true)?;
     }
     let run = u64::from_be_bytes(linux::random::array()?);
-    let sender = Sender { run, to: to.1, stream, splits: offload.splits };
+    let receipts = Receipts::default();
+    let sender = Sender { run, to: to.1, stream, splits: offload.splits, receipts: &receipts };
+    let receiver = Receiver { run, stream, joins: offload.joins, receipts: &receipts };
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         let sent = scope.spawn(|| sender.send(&sending, &is_over));
-        let received = receive(&receiving, run, offload.joins, stream, &is_over);
+        let received = receiver.receive(&receiving, &is_over);
         is_over.store(true, Ordering::Relaxed);
         let sent = sent.join().map_err(|_| io::Error::other("the sender panicked"))?;
         Ok(Outcome { offered_mbit_s: sent?, measured: received? })
@@ -82,6 +85,7 @@ struct Sender<'a> {
     to: SocketAddr,
     stream: &'a Stream,
     splits: bool,
+    receipts: &'a Receipts,
 }
 
 impl Sender<'_> {
@@ -93,9 +97,12 @@ impl Sender<'_> {
         batch.set_segmenting(self.splits);
         let (started_at, mut number) = (Instant::now(), 0);
         while !is_over.load(Ordering::Relaxed) {
-            let due = per_second.map_or(u64::MAX, |rate| {
-                ((started_at.elapsed().as_secs_f64() * rate) as u64).saturating_sub(number)
-            });
+            let due = match per_second {
+                None => self.receipts.wait_for_room(number),
+                Some(rate) => {
+                    ((started_at.elapsed().as_secs_f64() * rate) as u64).saturating_sub(number)
+                }
+            };
             if due == 0 {
                 thread::sleep(NAP);
                 continue;
@@ -129,57 +136,62 @@ fn deliver(socket: &Socket, batch: &mut SendBatch, is_over: &AtomicBool) -> io::
     Ok(())
 }
 
-/// Measures, ends the sender, and takes what is on its way then.
-fn receive(
-    socket: &Socket,
+struct Receiver<'a> {
     run: u64,
-    is_joined: bool,
-    stream: &Stream,
-    is_over: &AtomicBool,
-) -> io::Result<Measured> {
-    let slot_len = if is_joined { JOINED_LEN } else { stream.datagram_len };
-    let count = if is_joined { MESSAGES } else { BATCH };
-    let mut batch = ReceiveBatch::new(count, slot_len);
-    let mut poller = Poller::new()?;
-    poller.add(socket, 0, Interest::Readable)?;
-    let (mut meter, mut numbers) = (Meter::start(stream.span), Numbers::default());
-    let mut last_at = Instant::now();
-    let mut ended_at = None;
-    loop {
-        let octets = match socket.receive_batch(&mut batch) {
-            Ok(_) => take(&mut batch, run, &mut numbers),
-            Err(TransferError::WouldBlock) => {
-                let _ = poller.wait(Some(PATIENCE))?;
-                0
-            }
-            Err(error) if error.is_transient() => 0,
-            Err(error) => return Err(error.into()),
-        };
-        meter.note(octets)?;
-        if octets > 0 {
-            last_at = Instant::now();
-        }
-        if meter.is_over() {
-            is_over.store(true, Ordering::Relaxed);
-            let since = *ended_at.get_or_insert_with(Instant::now);
-            if since.max(last_at).elapsed() > SILENCE || since.elapsed() > DRAINING {
-                return Ok(meter.measured());
-            }
-        }
-    }
+    stream: &'a Stream,
+    joins: bool,
+    receipts: &'a Receipts,
 }
 
-/// Octets of the datagrams that belong to this run and were not here before.
-fn take(batch: &mut ReceiveBatch, run: u64, numbers: &mut Numbers) -> u64 {
-    let mut octets = 0;
-    for index in 0..batch.len() {
-        let Some((datagrams, _)) = batch.datagrams(index) else { continue };
-        for datagram in datagrams {
-            let header = Header::parse(datagram);
-            let is_new =
-                header.is_some_and(|header| header.run == run && numbers.insert(header.number));
-            octets += if is_new { datagram.len() as u64 } else { 0 };
+impl Receiver<'_> {
+    /// Measures, ends the sender, and takes what is on its way then.
+    fn receive(&self, socket: &Socket, is_over: &AtomicBool) -> io::Result<Measured> {
+        let (count, slot_len) =
+            if self.joins { (MESSAGES, JOINED_LEN) } else { (BATCH, self.stream.datagram_len) };
+        let mut batch = ReceiveBatch::new(count, slot_len);
+        let mut poller = Poller::new()?;
+        poller.add(socket, 0, Interest::Readable)?;
+        let (mut meter, mut numbers) = (Meter::start(self.stream.span), Numbers::default());
+        let (mut last_at, mut ended_at) = (Instant::now(), None);
+        loop {
+            let octets = match socket.receive_batch(&mut batch) {
+                Ok(_) => self.take(&mut batch, &mut numbers),
+                Err(TransferError::WouldBlock) => {
+                    let _ = poller.wait(Some(PATIENCE))?;
+                    0
+                }
+                Err(error) if error.is_transient() => 0,
+                Err(error) => return Err(error.into()),
+            };
+            meter.note(octets)?;
+            if octets > 0 {
+                last_at = Instant::now();
+            }
+            if meter.is_over() {
+                is_over.store(true, Ordering::Relaxed);
+                let since = *ended_at.get_or_insert_with(Instant::now);
+                if since.max(last_at).elapsed() > SILENCE || since.elapsed() > DRAINING {
+                    return Ok(meter.measured());
+                }
+            }
         }
     }
-    octets
+
+    /// Octets of the datagrams that belong to this run and were not here before.
+    fn take(&self, batch: &mut ReceiveBatch, numbers: &mut Numbers) -> u64 {
+        let (mut octets, mut newest) = (0, None);
+        for index in 0..batch.len() {
+            let Some((datagrams, _)) = batch.datagrams(index) else { continue };
+            for datagram in datagrams {
+                let header = Header::parse(datagram).filter(|header| header.run == self.run);
+                let Some(Header { number, .. }) = header else { continue };
+                newest = newest.max(Some(number));
+                octets += if numbers.insert(number) { datagram.len() as u64 } else { 0 };
+            }
+        }
+        if let Some(newest) = newest {
+            self.receipts.note(newest);
+        }
+        octets
+    }
 }
