@@ -14,6 +14,7 @@ mod host;
 mod machine;
 mod messages;
 mod misses;
+mod moves;
 mod open;
 mod operations;
 mod peers;

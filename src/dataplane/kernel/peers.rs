@@ -295,7 +295,7 @@ impl Peer {
     /// The peer was made anew: the kernel knows nothing of it.
     pub(super) fn forget(&mut self) {
         self.forget_counts();
-        self.handshake = None;
+        (self.handshake, self.handshake_at) = (None, None);
         self.session_at = None;
         self.initiated_at = None;
         self.heard_at = None;

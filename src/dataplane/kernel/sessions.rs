@@ -1,14 +1,12 @@
 //! Sessions: begun, found in the kernel's listing, lost.
 
-use core::cmp::Reverse;
-
 use control::{Duration, Instant, PeerKey, Side};
 use linux::netlink;
 use linux::netlink::wireguard::PeerUpdate;
 
 use super::machine::{Machine, interface};
 use super::operations::{Device, Operations};
-use super::peers::{News, Peer, allowed_ip};
+use super::peers::{News, allowed_ip};
 use super::routes::leads_to;
 use crate::engine::initiator::{self, Initiator, tells_loss};
 use crate::engine::{FIRST_RETRY, LONGEST_FIRST_RETRY, lisp_message};
@@ -16,6 +14,10 @@ use crate::{Event, Interface};
 
 /// Traffic of one peer is told no more often.
 const TRAFFIC_INTERVAL: Duration = Duration::from_secs(10);
+
+/// After a handshake the kernel uses its keys for 180 s (WireGuard paper, section 6.2), on a clock
+/// that differs a little from ours.
+const KEYS_LIFE: Duration = Duration::from_secs(181);
 
 /// After a listing that failed the kernel is asked again.
 const LISTING_RETRY: Duration = Duration::from_secs(1);
@@ -288,9 +290,12 @@ impl<O: Operations> Machine<O> {
     /// Makes the kernel begin a handshake now: it does with the first packet for a peer that it
     /// has sent none to in the last 5 s, so that a peer tried before is made anew.
     fn initiate(&mut self, interface: Interface, key: PeerKey, now: Instant) {
-        let was_tried =
-            self.peers(interface).get(key).is_some_and(|peer| peer.initiated_at.is_some());
-        if was_tried && self.renew(interface, key).is_err() {
+        let is_stale = self.peers(interface).get(key).is_some_and(|peer| {
+            // With keys that the kernel would still use it begins no handshake either.
+            let has_keys = peer.handshake_at.is_some_and(|at| now - at < KEYS_LIFE);
+            peer.initiated_at.is_some() || has_keys
+        });
+        if is_stale && self.renew(interface, key).is_err() {
             self.counters.refused += 1;
         }
         self.counters.initiations_sent += 1;
@@ -356,72 +361,5 @@ impl<O: Operations> Machine<O> {
             [own].into_iter().chain(routed.map(|(eid_prefix, _)| allowed_ip(eid_prefix)));
         self.counters.peer_requests += 1;
         self.operations.set_peer(device, &update, &mut allowed_ips)
-    }
-
-    /// An uplink changed: an authentic packet goes to every live peer at once, control peers
-    /// first, then the most recently active; control tunnels without a session start anew.
-    pub(super) fn handle_uplink_change(&mut self, now: Instant) {
-        for interface in [Interface::Control, Interface::Data] {
-            let mut after = None;
-            while let Some(rank) = self.next_active(interface, after) {
-                self.move_to_uplink(interface, rank.1);
-                after = Some(rank);
-            }
-            for place in 0..self.peers(interface).len() {
-                let peers = self.peers_mut(interface);
-                let Some(key) = peers.key_at(place) else { continue };
-                let Some(peer) = peers.get_mut(key) else { continue };
-                let is_wanted = peer.initiator.is_trying()
-                    || interface == Interface::Control && peer.side == Side::Initiator;
-                if is_wanted && !peer.has_session() && peer.endpoint.is_some() {
-                    peer.initiator.restart(now);
-                    self.handle_initiator(interface, key, now);
-                }
-            }
-        }
-        self.catch_up(now);
-    }
-
-    /// Setting the endpoint again makes the kernel forget the source address and route that it
-    /// used.
-    fn move_to_uplink(&mut self, interface: Interface, key: PeerKey) {
-        let Some(peer) = self.peers(interface).get(key) else { return };
-        let (device, endpoint) = (peer.device, peer.endpoint);
-        let update = PeerUpdate { is_update_only: true, endpoint, ..PeerUpdate::new(peer.key.0) };
-        self.counters.peer_requests += 1;
-        if self.operations.set_peer(device, &update, &mut [].into_iter()).is_err() {
-            self.counters.refused += 1;
-        }
-        self.greet(interface, key);
-    }
-
-    /// The most recently active peer with a session that comes after `after` in that order.
-    fn next_active(
-        &self,
-        interface: Interface,
-        after: Option<(Reverse<Option<Instant>>, PeerKey)>,
-    ) -> Option<(Reverse<Option<Instant>>, PeerKey)> {
-        self.peers(interface)
-            .iter()
-            .filter(|peer| peer.has_session())
-            .map(|peer| (Reverse(peer.active_at), peer.key))
-            .filter(|rank| after.is_none_or(|after| *rank > after))
-            .min()
-    }
-
-    /// The wall clock was stepped: control peers without a session are made anew, and handshakes
-    /// start.
-    pub(super) fn handle_clock_step(&mut self, now: Instant) {
-        for place in 0..self.control.len() {
-            let Some(key) = self.control.key_at(place) else { continue };
-            if self.control.get(key).is_some_and(Peer::has_session) {
-                continue;
-            }
-            if self.renew(Interface::Control, key).is_err() {
-                self.counters.refused += 1;
-            }
-            self.start_if_initiator(key, now);
-        }
-        self.catch_up(now);
     }
 }

@@ -1,1 +1,5 @@
-//! The kernel data plane against a model of the kernel, on virtual time.
+//! The kernel data plane against a model of kernel WireGuard, on virtual time.
+
+mod model;
+mod sessions;
+mod world;
