@@ -250,29 +250,12 @@ impl fmt::Display for ValueProblem {
             ValueProblem::SameDevice => "another interface of ours has this name; choose another",
             ValueProblem::Endpoint(error) => return error.fmt(f),
             ValueProblem::Key(error) => return write!(f, "{error}; copy the key again"),
-            ValueProblem::LanePort(port) => {
-                return write!(
-                    f,
-                    "the uplinks of equal priority need more ports, and {port} is taken; choose \
-                     another"
-                );
-            }
-            ValueProblem::SamePort(port) => {
-                return write!(f, "control tunnels use port {port} too; choose another");
-            }
             ValueProblem::Unknown(found, values) => {
                 write!(f, "unknown value '{found}'; ")?;
                 return fmt_meant(f, found, values.iter().copied());
             }
             ValueProblem::Number(found, min, max) => {
                 return write!(f, "'{found}' is not a number from {min} to {max}; write one");
-            }
-            ValueProblem::ReservedTable(table) => {
-                return write!(
-                    f,
-                    "table {table}, or one of the 5 after it, is the kernel's own; choose another, \
-                     as 4342"
-                );
             }
             ValueProblem::LessThan(option) => {
                 return write!(f, "it is less than '{option}'; raise it");
@@ -287,10 +270,31 @@ impl fmt::Display for ValueProblem {
             ValueProblem::OutsideEidSpace(prefix) => {
                 return write!(f, "it is outside the EID-space; add `list eid_space '{prefix}'`");
             }
+            ValueProblem::LanePort(_)
+            | ValueProblem::SamePort(_)
+            | ValueProblem::ReservedTable(_) => return fmt_taken(self, f),
             ValueProblem::Duplicate(..)
             | ValueProblem::DuplicateItem(_)
             | ValueProblem::InsideOther(..) => return fmt_collision(self, f),
         })
+    }
+}
+
+/// A number that somebody else has.
+fn fmt_taken(problem: &ValueProblem, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match problem {
+        ValueProblem::LanePort(port) => write!(
+            f,
+            "the uplinks of equal priority need more ports, and {port} is taken; choose another"
+        ),
+        ValueProblem::SamePort(port) => {
+            write!(f, "control tunnels use port {port} too; choose another")
+        }
+        ValueProblem::ReservedTable(table) => write!(
+            f,
+            "table {table}, or one of the 5 after it, is the kernel's own; choose another, as 4342"
+        ),
+        _ => Ok(()),
     }
 }
 
