@@ -10,6 +10,9 @@ use super::peers::{Peer, allowed_ip};
 use super::routes::{Entry, keys, lane};
 use crate::Interface;
 
+/// Control peers that the configuration has not asked for by then go.
+const CLAIM_TIME: control::Duration = control::Duration::from_secs(5);
+
 /// What stands in the kernel at the start.
 #[derive(Debug, Default)]
 pub(super) struct Remains {
@@ -50,7 +53,10 @@ impl<O: Operations> Machine<O> {
                 peer.is_claimed = false;
             }
         }
-        self.wake(Some(now));
+        self.tidy_at = Some(now + CLAIM_TIME);
+        self.wake(self.tidy_at);
+        let looks = self.control.iter().chain(self.data.iter()).filter_map(Peer::poll_at);
+        self.wake(looks.min());
     }
 
     fn adopt_peer(

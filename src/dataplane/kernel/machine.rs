@@ -55,6 +55,8 @@ pub(super) struct Machine<O> {
     pub(super) lisp_port: u16,
     /// Nothing needs attention before; may be earlier than the first that does.
     pub(super) wake_at: Option<Instant>,
+    /// When control peers of an earlier run go that this one has not asked for.
+    pub(super) tidy_at: Option<Instant>,
     /// When the kernel was last asked about each interface.
     pub(super) listed_at: [Option<Instant>; Device::COUNT],
     /// A packet from the device for misses, or a message from a tunnel.
@@ -93,6 +95,7 @@ impl<O: Operations> Machine<O> {
             instance_id: config.instance_id,
             lisp_port: config.lisp_port,
             wake_at: None,
+            tidy_at: None,
             listed_at: [None; Device::COUNT],
             packet: vec![0; PACKET].into_boxed_slice(),
             plain: vec![0; usize::from(room)].into_boxed_slice(),
@@ -140,7 +143,10 @@ impl<O: Operations> Machine<O> {
         if self.wake_at.is_none_or(|at| at > now) {
             return;
         }
-        self.remove_unclaimed();
+        if self.tidy_at.is_some_and(|at| at <= now) {
+            self.tidy_at = None;
+            self.remove_unclaimed();
+        }
         for interface in [Interface::Control, Interface::Data] {
             self.look_at_due(interface, now);
             for place in 0..self.peers(interface).len() {
@@ -151,7 +157,7 @@ impl<O: Operations> Machine<O> {
         }
         self.stop_awaiting();
         let peers = self.control.iter().chain(self.data.iter());
-        self.wake_at = peers.filter_map(Peer::poll_at).min();
+        self.wake_at = earliest(self.tidy_at, peers.filter_map(Peer::poll_at).min());
     }
 
     /// Nobody awaits a session that nothing waits for and that is not ours to begin.

@@ -1,6 +1,6 @@
 //! Making the interfaces, or taking over those of an earlier run.
 
-use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use core::net::{Ipv6Addr, SocketAddr};
 
 use control::{Instant, MAX_LANES, PeerKey, auth};
 use linux::Errno;
@@ -224,25 +224,27 @@ impl Opening {
                 index
             }
         };
-        self.configure(index, wanted).map_err(link)?;
+        let old_key = self.configure(index, wanted).map_err(link)?;
         self.netlink.set_link_mtu(index, self.mtu).map_err(link)?;
         self.loosen_filter(name);
         let _ = sysctl::write(&format!("net/ipv6/conf/{name}/disable_ipv6"), "0");
         self.netlink.set_link_up(index).map_err(link)?;
         let (key, port) = self.read(index, wanted.device).map_err(link)?;
-        let derived = match wanted.device {
+        let derive = |key| match wanted.device {
             Device::Control => auth::control_address(key),
             Device::Lane(_) => auth::link_address(key),
         };
-        let address = wanted.address.unwrap_or(derived);
-        self.set_address(index, address)
+        let address = wanted.address.unwrap_or(derive(key));
+        let old_address = old_key.map(derive).filter(|old| *old != address);
+        self.set_address(index, address, old_address)
             .map_err(|error| KernelError::Link(InterfaceName::truncated(name), error))?;
         let port = self.open_sockets(name, index, port, address)?;
         Ok((port, key, address))
     }
 
-    /// Sets key, port and mark where they differ: setting a key ends sessions.
-    fn configure(&mut self, index: u32, wanted: &Wanted<'_>) -> Result<(), Error> {
+    /// Sets key, port and mark where they differ: setting a key ends sessions. Tells which key
+    /// there was.
+    fn configure(&mut self, index: u32, wanted: &Wanted<'_>) -> Result<Option<PeerKey>, Error> {
         let mut known = None;
         self.wireguard.device(index, |entry| {
             if let Entry::Device(device) = entry {
@@ -260,7 +262,8 @@ impl Opening {
             // Peers of another key have no session with this one.
             removes_peers: private_key.is_some(),
         };
-        self.wireguard.set_device(index, &update)
+        self.wireguard.set_device(index, &update)?;
+        Ok(key.map(PeerKey))
     }
 
     /// Reads key and port, and the peers that stand.
@@ -282,13 +285,17 @@ impl Opening {
     }
 
     /// Gives the interface this address, and takes what an earlier key gave it.
-    fn set_address(&mut self, index: u32, ip: Ipv6Addr) -> Result<(), Error> {
-        let known = self.netlink.list(|socket, each| socket.addresses(each))?;
-        let own = |address: &&Address| {
-            address.index == index && address.ip != IpAddr::V6(ip) && address.prefix_len == 128
-        };
-        for old in known.iter().filter(own).filter(|old| is_derived(old.ip)) {
-            self.netlink.delete_address(old)?;
+    fn set_address(
+        &mut self,
+        index: u32,
+        ip: Ipv6Addr,
+        old: Option<Ipv6Addr>,
+    ) -> Result<(), Error> {
+        if let Some(old) = old {
+            match self.netlink.delete_address(&Address::new(index, old.into(), 128)) {
+                Err(error) if !error.is_missing() => return Err(error),
+                _ => {}
+            }
         }
         match self.netlink.add_address(&Address::new(index, ip.into(), 128)) {
             Err(error) if error.is_existing() => Ok(()),
@@ -326,9 +333,4 @@ impl Opening {
             self.strict.push(InterfaceName::truncated(name));
         }
     }
-}
-
-/// Whether an address may be one that we gave the interface: all lie in fd00::/8.
-fn is_derived(ip: IpAddr) -> bool {
-    matches!(ip, IpAddr::V6(v6) if v6.octets()[0] == 0xfd)
 }

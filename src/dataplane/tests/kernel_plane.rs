@@ -6,6 +6,7 @@
 mod isolated;
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant as Clock};
 
@@ -699,6 +700,26 @@ fn a_refused_start_says_why_and_leaves_nothing() {
         assert_eq!(names(&mut node), before);
         assert!(node.open(Kernel::is_available));
     });
+}
+
+/// Set where this program runs again as nobody.
+const NOBODY: &str = "LISPGUARD_TEST_NOBODY";
+
+#[test]
+fn without_permission_or_module_the_error_says_so() {
+    if !Kernel::is_available() {
+        let error = Kernel::new(config(1)).map(drop).expect_err("no WireGuard");
+        return assert!(matches!(error, KernelError::Missing | KernelError::NotPermitted));
+    }
+    if std::env::var_os(NOBODY).is_some() {
+        let error = Kernel::new(config(1)).map(drop).expect_err("no permission");
+        return assert!(matches!(error, KernelError::NotPermitted), "{error}");
+    }
+    let program = std::env::current_exe().expect("a path");
+    let mut command = Command::new(program);
+    command.args(["without_permission_or_module_the_error_says_so", "--exact"]).env(NOBODY, "1");
+    let status = command.uid(65534).gid(65534).status().expect("started");
+    assert!(status.success(), "{status}");
 }
 
 #[test]

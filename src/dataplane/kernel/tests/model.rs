@@ -54,7 +54,7 @@ pub(super) struct ModelPeer {
     initiation: Option<u64>,
     current: Option<Keys>,
     next: Option<Keys>,
-    handshake_at: Option<Instant>,
+    pub(super) handshake_at: Option<Instant>,
     rx: u64,
     tx: u64,
 }

@@ -254,3 +254,42 @@ fn what_an_earlier_run_left_goes_on_without_a_request() {
     assert_eq!(numbers(&world.b.kernel.borrow().delivered), Vec::from_iter(0..20));
     assert_eq!(world.a.counter("tun_packets"), 0);
 }
+
+#[test]
+fn control_sessions_of_an_earlier_run_are_told_when_they_are_asked_for_and_else_go() {
+    let mut world = World::new(DELAY, 1);
+    let peer = |number: u8| Peer {
+        public_key: [number; 32],
+        endpoint: Some(std::net::SocketAddr::from(([192, 0, 2, 9], number.into()))),
+        last_handshake: Some(Duration::from_millis(900)),
+        rx_octets: 500,
+        tx_octets: 500,
+        persistent_keepalive: 0,
+    };
+    let mut remains = Remains::default();
+    for number in 101..104 {
+        let told = peer(number);
+        remains.peers.push((Device::Control, told, Vec::new()));
+        let mut kernel = world.a.kernel.borrow_mut();
+        let known = kernel.interfaces[0].peers.entry(told.public_key).or_default();
+        known.endpoint = told.endpoint;
+        known.handshake_at = Some(control::Instant::from_millis(900));
+    }
+    let now = world.now;
+    world.a.kernel.borrow_mut().now = now;
+    world.a.restart(now, remains);
+    for number in 101..103 {
+        let config = crate::ControlPeer {
+            key: control::PeerKey([number; 32]),
+            endpoint: None,
+            side: Side::Responder,
+            persistent_keepalive: None,
+            address: None,
+        };
+        world.a.machine.set_control_peer(&config, now).expect("a peer");
+    }
+    world.run(Duration::from_secs(6));
+    assert_eq!(world.a.count(|event| matches!(event, Event::ControlSession { .. })), 2);
+    assert_eq!(world.a.kernel.borrow().interfaces[0].peers.len(), 2);
+    assert_eq!(world.a.counter("peers_renewed") + world.a.counter("peers_vanished"), 0);
+}
