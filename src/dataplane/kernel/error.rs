@@ -70,7 +70,7 @@ impl fmt::Display for KernelError {
             KernelError::Random(error) => write!(f, "no random numbers: {error}"),
             KernelError::Missing => f.write_str(
                 "the kernel has no WireGuard; load the module wireguard (OpenWrt: \
-                 kmod-wireguard), or set option dataplane userspace",
+                 kmod-wireguard), or set `option dataplane 'userspace'`",
             ),
             KernelError::NotPermitted => {
                 f.write_str("may not change network interfaces; run as root")
