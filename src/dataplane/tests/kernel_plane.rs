@@ -5,6 +5,8 @@
 #[path = "../../linux/tests/isolated/mod.rs"]
 mod isolated;
 
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -29,6 +31,29 @@ use x25519_dalek::{PublicKey, StaticSecret};
 const TABLE: u32 = 4342;
 const RESOLVED: u32 = TABLE + 1;
 const MARK: u32 = 0x4c47;
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: everything is left to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: as promised by the caller.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as promised by the caller.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 struct Site {
     node: Node,
@@ -153,11 +178,15 @@ impl Site {
     fn poll(&mut self) {
         let Some(plane) = self.plane.as_mut() else { return };
         let sources: Vec<Source> = plane.sources().map(|(source, _)| source).collect();
+        let allocations = ALLOCATIONS.with(Cell::get);
         for source in sources {
             plane.handle_ready(source, now());
         }
         if plane.poll_at().is_some_and(|at| at <= now()) {
             plane.handle_timeout(now());
+        }
+        if let Backend::Kernel(_) = plane {
+            assert_eq!(ALLOCATIONS.with(Cell::get), allocations, "no memory after the start");
         }
         while let Some(event) = plane.poll_event() {
             self.events.push(event);
