@@ -1,6 +1,6 @@
 //! Making the interfaces, or taking over those of an earlier run.
 
-use core::net::{Ipv6Addr, SocketAddr};
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use control::{Instant, MAX_LANES, PeerKey, auth};
 use linux::Errno;
@@ -18,6 +18,9 @@ use super::host::{Host, Port};
 use super::machine::{Identity, Machine};
 use super::operations::Device;
 use super::{ALIAS, KernelConfig, KernelError, LaneConfig, remains};
+
+/// An address that nobody has (RFC 7600 section 4.8).
+const DUMMY_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
 
 /// The name of the interface by which the module is loaded.
 const PROBE: &str = "lg-probe";
@@ -203,7 +206,7 @@ impl Opening {
         let link = |error| KernelError::link(name, 0, error);
         self.netlink.set_link_alias(index, ALIAS).map_err(link)?;
         self.netlink.set_link_mtu(index, self.mtu).map_err(link)?;
-        self.loosen_filter(name);
+        self.loosen_filter(name, index);
         self.netlink.set_link_up(index).map_err(link)?;
         Ok(tun)
     }
@@ -226,7 +229,7 @@ impl Opening {
         };
         let old_key = self.configure(index, wanted).map_err(link)?;
         self.netlink.set_link_mtu(index, self.mtu).map_err(link)?;
-        self.loosen_filter(name);
+        self.loosen_filter(name, index);
         let _ = sysctl::write(&format!("net/ipv6/conf/{name}/disable_ipv6"), "0");
         self.netlink.set_link_up(index).map_err(link)?;
         let (key, port) = self.read(index, wanted.device).map_err(link)?;
@@ -321,14 +324,21 @@ impl Opening {
         Ok(Port { index, port, injector, socket })
     }
 
-    /// Packets from EIDs come in here whose way back leads elsewhere as long as it is unresolved.
-    fn loosen_filter(&mut self, name: &str) {
+    /// Packets from EIDs come in here whose way back leads elsewhere as long as it is unresolved;
+    /// WireGuard itself refuses a source that is not the peer's. Where the machine has all
+    /// interfaces filtered, this one is so loosely, which needs an IPv4 address on it: without one
+    /// the kernel takes the loose filter for a strict one.
+    fn loosen_filter(&mut self, name: &str, index: u32) {
         let setting = format!("net/ipv4/conf/{name}/rp_filter");
         let value = |name: &str| sysctl::read(name).ok().and_then(|text| text.parse::<u8>().ok());
-        if value(&setting) == Some(2) || sysctl::write(&setting, "2").is_ok() {
+        let all = value("net/ipv4/conf/all/rp_filter").unwrap_or(0);
+        let wanted = if all == 0 { 0 } else { 2 };
+        if wanted != 0 {
+            let _ = self.netlink.add_address(&Address::new(index, DUMMY_ADDRESS.into(), 32));
+        }
+        if value(&setting) == Some(wanted) || sysctl::write(&setting, &wanted.to_string()).is_ok() {
             return;
         }
-        let all = value("net/ipv4/conf/all/rp_filter").unwrap_or(0);
         if all.max(value(&setting).unwrap_or(0)) == 1 {
             self.strict.push(InterfaceName::truncated(name));
         }
