@@ -91,6 +91,12 @@ fn run<F: FnOnce(&mut World) -> Outcome>(test: F) {
     if let Some(name) = dataplane() {
         world.use_dataplane(&name);
     }
+    if let Ok(level) = std::env::var("LISPGUARD_TEST_LOG") {
+        world.map_server.config.set_option("log_level", &level);
+        for site in world.sites_mut() {
+            site.config.set_option("log_level", &level);
+        }
+    }
     let outcome = catch_unwind(AssertUnwindSafe(|| test(&mut world)));
     if !matches!(outcome, Ok(Ok(()))) {
         for node in [&world.map_server, &world.home, &world.office, &world.phone] {

@@ -1,15 +1,15 @@
 //! No packet is lost while its mapping is being resolved, on slow links either.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Barrier;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use daemon::demo::net::world::{HOME_HOST, OFFICE_HOST, World};
 use daemon::demo::net::{EchoOutcome, EchoPlan, stream};
 
+use crate::flow::Flow;
 use crate::machine::delay_links;
 use crate::testbed::{PATIENCE, echo_at, echo_servers, in_world_alone, is_long, kill_cold, start};
 
@@ -85,34 +85,6 @@ fn nothing_is_lost_when_both_hosts_send_at_once_over_links_of_100_ms() {
     resolve_on_slow_links(100);
 }
 
-/// Numbers in the order in which they came.
-fn numbered(socket: &UdpSocket, count: u64) -> io::Result<Vec<u64>> {
-    socket.set_read_timeout(Some(Duration::from_secs(2)))?;
-    let (mut numbers, mut buffer) = (Vec::new(), [0; 64]);
-    while (numbers.len() as u64) < count {
-        match socket.recv(&mut buffer) {
-            Ok(len) if len >= 8 => {
-                numbers.push(u64::from_be_bytes(buffer[..8].try_into().expect("8 octets")));
-            }
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(numbers)
-}
-
-/// How many came after one that was sent later.
-fn overtaken(numbers: &[u64]) -> usize {
-    let mut highest = 0;
-    let is_late = |number: &&u64| {
-        let is_late = **number < highest;
-        highest = highest.max(**number);
-        is_late
-    };
-    numbers.iter().filter(is_late).count()
-}
-
 #[test]
 fn at_most_one_of_1000_packets_a_second_is_overtaken_in_a_resolution() {
     in_world_alone(|world| {
@@ -124,26 +96,13 @@ fn at_most_one_of_1000_packets_a_second_is_overtaken_in_a_resolution() {
         delay_links(world, Duration::from_millis(5))?;
         for round in 0..if is_long() { 50 } else { 5 } {
             start_cold(world)?;
-            let to = SocketAddr::new(OFFICE_HOST[0], 5002);
-            let receiver = world.office_host.udp(to)?;
-            let sender = world.home_host.udp(SocketAddr::new(HOME_HOST[0], 0))?;
-            const COUNT: u64 = 500;
-            let sending = thread::spawn(move || -> io::Result<()> {
-                let since = Instant::now();
-                for number in 0..COUNT {
-                    let due = since + Duration::from_millis(number);
-                    thread::sleep(due.saturating_duration_since(Instant::now()));
-                    sender.send_to(&number.to_be_bytes(), to)?;
-                }
-                Ok(())
-            });
-            let numbers = numbered(&receiver, COUNT)?;
-            sending.join().expect("no panic")?;
-            let late = overtaken(&numbers);
-            let all: BTreeSet<_> = numbers.iter().copied().collect();
-            println!("round {round}: {} of {COUNT} came, {late} overtaken", numbers.len());
-            assert_eq!((numbers.len(), all.len()), (500, 500), "none lost, none twice");
-            assert!(late <= 1, "{late} overtaken: {numbers:?}");
+            let (from, to) =
+                ((&world.home_host, HOME_HOST[0]), (&world.office_host, OFFICE_HOST[0]));
+            let flow = Flow::start(from, to, 5002, Duration::from_millis(1), 500)?;
+            let outcome = flow.wait()?;
+            println!("round {round}: {outcome:?}");
+            assert_eq!((outcome.sent, outcome.doubled), (500, 0));
+            assert!(outcome.lost.is_empty() && outcome.overtaken <= 1, "{outcome:?}");
         }
         Ok(())
     });

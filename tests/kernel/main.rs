@@ -6,6 +6,7 @@
 mod clock;
 mod coexistence;
 mod first_packet;
+mod flow;
 mod interop;
 mod machine;
 mod refusals;

@@ -72,7 +72,7 @@ fn an_interface_of_the_wanted_name_that_is_not_ours_is_named() {
 fn who_may_not_is_told_what_is_missing() {
     in_world(|world| {
         let powerless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"];
-        assert_refused(&world.home, &powerless, &["CAP_NET_ADMIN"])?;
+        assert_refused(&world.home, &powerless, &["root"])?;
         Ok(())
     });
 }
@@ -86,7 +86,7 @@ fn a_second_run_on_the_same_machine_is_refused() {
         config.set_option("control_socket", &scratch.path().join("s").to_string_lossy());
         config.set_option("run_dir", &scratch.path().to_string_lossy());
         std::mem::swap(&mut config, &mut world.home.config);
-        assert_refused(&world.home, &[], &["another lispguard"])?;
+        assert_refused(&world.home, &[], &["lispguard running already"])?;
         crate::testbed::ping_until_answered(world, crate::testbed::PATIENCE)?;
         Ok(())
     });

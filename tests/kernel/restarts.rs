@@ -8,12 +8,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use daemon::demo::net::world::{HOME_HOST, OFFICE_HOST, World};
-use daemon::demo::net::{EchoPlan, stream};
 
+use crate::flow::Flow;
 use crate::machine::retransmitted_segments;
 use crate::testbed::{
-    Outcome, PATIENCE, data_key_at, echo_at, echo_servers, home_socket, in_world_alone,
-    ping_until_answered, start_pair,
+    Outcome, PATIENCE, data_key_at, in_world_alone, ping_until_answered, start_pair,
 };
 
 /// A transfer at a steady rate: what is lost in it is lost by lispguard, not by a full queue.
@@ -73,22 +72,18 @@ fn receive(mut stream: TcpStream) -> io::Result<u64> {
     }
 }
 
-/// A TCP transfer and an echo every 2 ms go on while `home` goes and comes.
+/// A TCP transfer and datagrams each 2 ms both ways go on while `home` goes and comes.
 fn restart_under_traffic(
     world: &mut World,
     end: impl Fn(&mut daemon::demo::net::Node) -> io::Result<()>,
 ) -> Outcome {
     start_pair(world)?;
-    let _servers = echo_servers(world)?;
     ping_until_answered(world, PATIENCE)?;
     let key = data_key_at(&world.map_server, "home");
-    let plan = EchoPlan {
-        count: 2000,
-        interval: Duration::from_millis(2),
-        patience: Duration::from_secs(2),
-    };
-    let socket = home_socket(world)?;
-    let flow = thread::spawn(move || stream(&socket, echo_at(OFFICE_HOST[0]), &plan));
+    let (home, office) = (&world.home_host, &world.office_host);
+    let interval = Duration::from_millis(2);
+    let there = Flow::start((home, HOME_HOST[0]), (office, OFFICE_HOST[0]), 5004, interval, 9999)?;
+    let back = Flow::start((office, OFFICE_HOST[0]), (home, HOME_HOST[0]), 5005, interval, 9999)?;
     let transfer = Transfer::start(world)?;
     thread::sleep(Duration::from_millis(300));
     let before = retransmitted_segments(&world.home_host)?;
@@ -100,11 +95,14 @@ fn restart_under_traffic(
         world.home.wait_until(PATIENCE, |status| status.ok)?;
         println!("registered again after {:?}", since.elapsed());
     }
-    let outcome = flow.join().expect("no panic")?;
     let octets = transfer.finish()?;
     let again = retransmitted_segments(&world.home_host)? - before;
-    println!("{outcome:?}; TCP: {} KiB, {again} segments again", octets >> 10);
-    assert_eq!(outcome.lost, 0, "{outcome:?}");
+    println!("TCP: {} KiB, {again} segments again", octets >> 10);
+    for flow in [there, back] {
+        let outcome = flow.finish()?;
+        println!("UDP: {outcome:?}");
+        assert!(outcome.lost.is_empty() && outcome.doubled == 0, "{outcome:?}");
+    }
     assert_eq!(again, 0, "TCP sent nothing again");
     assert_eq!(data_key_at(&world.map_server, "home"), key, "the data key is the same");
 
