@@ -211,8 +211,9 @@ that of the whole machine, so nothing else should run on it. Ratios are medians
 of the ratios of one round each; from five rounds on, the bound holds with 95 %
 confidence. Packets seen by lispguard are those that its two sites got from
 their kernels, per 10,000 that arrived (TCP: of 1,368 octets, and
-acknowledgements are seen, too). The best step of a sweep is run again, in turn
-with three times its rate, for --rounds rounds: the ratio is their median.
+acknowledgements are seen, too). A sweep offers more and more until it does not
+come through, then, --rounds times, its best step again and three times the rate
+that came through there: medians, in Mbit/s.
 
 It needs root, or a kernel that lets ordinary users make namespaces. Nothing
 outside its own namespaces, one temporary directory per case and the userspace

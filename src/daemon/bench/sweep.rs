@@ -30,11 +30,13 @@ const OVERLOAD: f64 = 3.0;
 struct Row {
     case: &'static str,
     traffic: &'static str,
-    /// The best rate of all steps that arrived, and what was offered then.
+    /// The step of which most arrived.
     best: Step,
+    /// What arrived of it when it was run again in turn with the overload: the median.
+    again_mbit_s: f64,
     /// Three times the best rate offered, and what arrived of it: medians.
     overload: Step,
-    /// What arrived under overload, by the best rate offered again in turn with it.
+    /// What arrived under overload by the best rate.
     overload_per_best: f64,
     steps: Vec<Step>,
 }
@@ -78,26 +80,25 @@ impl Sweep<'_> {
         let octets = self.traffic.datagram_len().unwrap_or_default() as f64;
         let steps = ascend(FIRST * octets * 8.0 / 1e6, |rate| self.offer(rate))?;
         let best = best(&steps);
-        let (mut again, mut offered, mut delivered, mut ratios) =
-            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut again, mut offered, mut delivered) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rounds {
             let fitting = self.offer(best.offered_mbit_s)?;
             let overload = self.offer(best.delivered_mbit_s * OVERLOAD)?;
             again.push(fitting.delivered_mbit_s);
             offered.push(overload.offered_mbit_s);
             delivered.push(overload.delivered_mbit_s);
-            ratios.push(overload.delivered_mbit_s / fitting.delivered_mbit_s.max(1e-9));
         }
         let middle = |values: &[f64]| rounded(median(values).unwrap_or_default(), 1);
+        let overload =
+            Step { offered_mbit_s: middle(&offered), delivered_mbit_s: middle(&delivered) };
+        let ratio = overload.delivered_mbit_s / best.delivered_mbit_s.max(1e-9);
         Ok(Row {
             case: self.path.case().name(),
             traffic: self.traffic.name(),
-            best: Step { delivered_mbit_s: middle(&again), ..best },
-            overload: Step {
-                offered_mbit_s: middle(&offered),
-                delivered_mbit_s: middle(&delivered),
-            },
-            overload_per_best: rounded(median(&ratios).unwrap_or_default(), 3),
+            best,
+            again_mbit_s: middle(&again),
+            overload,
+            overload_per_best: rounded(ratio, 3),
             steps,
         })
     }
@@ -144,17 +145,18 @@ fn best(steps: &[Step]) -> Step {
 
 fn table(rows: &[Row]) -> String {
     let mut table = format!(
-        "{:<10} {:<14} {:>12} {:>17} {:>20} {:>7}\n",
-        "traffic", "case", "best Mbit/s", "overload offered", "overload delivered", "ratio"
+        "{:<10} {:<14} {:>9} {:>9} {:>17} {:>9} {:>7}\n",
+        "traffic", "case", "best", "again", "overload offered", "delivered", "/ best"
     );
     for row in rows {
         let times = row.overload.offered_mbit_s / row.best.delivered_mbit_s.max(1e-9);
         let _ = writeln!(
             table,
-            "{:<10} {:<14} {:>12.1} {:>10.1} (x{times:.1}) {:>20.1} {:>7.3}",
+            "{:<10} {:<14} {:>9.1} {:>9.1} {:>10.1} (x{times:.1}) {:>9.1} {:>7.3}",
             row.traffic,
             row.case,
             row.best.delivered_mbit_s,
+            row.again_mbit_s,
             row.overload.offered_mbit_s,
             row.overload.delivered_mbit_s,
             row.overload_per_best,
@@ -198,6 +200,7 @@ mod tests {
             case: "userspace",
             traffic: "udp-1362",
             best: step,
+            again_mbit_s: 99.0,
             overload: Step { offered_mbit_s: 300.0, delivered_mbit_s: 90.0 },
             overload_per_best: 0.9,
             steps: vec![step],

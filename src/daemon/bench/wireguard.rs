@@ -20,7 +20,7 @@ use crate::demo::net::{Node, World, scratch};
 /// What lispguard's own tunnels have here.
 const MTU: u32 = 1420;
 /// How long a program may take until its device can be configured.
-const STARTING: Duration = Duration::from_secs(3);
+const STARTING: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(5);
 /// Where a userspace WireGuard listens for `wg`.
 const SOCKETS: &str = "/var/run/wireguard";
@@ -109,16 +109,18 @@ impl Tunnel {
             ["set", device].into_iter().chain(words.iter().map(String::as_str)).collect();
         loop {
             let Err(error) = node.place().run(&wg.to_string_lossy(), &words) else { return Ok(()) };
-            let has_ended = match self.processes.last_mut() {
-                Some(process) => process.try_wait()?.is_some(),
-                None => true,
+            let Some(process) = self.processes.last_mut() else { return Err(error) };
+            let state = match process.try_wait()? {
+                Some(status) => format!("it ended ({status})"),
+                None if since.elapsed() > STARTING => "it does not listen".into(),
+                None => {
+                    thread::sleep(POLL);
+                    continue;
+                }
             };
-            if has_ended || since.elapsed() > STARTING {
-                let log = fs::read_to_string(log_of(node)).unwrap_or_default();
-                let last = log.lines().last().unwrap_or_default();
-                return Err(io::Error::other(format!("{error} {last}")));
-            }
-            thread::sleep(POLL);
+            let log = fs::read_to_string(log_of(node)).unwrap_or_default();
+            let last = log.lines().last().unwrap_or_default();
+            return Err(io::Error::other(format!("{state}: {error} {last}")));
         }
     }
 }
