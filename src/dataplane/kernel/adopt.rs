@@ -79,6 +79,7 @@ impl<O: Operations> Machine<O> {
         };
         let mut peer = Peer::new(key, device, address, now);
         peer.endpoint = told.endpoint;
+        peer.is_installed = true;
         peer.keepalive_set = told.persistent_keepalive;
         peer.handle_listing(told, wall, now);
         peer.news = Default::default();

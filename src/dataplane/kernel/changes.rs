@@ -15,6 +15,10 @@ impl<O: Operations> Machine<O> {
     /// # Errors
     /// When a table is full, a peer unknown, or the kernel refuses.
     pub(super) fn apply(&mut self, change: &Change, now: Instant) -> Result<(), PlaneError> {
+        self.applied_at = now;
+        if !matches!(change, Change::SetPeer(_) | Change::SetRoute { .. }) {
+            self.install_new_peers();
+        }
         let result = match *change {
             Change::SetPeer(ref config) => self.set_data_peer(config, now),
             Change::RemovePeer(key) => {
@@ -41,8 +45,29 @@ impl<O: Operations> Machine<O> {
                 self.set_keepalive(Interface::Control, key)
             }
         };
-        self.catch_up(now);
+        if !self.has_new_peers {
+            self.catch_up(now);
+        }
         result
+    }
+
+    /// Hands the peers that came with the last changes over to the kernel, each with all that is
+    /// routed to it: what the other side sends as soon as it knows the session would be refused.
+    pub(super) fn install_new_peers(&mut self) {
+        if !core::mem::take(&mut self.has_new_peers) {
+            return;
+        }
+        let now = self.applied_at;
+        for place in 0..self.data.len() {
+            let Some(key) = self.data.key_at(place) else { continue };
+            if self.data.get(key).is_none_or(|peer| peer.is_installed) {
+                continue;
+            }
+            match self.install(Interface::Data, key) {
+                Ok(()) => self.begin(key, true, now),
+                Err(_) => self.counters.refused += 1,
+            }
+        }
     }
 
     /// Adds or changes a control peer; a session stays when only the endpoint changes.
@@ -54,6 +79,7 @@ impl<O: Operations> Machine<O> {
         config: &ControlPeer,
         now: Instant,
     ) -> Result<(), PlaneError> {
+        self.install_new_peers();
         let address = config.address.unwrap_or_else(|| control::auth::control_address(config.key));
         let old = self.control.get(config.key).map(|peer| (peer.address, peer.endpoint));
         if old.is_none() {
@@ -148,9 +174,11 @@ impl<O: Operations> Machine<O> {
         peer.endpoint = config.endpoint.or(peer.endpoint);
         let (endpoint, has_session) = (peer.endpoint, peer.has_session());
         let has_new_endpoint = old.is_none_or(|known| known != endpoint);
-        if old.is_none() {
-            self.install_new(Interface::Data, key, true)?;
-        } else if has_new_endpoint {
+        if !peer.is_installed {
+            self.has_new_peers = true;
+            return Ok(());
+        }
+        if has_new_endpoint {
             self.move_peer(Interface::Data, key)?;
         }
         self.set_keepalive(Interface::Data, key)?;
@@ -206,11 +234,7 @@ impl<O: Operations> Machine<O> {
         is_new: bool,
     ) -> Result<(), PlaneError> {
         let result = self.install(interface, key);
-        if result.is_ok() {
-            if let Some(peer) = self.peers_mut(interface).get_mut(key) {
-                peer.keepalive_set = peer.keepalive_seconds();
-            }
-        } else if is_new {
+        if result.is_err() && is_new {
             self.peers_mut(interface).remove(key);
         }
         result.map_err(|error| PlaneError::Peer(key, error.into()))
@@ -324,7 +348,9 @@ impl<O: Operations> Machine<O> {
         new: Forwarding,
     ) -> Result<(), PlaneError> {
         for (key, _) in keys(new).filter(|(key, _)| !leads_to(old, *key)) {
-            let Some(device) = self.data.get(key).map(|peer| peer.device) else { continue };
+            // A peer that the kernel does not know yet comes with all its EID-prefixes.
+            let Some(peer) = self.data.get(key).filter(|peer| peer.is_installed) else { continue };
+            let device = peer.device;
             let update = PeerUpdate { is_update_only: true, ..PeerUpdate::new(key.0) };
             self.request(device, &update, Some(eid_prefix))?;
         }

@@ -57,6 +57,10 @@ pub(super) struct Machine<O> {
     pub(super) wake_at: Option<Instant>,
     /// When control peers of an earlier run go that this one has not asked for.
     pub(super) tidy_at: Option<Instant>,
+    /// Whether there are data peers that the kernel does not know yet.
+    pub(super) has_new_peers: bool,
+    /// When the last change came.
+    pub(super) applied_at: Instant,
     /// When the kernel was last asked about each interface.
     pub(super) listed_at: [Option<Instant>; Device::COUNT],
     /// A packet from the device for misses, or a message from a tunnel.
@@ -96,6 +100,8 @@ impl<O: Operations> Machine<O> {
             lisp_port: config.lisp_port,
             wake_at: None,
             tidy_at: None,
+            has_new_peers: false,
+            applied_at: Instant::ZERO,
             listed_at: [None; Device::COUNT],
             packet: vec![0; PACKET].into_boxed_slice(),
             plain: vec![0; usize::from(room)].into_boxed_slice(),
@@ -125,6 +131,7 @@ impl<O: Operations> Machine<O> {
 
     /// What was seen since the last call.
     pub(super) fn poll_event(&mut self) -> Option<Event> {
+        self.install_new_peers();
         self.events.pop_front()
     }
 
@@ -134,11 +141,15 @@ impl<O: Operations> Machine<O> {
 
     /// When to call `handle_timeout`; it may find nothing to do and name a later instant.
     pub(super) fn poll_at(&self) -> Option<Instant> {
+        if self.has_new_peers {
+            return Some(self.applied_at);
+        }
         earliest(self.waiting.poll_at(), self.wake_at)
     }
 
     /// Does what is due.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.install_new_peers();
         self.expire_waiting(now);
         if self.wake_at.is_none_or(|at| at > now) {
             return;

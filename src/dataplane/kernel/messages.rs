@@ -16,6 +16,7 @@ const LOOK_AFTER: control::Duration = control::Duration::from_secs(1);
 impl<O: Operations> Machine<O> {
     /// Takes what came out of an interface's tunnels.
     pub(super) fn handle_messages(&mut self, device: Device, now: Instant) {
+        self.install_new_peers();
         let mut buffer = core::mem::take(&mut self.packet);
         for _ in 0..BATCH {
             let Some((from, len)) = self.operations.receive_message(device, &mut buffer) else {
@@ -62,6 +63,7 @@ impl<O: Operations> Machine<O> {
     /// Takes the next LISP message that came out of a tunnel: its peer and length. It waits for
     /// the events before it, so that a session is known when its first message is read.
     pub(super) fn receive_control(&mut self, buf: &mut [u8]) -> Option<(Channel, PeerKey, usize)> {
+        self.install_new_peers();
         if self.has_events() { None } else { self.inbox.pop(buf) }
     }
 
@@ -76,6 +78,7 @@ impl<O: Operations> Machine<O> {
         message: &[u8],
         now: Instant,
     ) -> Result<(), PlaneError> {
+        self.install_new_peers();
         let interface = match channel {
             Channel::Control => Interface::Control,
             Channel::Link => Interface::Data,

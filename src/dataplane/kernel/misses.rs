@@ -31,6 +31,7 @@ enum Fate {
 impl<O: Operations> Machine<O> {
     /// Takes what the kernel has no route for.
     pub(super) fn handle_misses(&mut self, now: Instant) {
+        self.install_new_peers();
         self.take_misses(BATCH, false, now);
         self.catch_up(now);
     }

@@ -14,6 +14,7 @@ impl<O: Operations> Machine<O> {
     /// An uplink changed: an authentic packet goes to every live peer at once, control peers
     /// first, then the most recently active; control tunnels without a session start anew.
     pub(super) fn handle_uplink_change(&mut self, now: Instant) {
+        self.install_new_peers();
         for interface in [Interface::Control, Interface::Data] {
             let mut after = None;
             while let Some(rank) = self.next_active(interface, after) {

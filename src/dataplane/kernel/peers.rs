@@ -92,6 +92,8 @@ pub(super) struct Peer {
     pub(super) news: News,
     /// Whether the last listing had it.
     pub(super) is_listed: bool,
+    /// Whether the kernel has it.
+    pub(super) is_installed: bool,
     /// Whether somebody of this run wants it.
     pub(super) is_claimed: bool,
 }
@@ -128,6 +130,7 @@ impl Peer {
             tx_earlier: 0,
             news: News::default(),
             is_listed: true,
+            is_installed: false,
             is_claimed: true,
         }
     }

@@ -61,7 +61,7 @@ impl<O: Operations> Machine<O> {
             Interface::Data => &mut self.data,
         };
         for peer in peers.iter_mut().filter(|peer| peer.device == device) {
-            peer.is_listed = false;
+            peer.is_listed = !peer.is_installed;
         }
         let result = self.operations.peers(device, &mut |told| {
             if let Some(peer) = peers.get_mut(PeerKey(told.public_key))
@@ -239,7 +239,8 @@ impl<O: Operations> Machine<O> {
             Interface::Control => (&mut self.control, self.control_pace),
             Interface::Data => (&mut self.data, self.data_pace),
         };
-        let Some(peer) = peers.get_mut(key) else { return };
+        // A peer that the kernel does not know yet begins when it does.
+        let Some(peer) = peers.get_mut(key).filter(|peer| peer.is_installed) else { return };
         if peer.endpoint.is_none() {
             return peer.initiator.stop();
         }
@@ -360,6 +361,12 @@ impl<O: Operations> Machine<O> {
         let mut allowed_ips =
             [own].into_iter().chain(routed.map(|(eid_prefix, _)| allowed_ip(eid_prefix)));
         self.counters.peer_requests += 1;
-        self.operations.set_peer(device, &update, &mut allowed_ips)
+        self.operations.set_peer(device, &update, &mut allowed_ips)?;
+        let peers = if is_data { &mut self.data } else { &mut self.control };
+        if let Some(peer) = peers.get_mut(key) {
+            peer.is_installed = true;
+            peer.keepalive_set = peer.keepalive_seconds();
+        }
+        Ok(())
     }
 }
