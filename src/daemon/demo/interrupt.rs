@@ -1,5 +1,6 @@
 //! Ctrl-C and `kill`: what the demo or a bench made goes away at once, whatever it is doing.
 
+use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::process;
@@ -7,14 +8,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use linux::poller::{Interest, Poller};
+use linux::process::send_signal;
 use linux::signals::{Signal, Signals};
 
 use super::net::scratch;
 
 /// Waits for signals on a thread of its own.
 ///
-/// Ending this process is enough for the nodes and their namespaces, which the kernel takes along;
-/// its temporary directories, and files that it is told of, are removed here.
+/// Ending this process is enough for its namespaces, which the kernel takes along. What it started
+/// is ended before, so that no more files are made, then its temporary directories are removed, and
+/// the files that are named here.
 #[derive(Debug)]
 pub(crate) struct Interrupt {
     ending: Arc<Mutex<Ending>>,
@@ -36,8 +39,9 @@ impl Interrupt {
             let signal = wait(&signals).unwrap_or(Signal::SIGTERM);
             // Held until the process is gone: the main thread cannot end it with another code.
             let ending = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            end_children();
             for trace in &ending.traces {
-                let _ = std::fs::remove_file(trace);
+                let _ = fs::remove_file(trace);
             }
             scratch::remove_own();
             // As a shell reports a program that a signal ended.
@@ -54,6 +58,16 @@ impl Interrupt {
     /// A signal is the expected end from now on, with this exit code.
     pub(crate) fn exit_with(&self, code: u8) {
         self.ending.lock().unwrap_or_else(PoisonError::into_inner).code = Some(code);
+    }
+}
+
+fn end_children() {
+    let of_task = |task: fs::DirEntry| fs::read_to_string(task.path().join("children")).ok();
+    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    for children in tasks.filter_map(of_task) {
+        for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
+            let _ = send_signal(child, Signal::SIGKILL);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -14,6 +14,7 @@ use linux::signals::Signal;
 
 use super::configuration::NodeConfig;
 use super::place::Place;
+use super::scratch::make_directory;
 use super::status::{NodeStatus, request};
 
 /// Between two looks at a node that is expected to change.
@@ -44,7 +45,7 @@ impl Node {
         config: NodeConfig,
     ) -> io::Result<Node> {
         for name in ["run", "state"] {
-            fs::DirBuilder::new().mode(0o700).recursive(true).create(directory.join(name))?;
+            make_directory(&directory.join(name))?;
         }
         Ok(Node { place, program: program.into(), directory, config, process: None })
     }

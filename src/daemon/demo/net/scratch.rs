@@ -5,8 +5,13 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 const PREFIX: &str = "lispguard-demo-";
+/// How often a directory that is being filled is tried to remove.
+const ATTEMPTS: usize = 5;
+/// Whether this process removes its directories for good; held while one is made.
+static IS_ENDING: Mutex<bool> = Mutex::new(false);
 
 /// A directory that only this user enters; removed when dropped.
 #[derive(Debug)]
@@ -19,7 +24,7 @@ impl Scratch {
     /// on) and removes those of processes that are gone.
     ///
     /// # Errors
-    /// When the temporary directory cannot be written.
+    /// When the temporary directory cannot be written, or this process is ending.
     pub fn new() -> io::Result<Scratch> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let parent = std::env::temp_dir();
@@ -30,6 +35,10 @@ impl Scratch {
             count => format!("{PREFIX}{pid}-{count}"),
         };
         let path = parent.join(name);
+        let is_ending = IS_ENDING.lock().unwrap_or_else(PoisonError::into_inner);
+        if *is_ending {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         let _ = fs::remove_dir_all(&path);
         DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Scratch { path })
@@ -40,14 +49,23 @@ impl Scratch {
         &self.path
     }
 
-    /// Makes a directory in it.
+    /// Makes a directory in it, unless it is there.
     ///
     /// # Errors
-    /// As the file system says.
+    /// As the file system says, also when this was removed meanwhile.
     pub fn directory(&self, name: &str) -> io::Result<PathBuf> {
         let path = self.path.join(name);
-        DirBuilder::new().mode(0o700).recursive(true).create(&path)?;
+        make_directory(&path)?;
         Ok(path)
+    }
+}
+
+/// Makes a directory that only this user enters, unless it is there. What it is to be in is not
+/// made: an interrupt may have removed that.
+pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        outcome => outcome,
     }
 }
 
@@ -63,8 +81,9 @@ pub(crate) fn remove_stale(parent: &Path, prefix: &str, proc: &Path) {
     remove(parent, prefix, |pid| !proc.join(pid.to_string()).exists());
 }
 
-/// Removes the directories of this process.
+/// Removes the directories of this process, which makes no more of them.
 pub(crate) fn remove_own() {
+    *IS_ENDING.lock().unwrap_or_else(PoisonError::into_inner) = true;
     remove(&std::env::temp_dir(), PREFIX, |pid| pid == std::process::id());
 }
 
@@ -74,7 +93,9 @@ fn remove(parent: &Path, prefix: &str, is_unwanted: impl Fn(u32) -> bool) {
         let owner = name.to_str().and_then(|name| name.strip_prefix(prefix)).and_then(owner);
         if owner.is_some_and(&is_unwanted) {
             let path = entry.path();
-            let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
+            // Again where another thread was making a file there.
+            let is_gone = || fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path)).is_ok();
+            let _ = (0..ATTEMPTS).any(|_| is_gone());
         }
     }
 }
