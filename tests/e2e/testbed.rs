@@ -101,6 +101,7 @@ fn run<F: FnOnce(&mut World) -> Outcome>(test: F) {
     if !matches!(outcome, Ok(Ok(()))) {
         for node in [&world.map_server, &world.home, &world.office, &world.phone] {
             eprintln!("--- {}\n{}", node.name(), node.log());
+            eprintln!("{}", node.ask("status").map(|(_, text)| text).unwrap_or_default());
         }
     }
     match outcome {

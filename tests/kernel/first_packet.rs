@@ -11,24 +11,24 @@ use daemon::demo::net::{EchoOutcome, EchoPlan, stream};
 
 use crate::flow::Flow;
 use crate::machine::delay_links;
-use crate::testbed::{PATIENCE, echo_at, echo_servers, in_world_alone, is_long, kill_cold, start};
+use crate::testbed::{
+    PATIENCE, echo_at, echo_servers, in_world_alone, is_long, kill_cold, start_pair,
+};
 
 const FEW: EchoPlan = EchoPlan { count: 5, interval: Duration::from_millis(1), patience: PATIENCE };
 
 /// What this machine adds by itself to four round trips: one CPU that runs eight processes.
 const MACHINE: Duration = Duration::from_millis(40);
 
-/// Starts `home` and `office` without anything of a run before: new data keys, no peers, no routes.
+/// Starts all without anything of a run before: new data keys, no peers, no routes, and a Map-Server
+/// that remembers nobody to whom it would publish.
 fn start_cold(world: &mut World) -> io::Result<()> {
-    for site in [&mut world.home, &mut world.office] {
-        if site.process_id().is_some() {
-            kill_cold(site)?;
+    for node in [&mut world.map_server, &mut world.home, &mut world.office] {
+        if node.process_id().is_some() {
+            kill_cold(node)?;
         }
     }
-    for site in [&mut world.home, &mut world.office] {
-        start(site)?;
-    }
-    Ok(())
+    start_pair(world)
 }
 
 /// Both hosts send in the same moment.
@@ -51,7 +51,6 @@ fn send_at_once(world: &World) -> io::Result<[EchoOutcome; 2]> {
 fn resolve_on_slow_links(delay_ms: u64) {
     in_world_alone(|world| {
         let round_trip = Duration::from_millis(4 * delay_ms);
-        world.start_map_server()?;
         let _servers = echo_servers(world)?;
         delay_links(world, Duration::from_millis(delay_ms))?;
         let mut replies = Vec::new();
@@ -92,8 +91,8 @@ fn at_most_one_of_1000_packets_a_second_is_overtaken_in_a_resolution() {
             site.config.set_option("waiting_per_eid", "1024");
             site.config.set_option("waiting_total", "4096");
         }
-        world.start_map_server()?;
         delay_links(world, Duration::from_millis(5))?;
+        let mut overtaken = Vec::new();
         for round in 0..if is_long() { 50 } else { 5 } {
             start_cold(world)?;
             let (from, to) =
@@ -102,8 +101,10 @@ fn at_most_one_of_1000_packets_a_second_is_overtaken_in_a_resolution() {
             let outcome = flow.wait()?;
             println!("round {round}: {outcome:?}");
             assert_eq!((outcome.sent, outcome.doubled), (500, 0));
-            assert!(outcome.lost.is_empty() && outcome.overtaken <= 1, "{outcome:?}");
+            assert!(outcome.lost.is_empty(), "{outcome:?}");
+            overtaken.push(outcome.overtaken);
         }
+        assert!(overtaken.iter().all(|count| *count <= 1), "{overtaken:?}");
         Ok(())
     });
 }
