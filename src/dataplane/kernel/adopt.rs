@@ -50,7 +50,7 @@ impl<O: Operations> Machine<O> {
             // Told when the configuration asks for them.
             let Some(key) = self.control.key_at(place) else { continue };
             if let Some(peer) = self.control.get_mut(key) {
-                peer.is_claimed = false;
+                (peer.is_claimed, peer.is_adopted) = (false, true);
             }
         }
         self.tidy_at = Some(now + CLAIM_TIME);

@@ -144,6 +144,12 @@ impl<O: Operations> Machine<O> {
 
     fn initiate_control(&mut self, key: PeerKey, now: Instant) -> Result<(), PlaneError> {
         let peer = self.control.get_mut(key).ok_or(EngineError::UnknownPeer(key))?;
+        if core::mem::take(&mut peer.is_adopted) && peer.endpoint.is_some() {
+            // A new session tells the other side that what it told the earlier run is forgotten.
+            let renewed = self.renew(Interface::Control, key);
+            renewed.map_err(|error| PlaneError::Peer(key, error.into()))?;
+        }
+        let peer = self.control.get_mut(key).ok_or(EngineError::UnknownPeer(key))?;
         if peer.has_session() {
             // The kernel renews what stands; that the session works is what is wanted.
             peer.note_sent(now);

@@ -36,10 +36,15 @@ const KEEPALIVE_INTERVAL: u64 = 25;
 /// Octets of one handshake: initiation, response, first packet.
 const HANDSHAKE_LEN: u64 = 148 + 92 + KEEPALIVE_LEN;
 
+/// The kernel renews a session that it began 120 s after its handshake.
+const EARLY: Duration = Duration::from_secs(110);
+
 /// What the last listing changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct News {
     pub(super) is_established: bool,
+    /// The session that stood was young: it was not ours to renew.
+    pub(super) is_early: bool,
     pub(super) is_lost: bool,
     pub(super) has_roamed: bool,
     pub(super) has_traffic: bool,
@@ -96,6 +101,8 @@ pub(super) struct Peer {
     pub(super) is_installed: bool,
     /// Whether somebody of this run wants it.
     pub(super) is_claimed: bool,
+    /// Whether its session is one of an earlier run.
+    pub(super) is_adopted: bool,
 }
 
 impl Peer {
@@ -132,6 +139,7 @@ impl Peer {
             is_listed: true,
             is_installed: false,
             is_claimed: true,
+            is_adopted: false,
         }
     }
 
@@ -207,9 +215,11 @@ impl Peer {
         let age = self.handshake.map_or(Duration::ZERO, |at| wall.saturating_sub(at));
         let passed = Instant::from_micros(now.as_micros().saturating_sub(age.as_micros() as u64));
         let at = passed.max(since.unwrap_or(passed)).min(now);
-        self.handshake_at = Some(at);
+        let earlier = self.handshake_at.replace(at);
         if now - at < SESSION_LIFE {
+            self.news.is_early = earlier.is_some_and(|earlier| at - earlier < EARLY);
             self.session_at = Some(at);
+            self.is_adopted = false;
             self.news.is_established = true;
         }
     }

@@ -98,7 +98,7 @@ impl<O: Operations> Machine<O> {
             return;
         }
         if news.is_established {
-            self.handle_established(interface, key, now);
+            self.handle_established(interface, key, news.is_early, now);
         } else if news.is_lost {
             self.handle_lost(interface, key, now);
         }
@@ -117,11 +117,21 @@ impl<O: Operations> Machine<O> {
     }
 
     /// A session stands: tell it, and hand what waited for it over to the kernel.
-    fn handle_established(&mut self, interface: Interface, key: PeerKey, now: Instant) {
+    fn handle_established(
+        &mut self,
+        interface: Interface,
+        key: PeerKey,
+        is_early: bool,
+        now: Instant,
+    ) {
         self.counters.sessions += 1;
         let Some(peer) = self.peers_mut(interface).get_mut(key) else { return };
         let is_ours = peer.initiator.is_trying();
-        let side = if is_ours { Side::Initiator } else { peer.side };
+        let side = match (is_ours, is_early) {
+            (true, _) => Side::Initiator,
+            (false, true) => Side::Responder,
+            (false, false) => peer.side,
+        };
         let initiated_at = peer.initiated_at.filter(|_| is_ours);
         peer.settle(now);
         let (endpoint, wake_at) = (peer.endpoint, peer.poll_at());
