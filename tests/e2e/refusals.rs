@@ -24,7 +24,10 @@ fn a_site_with_a_wrong_control_key_does_not_register() {
         world.home.start()?;
         start(&mut world.office)?;
         let refused = |status: &daemon::demo::net::NodeStatus| status.counter("unknown_peer") > 0;
-        world.map_server.wait_until(PATIENCE, refused)?;
+        // The kernel's WireGuard drops what it does not know without a count.
+        if !is_in_kernel() {
+            world.map_server.wait_until(PATIENCE, refused)?;
+        }
         let said = status(&world.home);
         assert_eq!(said.code, Some(1), "{said:?}");
         assert!(said.out.contains("degraded: ") && said.out.contains("ms1"), "{}", said.out);
