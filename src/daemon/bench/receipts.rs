@@ -1,7 +1,7 @@
 //! Lets a sender know what arrived, so that it sends as fast as the way takes it.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
@@ -13,13 +13,14 @@ const ROOM: u64 = WINDOW / 2;
 /// What has not arrived after this time without any arrival is lost.
 const LOST: Duration = Duration::from_millis(20);
 
-/// What both ends of a run know.
+/// What both ends of a run know. A machine with 32 bits counts to four billion datagrams, more than
+/// it sends in a run.
 #[derive(Debug, Default)]
 pub(super) struct Receipts {
     /// Numbers below this were sent.
-    sent: AtomicU64,
+    sent: AtomicUsize,
     /// Numbers below this arrived or are lost.
-    settled: AtomicU64,
+    settled: AtomicUsize,
     sender: OnceLock<Thread>,
 }
 
@@ -28,7 +29,7 @@ impl Receipts {
     /// for lost. To be called by one thread.
     pub(super) fn wait_for_room(&self, sent: u64) -> u64 {
         let _ = self.sender.get_or_init(thread::current);
-        self.sent.store(sent, Ordering::SeqCst);
+        self.sent.store(sent as usize, Ordering::SeqCst);
         let room = self.room(sent);
         if room >= ROOM {
             return room;
@@ -36,15 +37,15 @@ impl Receipts {
         let settled = self.settled.load(Ordering::SeqCst);
         thread::park_timeout(LOST);
         if self.settled.load(Ordering::SeqCst) == settled {
-            self.settled.fetch_max(sent, Ordering::SeqCst);
+            self.settled.fetch_max(sent as usize, Ordering::SeqCst);
         }
         self.room(sent)
     }
 
     /// Notes that a number arrived, and wakes the sender when there is room again.
     pub(super) fn note(&self, number: u64) {
-        self.settled.fetch_max(number.saturating_add(1), Ordering::SeqCst);
-        if self.room(self.sent.load(Ordering::SeqCst)) >= ROOM
+        self.settled.fetch_max(number.saturating_add(1) as usize, Ordering::SeqCst);
+        if self.room(self.sent.load(Ordering::SeqCst) as u64) >= ROOM
             && let Some(sender) = self.sender.get()
         {
             sender.unpark();
@@ -52,7 +53,7 @@ impl Receipts {
     }
 
     fn room(&self, sent: u64) -> u64 {
-        WINDOW.saturating_sub(sent.saturating_sub(self.settled.load(Ordering::SeqCst)))
+        WINDOW.saturating_sub(sent.saturating_sub(self.settled.load(Ordering::SeqCst) as u64))
     }
 }
 
@@ -87,7 +88,7 @@ mod tests {
             });
             let mut arrived = 0;
             while !sender.is_finished() {
-                let sent = receipts.sent.load(Ordering::SeqCst);
+                let sent = receipts.sent.load(Ordering::SeqCst) as u64;
                 for number in arrived..sent {
                     receipts.note(number);
                 }
