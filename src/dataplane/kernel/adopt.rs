@@ -34,15 +34,13 @@ impl<O: Operations> Machine<O> {
             match self.adopted_forwarding(eid_prefix, hops, &remains) {
                 Some(forwarding) => {
                     let installed = Resolved::Lanes(hops.clone());
-                    let _ = self.routes.insert(*eid_prefix, Entry { forwarding, installed });
-                    // Its session may have ended meanwhile.
-                    let _ = self.sync_route(eid_prefix);
+                    match self.routes.insert(*eid_prefix, Entry { forwarding, installed }) {
+                        // Its session may have ended meanwhile.
+                        Ok(_) => drop(self.sync_route(eid_prefix)),
+                        Err(_) => self.refuse_adoption(eid_prefix, hops),
+                    }
                 }
-                None => {
-                    let installed = Resolved::Lanes(hops.clone());
-                    let nothing = Resolved::Nothing;
-                    let _ = self.operations.set_route(eid_prefix, &installed, &nothing);
-                }
+                None => self.refuse_adoption(eid_prefix, hops),
             }
         }
         self.tidy(&remains);
@@ -57,6 +55,14 @@ impl<O: Operations> Machine<O> {
         self.wake(self.tidy_at);
         let looks = self.control.iter().chain(self.data.iter()).filter_map(Peer::poll_at);
         self.wake(looks.min());
+    }
+
+    /// Takes out a route that cannot be taken over.
+    fn refuse_adoption(&mut self, eid_prefix: &EidPrefix, hops: &Hops) {
+        let installed = Resolved::Lanes(hops.clone());
+        if self.operations.set_route(eid_prefix, &installed, &Resolved::Nothing).is_err() {
+            self.counters.refused += 1;
+        }
     }
 
     fn adopt_peer(

@@ -63,10 +63,10 @@ impl<O: Operations> Machine<O> {
             if self.data.get(key).is_none_or(|peer| peer.is_installed) {
                 continue;
             }
-            match self.install(Interface::Data, key) {
-                Ok(()) => self.begin(key, true, now),
-                Err(_) => self.counters.refused += 1,
+            if self.install(Interface::Data, key).is_err() {
+                self.counters.refused += 1;
             }
+            self.begin(key, true, now);
         }
     }
 
@@ -91,7 +91,11 @@ impl<O: Operations> Machine<O> {
         peer.address = address;
         peer.side = config.side;
         peer.keepalive = config.persistent_keepalive;
-        peer.endpoint = config.endpoint.or(peer.endpoint);
+        // The kernel followed a site while no process ran; what the last one wrote down is older.
+        let is_followed = is_adopted && config.side == Side::Responder && peer.has_session();
+        if !is_followed || peer.endpoint.is_none() {
+            peer.endpoint = config.endpoint.or(peer.endpoint);
+        }
         let (endpoint, has_session) = (peer.endpoint, peer.has_session());
         let is_trying = peer.initiator.is_trying();
         let has_new_endpoint = old.is_none_or(|(_, known)| known != endpoint);

@@ -1,17 +1,22 @@
 //! LISP messages: out past the kernel's routing, in by sockets at our control and link addresses.
 
-use control::{Instant, PeerKey};
+use control::{Duration, Instant, PeerKey};
 
 use super::machine::{Machine, interface};
 use super::operations::{Device, Operations};
-use crate::engine::lisp_message;
+use crate::engine::{earliest, lisp_message};
 use crate::{Channel, EngineError, Interface, PlaneError};
 
 /// Messages handled at a time.
 const BATCH: usize = 64;
 
 /// A peer that sends is looked at when the kernel was last asked so long ago: it may have moved.
-const LOOK_AFTER: control::Duration = control::Duration::from_secs(1);
+const LOOK_AFTER: Duration = Duration::from_secs(1);
+
+/// A peer that greets is looked at so long after the kernel was last asked, and sooner when its
+/// session is new: no peer makes us ask all the time.
+const GREETING_PAUSE: Duration = Duration::from_millis(100);
+const SESSION_PAUSE: Duration = Duration::from_millis(1);
 
 impl<O: Operations> Machine<O> {
     /// Takes what came out of an interface's tunnels.
@@ -43,8 +48,10 @@ impl<O: Operations> Machine<O> {
             || !peer.has_session()
             || listed_at.is_none_or(|at| now - at >= LOOK_AFTER);
         if is_news {
-            peer.look_at = Some(now);
-            self.wake(Some(now));
+            let pause = if peer.has_session() { GREETING_PAUSE } else { SESSION_PAUSE };
+            let look_at = Some(listed_at.map_or(now, |at| now.max(at + pause)));
+            peer.look_at = earliest(peer.look_at, look_at);
+            self.wake(look_at);
         }
         if message.is_empty() {
             return;

@@ -15,6 +15,8 @@ impl<O: Operations> Machine<O> {
     /// first, then the most recently active; control tunnels without a session start anew.
     pub(super) fn handle_uplink_change(&mut self, now: Instant) {
         self.install_new_peers();
+        // Where the peers are by now: a peer may have moved since the kernel was asked last.
+        self.refresh(now);
         for interface in [Interface::Control, Interface::Data] {
             let mut after = None;
             while let Some(rank) = self.next_active(interface, after) {

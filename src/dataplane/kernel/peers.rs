@@ -243,7 +243,9 @@ impl Peer {
         // Without a session there are handshakes alone.
         self.news.has_traffic =
             self.has_session() && (rx_more > idle || rx_more > 0 && tx_more > idle);
-        self.interval = match rx_more > idle || tx_more > idle {
+        // What a Map-Server or site does is known by its messages.
+        let is_busy = self.device != Device::Control && (rx_more > idle || tx_more > idle);
+        self.interval = match is_busy {
             true => SHORT_INTERVAL,
             false => (self.interval * 2).min(LONG_INTERVAL),
         };
@@ -289,7 +291,12 @@ impl Peer {
     /// The kernel was given a reason to initiate.
     pub(super) fn note_initiated(&mut self, now: Instant) {
         self.initiated_at = Some(now);
-        self.pending_since = Some(now);
+        // Tries that go on for long, as with a Map-Server that is down, are not each watched
+        // closely.
+        self.pending_since = Some(match self.initiator {
+            Initiator::Trying { since, .. } => since,
+            _ => now,
+        });
         self.look_at = self.next_look(now);
     }
 

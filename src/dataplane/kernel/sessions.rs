@@ -6,7 +6,7 @@ use linux::netlink::wireguard::PeerUpdate;
 
 use super::machine::{Machine, interface};
 use super::operations::{Device, Operations};
-use super::peers::{News, allowed_ip};
+use super::peers::{News, Peer, allowed_ip};
 use super::routes::leads_to;
 use crate::engine::initiator::{self, Initiator, tells_loss};
 use crate::engine::{FIRST_RETRY, LONGEST_FIRST_RETRY, lisp_message};
@@ -62,6 +62,9 @@ impl<O: Operations> Machine<O> {
         };
         for peer in peers.iter_mut().filter(|peer| peer.device == device) {
             peer.is_listed = !peer.is_installed;
+            if !peer.is_installed {
+                peer.look_at = peer.next_look(now);
+            }
         }
         let result = self.operations.peers(device, &mut |told| {
             if let Some(peer) = peers.get_mut(PeerKey(told.public_key))
@@ -249,8 +252,11 @@ impl<O: Operations> Machine<O> {
             Interface::Control => (&mut self.control, self.control_pace),
             Interface::Data => (&mut self.data, self.data_pace),
         };
-        // A peer that the kernel does not know yet begins when it does.
-        let Some(peer) = peers.get_mut(key).filter(|peer| peer.is_installed) else { return };
+        let has_new_peers = self.has_new_peers;
+        // A peer that the kernel does not know yet begins when it does; one that it refused is
+        // given to it again with each try.
+        let is_next = |peer: &&mut Peer| peer.is_installed || !has_new_peers;
+        let Some(peer) = peers.get_mut(key).filter(is_next) else { return };
         if peer.endpoint.is_none() {
             return peer.initiator.stop();
         }
@@ -304,7 +310,7 @@ impl<O: Operations> Machine<O> {
         let is_stale = self.peers(interface).get(key).is_some_and(|peer| {
             // With keys that the kernel would still use it begins no handshake either.
             let has_keys = peer.handshake_at.is_some_and(|at| now - at < KEYS_LIFE);
-            peer.initiated_at.is_some() || has_keys
+            peer.initiated_at.is_some() || has_keys || !peer.is_installed
         });
         if is_stale && self.renew(interface, key).is_err() {
             self.counters.refused += 1;

@@ -1,5 +1,7 @@
 //! The kernel data plane against a model of kernel WireGuard, on virtual time.
 
+mod endpoints;
 mod model;
+mod quiet;
 mod sessions;
 mod world;

@@ -1,6 +1,7 @@
 //! A model of kernel WireGuard: what is staged waits for a handshake; one initiation in 5 s unless
 //! the peer is made anew; initiations that cross cancel each other; the responder's handshake
-//! counts from the first packet; keys end after 180 s.
+//! counts from the first packet; keys end after 180 s; what comes is
+//! answered within 10 s.
 
 use core::cell::RefCell;
 use core::net::{IpAddr, SocketAddr};
@@ -18,6 +19,7 @@ use crate::engine::packet::Header;
 const REKEY_TIMEOUT: Duration = Duration::from_secs(5);
 const REKEY_AFTER: Duration = Duration::from_secs(120);
 const REJECT_AFTER: Duration = Duration::from_secs(180);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const STAGED: usize = 128;
 
 /// A WireGuard message on its way.
@@ -54,6 +56,8 @@ pub(super) struct ModelPeer {
     initiation: Option<u64>,
     current: Option<Keys>,
     next: Option<Keys>,
+    /// When what came is answered by an empty packet, if nothing else goes.
+    answer_at: Option<Instant>,
     pub(super) handshake_at: Option<Instant>,
     rx: u64,
     tx: u64,
@@ -80,6 +84,8 @@ pub(super) struct ModelKernel {
     pub(super) errors: Vec<Vec<u8>>,
     pub(super) outbox: Vec<(SocketAddr, SocketAddr, Message)>,
     pub(super) requests: usize,
+    /// Whether it takes no peer.
+    pub(super) is_refusing: bool,
     next_id: u64,
 }
 
@@ -100,6 +106,7 @@ impl ModelKernel {
             errors: Vec::new(),
             outbox: Vec::new(),
             requests: 0,
+            is_refusing: false,
             next_id: salt << 32,
         }
     }
@@ -147,7 +154,11 @@ impl ModelKernel {
         let Some(to) = peer.endpoint else { return };
         peer.current = peer.current.take().filter(|keys| now - keys.made_at < REJECT_AFTER);
         if let Some(keys) = peer.current.clone() {
+            if peer.answer_at.is_some_and(|at| at <= now) && peer.staged.is_empty() {
+                peer.staged.push_back(Vec::new());
+            }
             while let Some(packet) = peer.staged.pop_front() {
+                peer.answer_at = None;
                 let message = Message::Data { sender, id: keys.id, packet };
                 peer.tx += message.len();
                 self.outbox.push((from, to, message));
@@ -166,14 +177,16 @@ impl ModelKernel {
         }
     }
 
-    /// The kernel tries again what is staged.
+    /// The kernel tries again what is staged, and answers what came.
     pub(super) fn run_timers(&mut self) {
         for place in 0..self.interfaces.len() {
             let interface = &self.interfaces[place];
             let staged: Vec<PublicKey> = interface
                 .peers
                 .iter()
-                .filter(|(_, peer)| !peer.staged.is_empty())
+                .filter(|(_, peer)| {
+                    !peer.staged.is_empty() || peer.answer_at.is_some_and(|at| at <= self.now)
+                })
                 .map(|(key, _)| *key)
                 .collect();
             for key in staged {
@@ -229,6 +242,9 @@ impl ModelKernel {
                 }
                 peer.rx += len;
                 peer.endpoint = Some(from);
+                if !packet.is_empty() {
+                    peer.answer_at = peer.answer_at.or(Some(now + KEEPALIVE_TIMEOUT));
+                }
                 self.flush(place, sender);
                 self.deliver(place, sender, packet);
             }
@@ -268,6 +284,9 @@ impl Operations for Handle {
     ) -> Result<(), Error> {
         let mut kernel = self.0.borrow_mut();
         kernel.requests += 1;
+        if kernel.is_refusing {
+            return Err(Error::Socket(Errno::ENOBUFS));
+        }
         let interface =
             kernel.interfaces.get_mut(place(device)).ok_or(Error::Socket(Errno::ENODEV))?;
         let key = update.public_key;
