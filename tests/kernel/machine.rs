@@ -58,13 +58,21 @@ pub fn statistics(place: &Place, device: &str) -> io::Result<LinkStatistics> {
     })
 }
 
-/// TCP segments that a machine sent again.
-pub fn retransmitted_segments(place: &Place) -> io::Result<u64> {
-    let text = place.inside(|| std::fs::read_to_string("/proc/thread-self/net/snmp"))?;
-    let mut lines = text.lines().filter_map(|line| line.strip_prefix("Tcp: "));
+/// TCP segments of a machine that were lost: sent again, and not told to have come twice
+/// (RFC 2883), as those are that were only late.
+pub fn lost_segments(place: &Place) -> io::Result<u64> {
+    let again = counter(place, "snmp", "Tcp: ", "RetransSegs")?;
+    Ok(again.saturating_sub(counter(place, "netstat", "TcpExt: ", "TCPDSACKRecv")?))
+}
+
+/// A counter of `/proc/net`: a line of names goes before each line of values.
+fn counter(place: &Place, file: &str, group: &str, name: &str) -> io::Result<u64> {
+    let path = format!("/proc/thread-self/net/{file}");
+    let text = place.inside(|| std::fs::read_to_string(path))?;
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix(group));
     let (names, values) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
     let mut counters = names.split(' ').zip(values.split(' '));
-    let value = counters.find(|(name, _)| *name == "RetransSegs").map(|(_, value)| value);
+    let value = counters.find(|(one, _)| *one == name).map(|(_, value)| value);
     value.and_then(|value| value.parse().ok()).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
