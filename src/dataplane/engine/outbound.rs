@@ -106,8 +106,7 @@ impl<L: Listener> Engine<L> {
         let Some(destination) = peers.get(slot).map(|peer| peer.address) else { return };
         let source = peers.address;
         let mut plain = core::mem::take(&mut self.plain);
-        if let Some(len) =
-            lisp_message::emit(self.lisp_port, source, destination, &[], &mut plain)
+        if let Some(len) = lisp_message::emit(self.lisp_port, source, destination, &[], &mut plain)
         {
             self.transmit(interface, slot, &plain[..len], now, io);
         }
