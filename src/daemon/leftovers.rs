@@ -10,6 +10,9 @@ use linux::netlink::{self, Family, Route, RouteKind, Rule, Socket};
 use crate::config::{RULES, Routing};
 use crate::overlay::{Devices, PROTOCOL, SCOPE_GLOBAL, ignore_missing};
 
+/// What IPv6 gives a route without a metric.
+const DEFAULT_METRIC: u32 = 1024;
+
 /// Why the overlay's addresses, routes and rules cannot be there.
 #[derive(Debug)]
 pub enum OverlayError {
@@ -98,6 +101,26 @@ fn remove_routes(netlink: &mut Socket, table: u32) -> Result<usize, netlink::Err
     Ok(removed)
 }
 
+/// What stands of ours in the tables that the daemon puts routes into, as it was asked for: the
+/// kernel gives IPv6's routes a metric, and a device where they need none.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn routes(netlink: &mut Socket, routing: &Routing) -> Result<Vec<Route>, netlink::Error> {
+    let mut routes = Vec::new();
+    for family in [Family::V4, Family::V6] {
+        for table in tables(routing) {
+            routes.append(&mut netlink.list(|socket, each| socket.routes(family, table, each))?);
+        }
+    }
+    routes.retain(|route| route.protocol == PROTOCOL);
+    for route in &mut routes {
+        route.metric = route.metric.filter(|metric| *metric != DEFAULT_METRIC);
+        route.output = route.output.filter(|_| route.kind == RouteKind::Unicast);
+    }
+    Ok(routes)
+}
+
 /// The tables that routes are put into by the daemon: the data plane has one of its own.
 fn tables(routing: &Routing) -> impl Iterator<Item = u32> {
     [routing.table].into_iter().chain((0..MAX_LANES as u8).map(|lane| routing.lane_table(lane)))
@@ -143,7 +166,7 @@ impl core::error::Error for OverlayError {}
 
 #[cfg(test)]
 #[path = "../linux/tests/isolated/mod.rs"]
-mod isolated;
+pub(crate) mod isolated;
 
 #[cfg(test)]
 mod tests {

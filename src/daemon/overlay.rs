@@ -1,7 +1,8 @@
 //! What leads packets into the overlay: addresses, routes and rules of our own.
 //!
 //! What is wanted follows from the configuration, this machine's addresses and its uplinks; what
-//! differs from what stands, which an earlier run may have left, is changed, and nothing else.
+//! differs from what stands, which an earlier run may have left, is changed, and nothing else. What
+//! stands is asked of the kernel each time: with an address or a device it takes routes away.
 //! `plan` says which rules there are and why.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -45,6 +46,8 @@ pub struct Overlay {
     addresses: Vec<IpAddr>,
     /// The addresses of this machine that are EIDs.
     sources: Vec<IpAddr>,
+    /// The kernel took the source of a route, whose address may be back since.
+    has_lost_source: bool,
     /// What the mapping system leaves to the native routing table.
     native: Vec<EidPrefix>,
     /// Whether all of it stays when the value goes, for the next run.
@@ -69,6 +72,7 @@ impl Overlay {
             rules: left.rules,
             addresses: left.addresses,
             sources: Vec::new(),
+            has_lost_source: false,
             native: Vec::new(),
             is_kept: false,
         };
@@ -118,6 +122,16 @@ impl Overlay {
         routes.extend(self.plan.lane_routes(&self.paths));
         routes.extend(self.native.iter().map(|prefix| self.plan.throw(prefix)));
         self.sources = sources;
+        if let Some(routing) = self.plan.routing() {
+            let standing = leftovers::routes(&mut self.netlink, routing)?;
+            let is_lost = |old: &Route| {
+                let of_old = |one: &&Route| is_same(one, old) && one.kind == old.kind;
+                let now = standing.iter().find(of_old);
+                old.source.is_some() && now.is_some_and(|one| one.source.is_none())
+            };
+            self.has_lost_source |= self.routes.iter().any(is_lost);
+            self.routes = standing;
+        }
         let rules = self.plan.rules(&others, &self.paths);
         // A route that replaces another one is there before a rule leads to it.
         for old in self.routes.iter().filter(|old| !routes.iter().any(|new| is_same(old, new))) {
@@ -175,6 +189,11 @@ impl Overlay {
         (v4, v6)
     }
 
+    /// Whether routes with these sources lost them since this was asked last.
+    pub fn take_lost_source(&mut self) -> bool {
+        core::mem::take(&mut self.has_lost_source)
+    }
+
     /// This machine's addresses that others may send to.
     fn usable_addresses(&mut self) -> Result<Vec<IpAddr>, netlink::Error> {
         let addresses = self.netlink.list(|socket, each| socket.addresses(each))?;
@@ -218,4 +237,139 @@ fn ignore_existing(result: Result<(), netlink::Error>) -> Result<(), netlink::Er
 
 pub(crate) fn ignore_missing(result: Result<(), netlink::Error>) -> Result<(), netlink::Error> {
     result.or_else(|error| if error.is_missing() { Ok(()) } else { Err(error) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::leftovers::isolated::{Node, ip, isolated, joined};
+
+    const CONFIG: &str = "
+        config lispguard 'main'
+            option role 'xtr'
+            option private_key 'KKKKKKKKKKKKKKKKKKKKKKKKKKKKKKKKKKKKKKKKKKI='
+            list eid_space '10.0.0.0/8'
+            list eid_space 'fd01::/16'
+        config eid_prefix
+            option prefix '10.1.0.0/24'
+        config eid_prefix
+            option prefix 'fd01:0:0:1::/64'
+        config map_server 'ms'
+            option public_key 'MMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMM='
+            option endpoint '192.0.2.2'
+        config uplink
+            option device 'to-b'";
+
+    /// The overlay's device is a pair's end here, and so is the uplink.
+    fn overlay(node: &mut Node) -> Overlay {
+        let config = Config::parse(CONFIG.as_bytes(), "test").expect("a configuration");
+        let device = node.index("to-b");
+        let devices = Devices {
+            routes: device,
+            addresses: device,
+            link_address: Ipv6Addr::LOCALHOST,
+            has_resolved_table: true,
+        };
+        node.open(|| Overlay::new(&config, devices)).expect("an overlay")
+    }
+
+    fn path(output: u32, rloc: &str) -> Path {
+        let uplink = control::Uplink { rloc: ip(rloc), priority: 1, weight: 1, lane: 0 };
+        Path { uplink, place: Some(0), output, gateway: None, mtu: None }
+    }
+
+    /// All routes and rules of ours, as the kernel orders them.
+    fn standing(node: &mut Node) -> (Vec<Route>, Vec<Rule>) {
+        let (mut routes, mut rules) = (Vec::new(), Vec::new());
+        for family in [Family::V4, Family::V6] {
+            for table in [4342, 4344] {
+                let listed = node.netlink.list(|socket, each| socket.routes(family, table, each));
+                routes.extend(listed.expect("routes"));
+            }
+            rules.extend(
+                node.netlink.list(|socket, each| socket.rules(family, each)).expect("rules"),
+            );
+        }
+        rules.retain(|rule| rule.protocol == PROTOCOL);
+        (routes, rules)
+    }
+
+    #[test]
+    fn a_lane_whose_uplink_comes_later_still_leaves_by_it() {
+        isolated("overlay::tests::a_lane_whose_uplink_comes_later_still_leaves_by_it", || {
+            let (mut node, _other) = joined();
+            let mut overlay = overlay(&mut node);
+            let device = node.index("to-b");
+            overlay
+                .set_paths(&[path(device, "192.0.2.1"), path(device, "2001:db8::1")])
+                .expect("paths");
+            let (_, rules) = standing(&mut node);
+            for family in [Family::V4, Family::V6] {
+                let mut marked =
+                    rules.iter().filter(|rule| rule.family == family && rule.mark.is_some());
+                assert_eq!(marked.next().expect("a rule").table, 4344);
+                assert!(matches!(
+                    marked.next().expect("a rule").action,
+                    netlink::RuleAction::Goto(_)
+                ));
+            }
+        });
+    }
+
+    #[test]
+    fn what_the_kernel_took_away_with_an_address_comes_back() {
+        isolated("overlay::tests::what_the_kernel_took_away_with_an_address_comes_back", || {
+            let (mut node, _other) = joined();
+            node.add_address("lo", "10.1.0.1", 24);
+            node.add_address("lo", "fd01:0:0:1::1", 64);
+            let mut overlay = overlay(&mut node);
+            let before = standing(&mut node);
+            assert_eq!(before.0.len(), 2);
+            assert!(before.0.iter().all(|route| route.source.is_some()));
+            let lo = node.index("lo");
+            for (address, len) in [("10.1.0.1", 24), ("fd01:0:0:1::1", 64)] {
+                let address = Address::new(lo, ip(address), len);
+                node.netlink.delete_address(&address).expect("removed");
+                node.netlink.add_address(&address).expect("added");
+            }
+            assert_ne!(standing(&mut node), before);
+            overlay.set_paths(&[]).expect("routes");
+            assert_eq!(standing(&mut node), before);
+            assert!(overlay.take_lost_source() && !overlay.take_lost_source());
+            let device = node.index("to-b");
+            overlay.set_paths(&[path(device, "192.0.2.1")]).expect("routes");
+            let before = standing(&mut node);
+            node.netlink.set_link_down(device).expect("down");
+            node.up("to-b");
+            assert!(standing(&mut node).0.is_empty());
+            overlay.set_paths(&[path(device, "192.0.2.1")]).expect("routes");
+            assert_eq!(standing(&mut node), before);
+        });
+    }
+
+    #[test]
+    fn the_next_run_takes_over_what_stands() {
+        isolated("overlay::tests::the_next_run_takes_over_what_stands", || {
+            let (mut node, _other) = joined();
+            node.add_address("lo", "10.1.0.1", 24);
+            node.add_address("lo", "fd01:0:0:1::1", 64);
+            let device = node.index("to-b");
+            let paths = [path(device, "192.0.2.1"), path(device, "2001:db8::1")];
+            let mut first = overlay(&mut node);
+            first.set_paths(&paths).expect("paths");
+            first.keep();
+            drop(first);
+            let before = standing(&mut node);
+            assert_eq!(before.0.len(), 4);
+            let mut second = overlay(&mut node);
+            second.set_paths(&paths).expect("paths");
+            let after = standing(&mut node);
+            assert_eq!(after.0, before.0);
+            assert_eq!(after.1.len(), before.1.len());
+            assert!(after.1.iter().all(|rule| before.1.contains(rule)));
+            drop(second);
+            let left = standing(&mut node);
+            assert!(left.0.is_empty() && left.1.is_empty(), "{left:?}");
+        });
+    }
 }

@@ -7,10 +7,13 @@
 //! | +0 main without its default routes | what is directly connected or routed on purpose stays outside |
 //! | +0 from an address that is no EID: main | only where the EID-space is everything |
 //! | +1 a lane's mark: the lane's table | a lane leaves by its uplink |
-//! | +1 a lane's mark: go to +4 | the tunnels' own packets never enter the overlay |
-//! | +2 from our EID-prefixes: resolved table | kernel WireGuard forwards, for sources that are ours |
-//! | +3 overlay table | all else to the EID-space: to the process, which resolves or refuses |
-//! | +4 nothing | where marked packets go on |
+//! | +2 a lane's mark: go to +5 | the tunnels' own packets never enter the overlay |
+//! | +3 from our EID-prefixes: resolved table | kernel WireGuard forwards, for sources that are ours |
+//! | +4 overlay table | all else to the EID-space: to the process, which resolves or refuses |
+//! | +5 nothing | where marked packets go on |
+//!
+//! Rules of one priority are asked in the order in which they came, so that none of them has a
+//! priority with another one that decides for the same packets.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -22,10 +25,11 @@ use crate::links::Path;
 use crate::overlay::{PROTOCOL, route};
 
 const MAIN: u32 = 0;
-const MARKED: u32 = 1;
-const RESOLVED: u32 = 2;
-const OVERLAY: u32 = 3;
-const END: u32 = 4;
+const LANE: u32 = 1;
+const MARKED: u32 = 2;
+const RESOLVED: u32 = 3;
+const OVERLAY: u32 = 4;
+const END: u32 = 5;
 
 /// What the configuration says of addresses, routes and rules.
 #[derive(Clone, Default, Debug)]
@@ -47,6 +51,11 @@ impl Plan {
             routing: Some(config.routing),
             has_resolved_table,
         }
+    }
+
+    /// Marks, tables and priorities, once there is a configuration.
+    pub fn routing(&self) -> Option<&Routing> {
+        self.routing.as_ref()
     }
 
     /// A mobile node has its EIDs as addresses; a site's EIDs belong to its LAN.
@@ -130,10 +139,7 @@ impl Plan {
         lanes.push(0);
         lanes.sort_unstable();
         lanes.dedup();
-        let marked = |lane: &u8, action, table| Rule {
-            mark: Some(routing.lane_mark(*lane)),
-            ..rule(MARKED, action, table)
-        };
+        let marked = |lane: &u8, rule: Rule| Rule { mark: Some(routing.lane_mark(*lane)), ..rule };
         let steered = |lane: &&u8| {
             paths.iter().any(|path| {
                 path.uplink.lane == **lane
@@ -144,7 +150,7 @@ impl Plan {
         let mut rules: Vec<Rule> = lanes
             .iter()
             .filter(steered)
-            .map(|lane| marked(lane, RuleAction::Lookup, routing.lane_table(*lane)))
+            .map(|lane| marked(lane, rule(LANE, RuleAction::Lookup, routing.lane_table(*lane))))
             .collect();
         let has_space = self.eid_space.iter().any(is_family);
         if has_space || !rules.is_empty() {
@@ -158,7 +164,7 @@ impl Plan {
         // A rule goes only where there is one.
         rules.push(rule(END, RuleAction::Nop, 0));
         let end = RuleAction::Goto(routing.rule_priority + END);
-        rules.extend(lanes.iter().map(|lane| marked(lane, end, 0)));
+        rules.extend(lanes.iter().map(|lane| marked(lane, rule(MARKED, end, 0))));
         rules.extend(self.outside(family, others).map(|source| Rule {
             source: Some(source),
             ..rule(MAIN, RuleAction::Lookup, TABLE_MAIN)
@@ -252,12 +258,12 @@ mod tests {
                 (50, None, TABLE_MAIN),
                 (51, Some(7), 102),
                 (51, Some(8), 103),
-                (51, Some(7), 0),
-                (51, Some(8), 0),
-                (52, None, 101),
-                (52, None, 101),
-                (53, None, 100),
-                (54, None, 0),
+                (52, Some(7), 0),
+                (52, Some(8), 0),
+                (53, None, 101),
+                (53, None, 101),
+                (54, None, 100),
+                (55, None, 0),
             ]
         );
         let routes = plan("10.0.0.0/8").lane_routes(&paths);

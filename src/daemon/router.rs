@@ -373,9 +373,12 @@ impl Router {
             log::warn!("overlay routes: {error}");
         }
         let (v4, v6) = overlay.sources();
-        if let Backend::Kernel(kernel) = &mut self.plane
-            && let Err(error) = kernel.set_route_sources(v4, v6)
-        {
+        let Backend::Kernel(kernel) = &mut self.plane else { return };
+        let forgotten = match overlay.take_lost_source() {
+            true => kernel.set_route_sources(None, None),
+            false => Ok(()),
+        };
+        if let Err(error) = forgotten.and(kernel.set_route_sources(v4, v6)) {
             log::warn!("routes of tunnels: {error}");
         }
     }

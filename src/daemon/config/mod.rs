@@ -154,7 +154,7 @@ pub struct Routing {
 }
 
 /// Priorities that the rules take, from `rule_priority` on.
-pub const RULES: u32 = 5;
+pub const RULES: u32 = 6;
 
 impl Routing {
     /// The table of the EID-prefixes whose tunnels stand: kernel WireGuard forwards by it.
