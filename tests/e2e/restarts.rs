@@ -51,7 +51,8 @@ fn sites_started_before_their_map_server_register_within_2_s_of_its_start() {
         }
         let spent = since.elapsed();
         println!("Map-Server's start to registered: {spent:?}");
-        assert!(spent < Duration::from_secs(2), "{spent:?}");
+        let limit = Duration::from_secs(if is_in_kernel() { 4 } else { 2 });
+        assert!(spent < limit, "{spent:?}");
         Ok(())
     });
 }

@@ -17,8 +17,9 @@ use crate::testbed::{
 
 const FEW: EchoPlan = EchoPlan { count: 5, interval: Duration::from_millis(1), patience: PATIENCE };
 
-/// What this machine adds by itself to four round trips: one CPU that runs eight processes.
-const MACHINE: Duration = Duration::from_millis(40);
+/// What this machine adds by itself to four round trips, one CPU that runs eight processes: mostly,
+/// and in a busy moment.
+const MACHINE: [Duration; 2] = [Duration::from_millis(40), Duration::from_millis(200)];
 
 /// Starts all without anything of a run before: new data keys, no peers, no routes, and a Map-Server
 /// that remembers nobody to whom it would publish.
@@ -64,7 +65,8 @@ fn resolve_on_slow_links(delay_ms: u64) {
         replies.sort();
         let (median, slowest) = (replies[replies.len() / 2], replies[replies.len() - 1]);
         println!("round trip {round_trip:?}: first echo {median:?}, at worst {slowest:?}");
-        assert!(slowest <= 4 * round_trip + MACHINE, "{replies:?}");
+        let [mostly, at_worst] = MACHINE.map(|machine| 4 * round_trip + machine);
+        assert!(median <= mostly && slowest <= at_worst, "{replies:?}");
         Ok(())
     });
 }
@@ -101,7 +103,7 @@ fn at_most_one_of_1000_packets_a_second_is_overtaken_in_a_resolution() {
             let outcome = flow.wait()?;
             println!("round {round}: {outcome:?}");
             assert_eq!((outcome.sent, outcome.doubled), (500, 0));
-            assert!(outcome.lost.is_empty(), "{outcome:?}");
+            assert!(outcome.lost.is_empty() && outcome.first < Some(PATIENCE), "{outcome:?}");
             overtaken.push(outcome.overtaken);
         }
         // One of many may meet a busy moment of the machine, in which nothing is exchanged for the
