@@ -20,6 +20,10 @@ impl Router {
                 return;
             }
         };
+        if let Some(what) = refusal(&self.config, &config) {
+            log::error!("{what} takes a restart; the configuration stays as it was");
+            return;
+        }
         for what in needs_restart(&self.config, &config) {
             log::warn!("{what} changes at the next start only");
         }
@@ -44,15 +48,24 @@ impl Router {
     }
 }
 
+/// The option whose change gives every EID-prefix and section another meaning.
+fn refusal(old: &Config, new: &Config) -> Option<&'static str> {
+    let checks = [
+        (old.roles != new.roles, "another role"),
+        (old.instance_id != new.instance_id, "another instance-ID"),
+    ];
+    checks.into_iter().find_map(|(is_changed, what)| is_changed.then_some(what))
+}
+
 /// The options whose change a reload cannot follow.
 fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let checks = [
-        (old.roles != new.roles, "option role"),
         (old.private_key != new.private_key, "option private_key"),
         (old.ports != new.ports, "a port"),
         (old.control_address != new.control_address, "option control_address"),
-        (old.instance_id != new.instance_id, "option instance_id"),
         (old.routing.fwmark != new.routing.fwmark, "option fwmark"),
+        (old.routing.table != new.routing.table, "option table"),
+        (old.routing.hashes_ports != new.routing.hashes_ports, "option multipath_l4"),
         (old.mtu != new.mtu, "option mtu"),
         (old.dataplane != new.dataplane, "option dataplane"),
         (old.limits != new.limits, "a table size"),
@@ -67,12 +80,13 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
 
 /// Keeps in `new` what the running router was started with.
 fn keep_start_values(old: &Config, new: &mut Config) {
-    new.roles = old.roles;
     new.private_key = old.private_key.clone();
     new.ports = old.ports;
     new.control_address = old.control_address;
-    new.instance_id = old.instance_id;
     new.routing.fwmark = old.routing.fwmark;
+    // The data plane writes into the tables that it was started with.
+    new.routing.table = old.routing.table;
+    new.routing.hashes_ports = old.routing.hashes_ports;
     new.mtu = old.mtu;
     new.dataplane = old.dataplane;
     new.limits = old.limits;
@@ -80,4 +94,46 @@ fn keep_start_values(old: &Config, new: &mut Config) {
     new.state_dir.clone_from(&old.state_dir);
     new.control_socket.clone_from(&old.control_socket);
     new.devices.clone_from(&old.devices);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use control::PeerKey;
+
+    fn config(options: &str) -> Config {
+        let text = format!(
+            "config lispguard 'main'\n option private_key '{}'\n list eid_space '10.0.0.0/8'\n{options}\n\
+             config eid_prefix\n option prefix '10.1.0.1/32'\n\
+             config map_server 'ms'\n option public_key '{}'\n option endpoint '192.0.2.1'\n",
+            PeerKey([7; 32]),
+            PeerKey([9; 32]),
+        );
+        Config::parse(text.as_bytes(), "test").expect("right")
+    }
+
+    #[test]
+    fn what_the_data_plane_was_started_with_stays_until_the_next_start() {
+        let old = config("option role 'xtr'");
+        let mut new = config(
+            "option role 'xtr'\n option table '77'\n option multipath_l4 '1'\n \
+             option rule_priority '99'",
+        );
+        assert_eq!(needs_restart(&old, &new), ["option table", "option multipath_l4"]);
+        keep_start_values(&old, &mut new);
+        assert!(needs_restart(&old, &new).is_empty());
+        assert_eq!((new.routing.table, new.routing.rule_priority), (4342, 99));
+        assert_eq!(refusal(&old, &new), None);
+    }
+
+    #[test]
+    fn another_role_or_instance_id_is_refused_as_a_whole() {
+        let old = config("option role 'xtr'");
+        let other = |options| refusal(&old, &config(options));
+        assert_eq!(other("option role 'mobile_node'"), Some("another role"));
+        assert_eq!(
+            other("option role 'xtr'\n option instance_id '5'"),
+            Some("another instance-ID")
+        );
+    }
 }

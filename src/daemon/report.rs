@@ -256,12 +256,12 @@ fn add_remarks(router: &Router, status: &mut Status) {
     {
         status.remarks.push(format!("behind NAT: the Map-Server sees us as {outer}"));
     }
-    if router.start.data_keys.len() > 1 && !router.config.routing.hashes_ports {
+    if router.start.data_keys.len() > 1 && preflight::hashes_addresses_alone() {
         let sharing = "lanes share traffic per pair of hosts; `option multipath_l4 '1'` shares it \
                        per connection";
         status.remarks.push(sharing.into());
     }
-    status.remarks.extend(preflight::problems(&router.config));
+    status.remarks.extend(preflight::problems(&router.config, &router.plane));
     if linux::clock::wall_seconds() < CLOCK_IS_SET {
         status.remarks.push("the wall clock was never set; is NTP running?".into());
     }

@@ -224,7 +224,7 @@ fn report_start(config: &Config, plane: &Backend) {
     for (lane, key, _) in plane.data_keys() {
         log::info!("data key {key}, {} {place}", config.devices.lane(lane));
     }
-    for problem in preflight::problems(config) {
+    for problem in preflight::problems(config, plane) {
         log::warn!("{problem}");
     }
     if plane.data_keys().count() > 1 && config.routing.hashes_ports {
