@@ -77,6 +77,8 @@ pub(super) struct Peer {
     handshake: Option<Duration>,
     /// When we gave the kernel a reason to initiate, since the peer was made or had a session.
     pub(super) initiated_at: Option<Instant>,
+    /// As the clock showed then by which the kernel tells handshakes.
+    initiated_wall: Duration,
     /// When something came from the peer without a session: it initiated, and we answered.
     pub(super) heard_at: Option<Instant>,
     /// Since when a session is awaited.
@@ -123,6 +125,7 @@ impl Peer {
             handshake_at: None,
             handshake: None,
             initiated_at: None,
+            initiated_wall: Duration::ZERO,
             heard_at: None,
             pending_since: None,
             look_at: None,
@@ -289,8 +292,9 @@ impl Peer {
     }
 
     /// The kernel was given a reason to initiate.
-    pub(super) fn note_initiated(&mut self, now: Instant) {
+    pub(super) fn note_initiated(&mut self, wall: Duration, now: Instant) {
         self.initiated_at = Some(now);
+        self.initiated_wall = wall;
         // Tries that go on for long, as with a Map-Server that is down, are not each watched
         // closely.
         self.pending_since = Some(match self.initiator {
@@ -298,6 +302,14 @@ impl Peer {
             _ => now,
         });
         self.look_at = self.next_look(now);
+    }
+
+    /// From the packet that made the kernel initiate to the answer, as the kernel saw it: we were
+    /// busy before and after. A clock that was stepped meanwhile tells nothing.
+    pub(super) fn round_trip(&self, now: Instant) -> Option<Duration> {
+        let noticed = now - self.initiated_at?;
+        let span = self.handshake?.checked_sub(self.initiated_wall)?;
+        Some(span.min(noticed))
     }
 
     /// The session stands: nothing is awaited any more.

@@ -135,7 +135,7 @@ impl<O: Operations> Machine<O> {
             (false, true) => Side::Responder,
             (false, false) => peer.side,
         };
-        let initiated_at = peer.initiated_at.filter(|_| is_ours);
+        let round_trip = peer.round_trip(now).filter(|_| is_ours);
         peer.settle(now);
         let (endpoint, wake_at) = (peer.endpoint, peer.poll_at());
         self.wake(wake_at);
@@ -143,7 +143,6 @@ impl<O: Operations> Machine<O> {
             self.tell(Event::DataSession { peer: key, side });
             return self.open(key, now);
         }
-        let round_trip = initiated_at.map(|at| now - at);
         if let Some(round_trip) = round_trip {
             self.round_trip = Some(round_trip);
             // A response may come late: no Map-Server slows data handshakes at will.
@@ -316,9 +315,10 @@ impl<O: Operations> Machine<O> {
             self.counters.refused += 1;
         }
         self.counters.initiations_sent += 1;
+        let wall = self.operations.wall_clock();
         self.greet(interface, key);
         let Some(peer) = self.peers_mut(interface).get_mut(key) else { return };
-        peer.note_initiated(now);
+        peer.note_initiated(wall, now);
         let wake_at = peer.poll_at();
         self.wake(wake_at);
     }
