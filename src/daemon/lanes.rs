@@ -2,7 +2,8 @@
 //!
 //! There is a lane for each configured uplink of the best priority. A lane whose uplink is down
 //! goes by the best of the others, with its key and its share unchanged: to the other site that is
-//! a peer that moved, so that no flow changes its lane.
+//! a peer that moved, so that no flow changes its lane. Lane 0 is the only one that every site has:
+//! it is offered by the others' uplinks too, the last of all, for who has no family of its uplink's.
 
 use control::MAX_LANES;
 
@@ -11,6 +12,8 @@ use crate::links::Path;
 
 /// An uplink of this priority is not to be used (RFC 9300 section 5.4).
 const DO_NOT_USE: u8 = 255;
+/// The last priority that has another one after it.
+const LAST: u8 = 253;
 
 /// The uplinks that have a lane, by their places in the configuration; at most [`MAX_LANES`].
 pub fn of(uplinks: &[Uplink]) -> heapless::Vec<usize, MAX_LANES> {
@@ -40,6 +43,16 @@ pub fn assign(live: Vec<Path>, uplinks: &[Uplink], lanes: &[usize]) -> Vec<Path>
     }
     let has_lane = |path: &&Path| path.place.is_some_and(|place| lanes.contains(&place));
     assigned.extend(live.iter().filter(|path| !has_lane(path)));
+    let other_ways = live.iter().filter(|path| {
+        let is_first = |one: &Path| one.uplink.lane == 0 && one.place == path.place;
+        has_lane(path) && path.uplink.priority <= LAST && !assigned.iter().any(is_first)
+    });
+    let as_first = other_ways.map(|path| {
+        let priority = path.uplink.priority + 1;
+        Path { uplink: control::Uplink { lane: 0, priority, ..path.uplink }, ..*path }
+    });
+    let as_first: Vec<Path> = as_first.collect();
+    assigned.extend(as_first);
     assigned
 }
 
@@ -60,6 +73,7 @@ mod tests {
             place: Some(place),
             output: place as u32 + 1,
             gateway: None,
+            is_on_link: false,
             mtu: None,
         }
     }
@@ -90,7 +104,7 @@ mod tests {
         let assigned = |places: &[usize]| shown(&assign(live(places), &uplinks, &lanes));
         assert_eq!(
             assigned(&[0, 1, 2]),
-            [(0, Some(0), 2, 100), (0, Some(1), 1, 30), (1, Some(2), 1, 10)]
+            [(0, Some(0), 2, 100), (0, Some(1), 1, 30), (0, Some(2), 2, 10), (1, Some(2), 1, 10)]
         );
         assert_eq!(assigned(&[2]), [(0, Some(2), 1, 30), (1, Some(2), 1, 10)]);
         assert_eq!(
@@ -98,6 +112,26 @@ mod tests {
             [(0, Some(0), 1, 30), (0, Some(0), 2, 100), (1, Some(0), 1, 10)]
         );
         assert!(assigned(&[]).is_empty());
+    }
+
+    #[test]
+    fn lane_0_is_offered_by_the_other_lanes_uplinks_after_its_own() {
+        let uplinks = [uplink(254, 30), uplink(254, 10), uplink(254, 20)];
+        let lanes = of(&uplinks);
+        let live = [0, 1, 2].map(|place| path(&uplinks, place)).to_vec();
+        let assigned = assign(live, &uplinks, &lanes);
+        let first: Vec<_> = assigned
+            .iter()
+            .filter(|path| path.uplink.lane == 0)
+            .map(|path| (path.place, path.uplink.priority))
+            .collect();
+        assert_eq!(first, [(Some(0), 254)], "there is no priority after it");
+        let uplinks = [uplink(1, 30), uplink(1, 10)];
+        let live = [0, 1].map(|place| path(&uplinks, place)).to_vec();
+        assert_eq!(
+            shown(&assign(live, &uplinks, &of(&uplinks))),
+            [(0, Some(0), 1, 30), (0, Some(1), 2, 10), (1, Some(1), 1, 10)]
+        );
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct Path {
     pub output: u32,
     /// The default route's next hop, where it has one.
     pub gateway: Option<IpAddr>,
+    /// That is reached through the interface though no route says so.
+    pub is_on_link: bool,
     /// The interface's MTU in octets, once it is known.
     pub mtu: Option<u32>,
 }
@@ -119,6 +121,17 @@ impl Links {
         self.picture.iter().map(|path| path.uplink).collect()
     }
 
+    /// The RLOCs, each once.
+    pub fn rlocs(&self) -> impl Iterator<Item = IpAddr> {
+        let rloc = |path: &Path| path.uplink.rloc;
+        let rlocs = self.picture.iter().map(rloc).enumerate();
+        rlocs
+            .filter(move |(place, one)| {
+                !self.picture[..*place].iter().map(rloc).any(|it| it == *one)
+            })
+            .map(|(_, rloc)| rloc)
+    }
+
     fn draw(&mut self) -> Result<Vec<Path>, netlink::Error> {
         let links = self.netlink.list(|socket, each| socket.links(each))?;
         let addresses = self.netlink.list(|socket, each| socket.addresses(each))?;
@@ -177,7 +190,7 @@ fn path(
     weight: u8,
 ) -> Option<Path> {
     let uplink = control::Uplink { rloc: rloc?, priority, weight, lane: 0 };
-    Some(Path { uplink, place: None, output: output?, gateway, mtu: None })
+    Some(Path { uplink, place: None, output: output?, gateway, is_on_link: false, mtu: None })
 }
 
 /// What the kernel listed.
@@ -202,7 +215,8 @@ impl Seen<'_> {
                 uplink.priority,
                 uplink.weight,
             )?;
-            Some(Path { place: Some(place), ..path })
+            let is_on_link = default.is_some_and(|route| route.is_on_link);
+            Some(Path { place: Some(place), is_on_link, ..path })
         };
         [Family::V4, Family::V6].into_iter().filter_map(of_family).collect()
     }

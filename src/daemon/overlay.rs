@@ -275,7 +275,7 @@ mod tests {
 
     fn path(output: u32, rloc: &str) -> Path {
         let uplink = control::Uplink { rloc: ip(rloc), priority: 1, weight: 1, lane: 0 };
-        Path { uplink, place: Some(0), output, gateway: None, mtu: None }
+        Path { uplink, place: Some(0), output, gateway: None, is_on_link: false, mtu: None }
     }
 
     /// All routes and rules of ours, as the kernel orders them.
@@ -303,7 +303,19 @@ mod tests {
             overlay
                 .set_paths(&[path(device, "192.0.2.1"), path(device, "2001:db8::1")])
                 .expect("paths");
-            let (_, rules) = standing(&mut node);
+            let beyond = [
+                Path {
+                    gateway: Some(ip("198.18.0.1")),
+                    is_on_link: true,
+                    ..path(device, "192.0.2.1")
+                },
+                Path { gateway: Some(ip("fe80::1")), ..path(device, "2001:db8::1") },
+            ];
+            overlay.set_paths(&beyond).expect("paths");
+            let (routes, rules) = standing(&mut node);
+            let ways = routes.iter().filter(|route| route.table == 4344);
+            let ways: Vec<_> = ways.map(|route| (route.gateway, route.source)).collect();
+            assert_eq!(ways, beyond.map(|path| (path.gateway, Some(path.uplink.rloc))));
             for family in [Family::V4, Family::V6] {
                 let mut marked =
                     rules.iter().filter(|rule| rule.family == family && rule.mark.is_some());

@@ -104,6 +104,7 @@ impl Plan {
                     table,
                     protocol: PROTOCOL,
                     gateway: path.gateway,
+                    is_on_link: path.is_on_link,
                     output: Some(path.output),
                     source: Some(path.uplink.rloc),
                     ..Route::new(family.unspecified(), 0)
@@ -221,7 +222,14 @@ mod tests {
     fn path(lane: u8, rloc: &str, output: u32) -> Path {
         let rloc = rloc.parse().expect("an address");
         let uplink = control::Uplink { rloc, priority: 1, weight: 1, lane };
-        Path { uplink, place: Some(usize::from(lane)), output, gateway: None, mtu: None }
+        Path {
+            uplink,
+            place: Some(usize::from(lane)),
+            output,
+            gateway: None,
+            is_on_link: false,
+            mtu: None,
+        }
     }
 
     fn shown(rules: &[Rule]) -> Vec<(u32, Option<u32>, u32)> {

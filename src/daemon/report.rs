@@ -23,7 +23,7 @@ pub(crate) fn status(router: &Router, now: Instant) -> Status {
         control_port: router.plane.port(Interface::Control).unwrap_or(router.config.ports.control),
         data: data_interface(router),
         interfaces: interfaces(router),
-        rlocs: router.links.uplinks().iter().map(|uplink| uplink.rloc.to_string()).collect(),
+        rlocs: router.links.rlocs().map(|rloc| rloc.to_string()).collect(),
         control_tunnels: tunnels(router, Interface::Control, now),
         data_tunnels: tunnels(router, Interface::Data, now),
         counters: counters(router),

@@ -357,7 +357,7 @@ impl Router {
         }
         self.follow_mtu();
         let uplinks = self.links.uplinks();
-        let shown: Vec<_> = uplinks.iter().map(|uplink| uplink.rloc.to_string()).collect();
+        let shown: Vec<_> = self.links.rlocs().map(|rloc| rloc.to_string()).collect();
         log::info!("RLOCs: {}", if shown.is_empty() { "none".into() } else { shown.join(", ") });
         if !uplinks.is_empty() {
             self.plane.handle_uplink_change(now);
