@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use dataplane::kernel::{Kernel, KernelConfig, KernelDataConfig, KernelError, LaneConfig};
 use dataplane::userspace::{DataConfig, Userspace, UserspaceConfig, UserspaceError};
 use dataplane::{Backend, EngineConfig, Interface};
+use linux::netlink::InterfaceName;
 use linux::signals::{Signal, Signals};
 
 use crate::config::{Config, DataPlane, MAX_EID_PREFIXES, MAX_MAP_SERVERS};
@@ -136,13 +137,21 @@ fn data_plane(config: &Config) -> Result<Backend, StartError> {
         DataPlane::Userspace => false,
         DataPlane::Auto => Kernel::is_available(),
     };
+    let is_served = down::is_served(config)
+        .map_err(|error| StartError::System("netlink", io::Error::other(error)))?;
+    if is_kernel && is_served {
+        let device = InterfaceName::truncated(&config.devices.control);
+        return Err(StartError::Kernel(KernelError::IsRunning(device)));
+    }
     if is_kernel {
         return Kernel::new(kernel_config(config, engine))
             .map(Backend::Kernel)
             .map_err(StartError::Kernel);
     }
-    // An earlier run may have used the kernel's.
-    down::remove_devices(config).map_err(StartError::Kernel)?;
+    // An earlier run may have used the kernel's; one that goes on keeps them.
+    if !is_served {
+        down::remove_devices(config).map_err(StartError::Kernel)?;
+    }
     let data = config.roles.has_database().then(|| DataConfig {
         port: config.ports.data,
         tun_name: config.devices.data.clone(),
