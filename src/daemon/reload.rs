@@ -42,7 +42,7 @@ impl Router {
         {
             log::error!("overlay routes: {error}");
         }
-        self.links.set_policy(wiring::link_policy(&self.config, self.start.data_keys.len()));
+        self.set_link_policy();
         self.handle_links(now);
         log::info!("configuration read again");
     }

@@ -7,6 +7,7 @@ use dataplane::{ControlPeer, DataPlane};
 
 use crate::config::{Config, Host};
 use crate::router::Router;
+use crate::wiring;
 
 /// Endpoints learnt are written at most this often.
 const SAVE_PAUSE: Duration = Duration::from_millis(100);
@@ -36,6 +37,14 @@ impl Router {
         if !is_same {
             self.set_names();
         }
+    }
+
+    /// What decides which addresses are RLOCs; Map-Servers given by name are where they resolve to.
+    pub(crate) fn set_link_policy(&mut self) {
+        let mut policy = wiring::link_policy(&self.config, self.start.data_keys.len());
+        let resolved = self.resolved.iter().filter_map(|key| self.names.endpoint(*key));
+        policy.map_servers.extend(resolved.map(|endpoint| endpoint.ip()));
+        self.links.set_policy(policy);
     }
 
     /// Has the resolver look up the Map-Servers that are given by name.
@@ -69,6 +78,8 @@ impl Router {
                     if let Err(error) = self.plane.set_control_peer(&peer, now) {
                         log::error!("control tunnel with {}: {error}", self.names.of(key));
                     }
+                    self.set_link_policy();
+                    self.handle_links(now);
                 }
                 Err(error) => {
                     log::warn!("the endpoint of {}: {error}", self.names.of(key));
