@@ -1,6 +1,6 @@
 //! Collects the router's state for `status`.
 
-use control::{Forwarding, Instant, PeerKey};
+use control::{Forwarding, Instant, Locators, PeerKey};
 use dataplane::{Backend, Interface, PeerStatus};
 
 use crate::config::Config;
@@ -154,7 +154,7 @@ fn add_xtr(router: &Router, now: Instant, status: &mut Status) {
         CachedMapping {
             eid_prefix: prefix.to_string(),
             forwarding,
-            rlocs: entry.locators.iter().map(|locator| locator.rloc.to_string()).collect(),
+            rlocs: rlocs(&entry.locators),
             key,
             age_s: now.since(entry.set_at).as_secs(),
             ttl_s: entry.expires_at.since(now).as_secs(),
@@ -181,6 +181,18 @@ fn add_pairs_behind_nat(router: &Router, xtr: &control::xtr::Xtr, reasons: &mut 
     }
 }
 
+/// The RLOCs in their order, each once: lanes may share one.
+fn rlocs(locators: &Locators) -> Vec<String> {
+    let mut rlocs: Vec<String> = Vec::with_capacity(locators.len());
+    for locator in locators {
+        let rloc = locator.rloc.to_string();
+        if !rlocs.contains(&rloc) {
+            rlocs.push(rloc);
+        }
+    }
+    rlocs
+}
+
 fn add_map_server(router: &Router, now: Instant, status: &mut Status) {
     let Some(map_server) = router.node.map_server() else { return };
     for site in map_server.sites() {
@@ -191,9 +203,7 @@ fn add_map_server(router: &Router, now: Instant, status: &mut Status) {
             name: site.name.to_string(),
             key: site.key.to_string(),
             eid_prefixes: rows.iter().map(|row| row.mapping.eid_prefix.to_string()).collect(),
-            rlocs: locators
-                .map(|all| all.iter().map(|locator| locator.rloc.to_string()).collect())
-                .unwrap_or_default(),
+            rlocs: locators.map(rlocs).unwrap_or_default(),
             data_key: data_key.map(|data_key| data_key.key.to_string()),
             age_s: rows.iter().map(|row| now.since(row.refreshed_at).as_secs()).max(),
             expires_s: rows.iter().map(|row| row.expires_at.since(now).as_secs()).min(),

@@ -82,8 +82,14 @@ fn start(path: &Path, config: Config) -> Result<Router, StartError> {
         Start { boot_counter: boot_counter(&config), seed, data_keys: wiring::data_keys(&plane) };
     let overlay = overlay(&config, &plane).inspect_err(|_| undo(&config, &plane))?;
     report_start(&config, &plane);
+    let (names, is_new) = (config.clone(), has_nothing_adopted(&plane));
     let parts = Parts { path: path.to_path_buf(), config, start, plane, overlay, signals, socket };
-    Router::new(parts).map_err(system("netlink"))
+    Router::new(parts).map_err(|error| {
+        if is_new {
+            remove_devices(&names);
+        }
+        StartError::System("descriptors", error)
+    })
 }
 
 fn overlay(config: &Config, plane: &Backend) -> Result<Option<Overlay>, StartError> {
@@ -101,10 +107,17 @@ fn overlay(config: &Config, plane: &Backend) -> Result<Option<Overlay>, StartErr
 
 /// A start that failed leaves no interface of its own; what an earlier run left forwards on.
 fn undo(config: &Config, plane: &Backend) {
-    if let Backend::Kernel(kernel) = plane
-        && kernel.adopted().next().is_none()
-        && let Err(error) = down::remove_devices(config)
-    {
+    if has_nothing_adopted(plane) {
+        remove_devices(config);
+    }
+}
+
+fn has_nothing_adopted(plane: &Backend) -> bool {
+    matches!(plane, Backend::Kernel(kernel) if kernel.adopted().next().is_none())
+}
+
+fn remove_devices(config: &Config) {
+    if let Err(error) = down::remove_devices(config) {
         log::warn!("{error}");
     }
 }
