@@ -96,7 +96,7 @@ fn restart_under_traffic(
         println!("registered again after {:?}", since.elapsed());
     }
     let octets = transfer.finish()?;
-    let lost = lost_segments(&world.home_host)? - before;
+    let lost = lost_segments(&world.home_host)?.saturating_sub(before);
     println!("TCP: {} KiB, {lost} segments lost", octets >> 10);
     for flow in [there, back] {
         let outcome = flow.finish()?;
