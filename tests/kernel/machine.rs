@@ -58,11 +58,13 @@ pub fn statistics(place: &Place, device: &str) -> io::Result<LinkStatistics> {
     })
 }
 
-/// TCP segments of a machine that were lost: sent again, and not told to have come twice
-/// (RFC 2883), as those are that were only late.
+/// TCP segments of a machine that were lost: sent again, but neither to ask whether they came
+/// (RFC 8985 section 7) nor told to have come twice (RFC 2883), as those are that were only late.
 pub fn lost_segments(place: &Place) -> io::Result<u64> {
+    let extended = |name| counter(place, "netstat", "TcpExt: ", name);
     let again = counter(place, "snmp", "Tcp: ", "RetransSegs")?;
-    Ok(again.saturating_sub(counter(place, "netstat", "TcpExt: ", "TCPDSACKRecv")?))
+    let needless = extended("TCPDSACKRecv")?.max(extended("TCPLossProbes")?);
+    Ok(again.saturating_sub(needless) + extended("TCPLossProbeRecovery")?)
 }
 
 /// A counter of `/proc/net`: a line of names goes before each line of values.
