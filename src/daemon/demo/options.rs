@@ -1,6 +1,7 @@
 //! The words behind `lispguard demo`.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use super::step::Step;
 
@@ -15,6 +16,8 @@ pub(super) struct Options {
     pub(super) dataplane: Option<String>,
     /// Put `office` behind an address translation.
     pub(super) is_masqueraded: bool,
+    /// How long the handover may interrupt the phone at most, where not 100 ms.
+    pub(super) max_gap: Option<Duration>,
     /// The steps to do; empty means all.
     pub(super) only: Vec<Step>,
 }
@@ -45,6 +48,7 @@ pub(super) fn parse(words: &[OsString]) -> Result<Asked, String> {
             "--json" => options.is_json = true,
             "--keep" => options.is_kept = true,
             "--nat" => options.is_masqueraded = true,
+            "--max-gap" => options.max_gap = Some(max_gap(words.next().as_deref())?),
             "--dataplane" => options.dataplane = Some(dataplane(words.next().as_deref())?),
             "--only" => {
                 let is_operand = |word: &std::borrow::Cow<'_, str>| !word.starts_with('-');
@@ -78,11 +82,13 @@ const DATAPLANES: [&str; 3] = ["auto", "kernel", "userspace"];
 const HELP: &str = "\
 lispguard demo: a small internet in network namespaces, and everything tried in it
 
-Usage: lispguard demo [--json] [--keep] [--dataplane NAME] [--nat] [--only STEP...]
+Usage: lispguard demo [--json] [--keep] [--dataplane NAME] [--nat] [--max-gap MS]
+                      [--only STEP...]
 
   --only STEP...    only these steps, and the first two
   --dataplane NAME  auto, kernel or userspace: what the nodes forward with
   --nat             office stands behind an address translation (needs nft)
+  --max-gap MS      what the handover's gap may be (default 100), for a busy machine
   --keep            leave it running afterwards and print how to enter each node;
                     Ctrl-C ends it
   --json            print one JSON object instead
@@ -93,6 +99,12 @@ touched. Exit status: 0 every claim held, 1 one failed, 2 wrong usage.
 
 Steps:
 ";
+
+fn max_gap(text: Option<&str>) -> Result<Duration, String> {
+    let milliseconds = text.and_then(|text| text.parse::<u32>().ok()).filter(|ms| *ms > 0);
+    let milliseconds = milliseconds.ok_or("--max-gap is a number of milliseconds")?;
+    Ok(Duration::from_millis(milliseconds.into()))
+}
 
 fn dataplane(name: Option<&str>) -> Result<String, String> {
     let known = name.filter(|name| DATAPLANES.contains(name));

@@ -43,6 +43,7 @@ pub(super) struct Tour {
     observer: Option<Observer>,
     _echo: [EchoServer; 2],
     sites_started_at: Instant,
+    max_gap: Duration,
     world: World,
 }
 
@@ -51,6 +52,7 @@ impl Tour {
     pub(super) fn new(world: World, report: Report) -> io::Result<Tour> {
         let classifier = Classifier::new(&WIREGUARD_PORTS, &World::eid_space());
         Ok(Tour {
+            max_gap: MAX_GAP,
             report,
             observer: Some(Observer::start(&world.internet, classifier)?),
             _echo: [
@@ -72,6 +74,7 @@ impl Tour {
 
     /// Does the steps asked for; those that need the nodes are left out when these do not start.
     pub(super) fn run(&mut self, options: &Options) {
+        self.max_gap = options.max_gap.unwrap_or(MAX_GAP);
         for step in Step::ALL.into_iter().filter(|step| options.includes(*step)) {
             let since = Instant::now();
             let outcome = self.perform(step);
@@ -193,7 +196,7 @@ impl Tour {
         let outcome = streamed.map_err(told)?;
         self.report.figures.handover_gap_ms = Some(milliseconds(outcome.longest_gap));
         self.report.figures.handover_lost = Some(outcome.lost);
-        judge_handover(&outcome)
+        judge_handover(&outcome, self.max_gap)
     }
 
     fn underlay(&mut self) -> Outcome {
@@ -225,13 +228,13 @@ impl Tour {
     }
 }
 
-fn judge_handover(outcome: &EchoOutcome) -> Outcome {
+fn judge_handover(outcome: &EchoOutcome, max_gap: Duration) -> Outcome {
     let gap = milliseconds(outcome.longest_gap);
     let text = format!("ap1 to ap2: gap {gap:.1} ms, {} of {} lost", outcome.lost, outcome.sent);
-    if outcome.longest_gap < MAX_GAP {
+    if outcome.longest_gap < max_gap {
         Ok(text)
     } else {
-        Err(format!("{text}; asked for are less than {} ms", MAX_GAP.as_millis()))
+        Err(format!("{text}; asked for are less than {} ms", max_gap.as_millis()))
     }
 }
 
@@ -284,7 +287,10 @@ mod tests {
             first_reply: None,
             longest_gap: Duration::from_millis(ms),
         };
-        assert_eq!(judge_handover(&outcome(99)).unwrap(), "ap1 to ap2: gap 99.0 ms, 3 of 10 lost");
-        assert!(judge_handover(&outcome(100)).unwrap_err().contains("less than 100 ms"));
+        assert_eq!(
+            judge_handover(&outcome(99), MAX_GAP).unwrap(),
+            "ap1 to ap2: gap 99.0 ms, 3 of 10 lost"
+        );
+        assert!(judge_handover(&outcome(100), MAX_GAP).unwrap_err().contains("less than 100 ms"));
     }
 }
