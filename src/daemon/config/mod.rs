@@ -68,6 +68,10 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// The Unix socket that `lispguard status` asks.
     pub control_socket: PathBuf,
+    /// When a change of uplink is made.
+    pub handover: Handover,
+    /// The Unix socket of ubusd, through which netifd tells of interfaces.
+    pub ubus_socket: PathBuf,
     /// Names of the interfaces that lispguard makes.
     pub devices: Devices,
     /// Our EID-prefixes, at most [`MAX_EID_PREFIXES`]; not empty for an xTR or mobile node.
@@ -277,12 +281,21 @@ pub struct Site {
     pub accepts_more_specifics: bool,
 }
 
+/// When a change of uplink is made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Handover {
+    /// What was sent to a peer goes unanswered for so long before it is probed; zero never probes.
+    pub silence: Duration,
+    /// How long a better uplink is there before it is used, while another one is.
+    pub hold: Duration,
+}
+
 /// `config uplink`: a device whose addresses are RLOCs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Uplink {
     /// The section's name, or the device's.
     pub name: String,
-    /// The network device.
+    /// The network device, or the logical interface of netifd.
     pub device: String,
     /// Lower is preferred; 255 means "do not use".
     pub priority: u8,

@@ -14,8 +14,8 @@ use super::problem::{OptionProblem, ValueProblem};
 use super::reader::{Reader, Report, name_of};
 use super::value::{self, Role};
 use super::{
-    Config, DataPlane, Devices, Limits, MapServer, OnMiss, OwnEidPrefix, Ports, RULES, Roles,
-    Routing, Rules, Site, Uplink, file,
+    Config, DataPlane, Devices, Handover, Limits, MapServer, OnMiss, OwnEidPrefix, Ports, RULES,
+    Roles, Routing, Rules, Site, Uplink, file,
 };
 
 /// A Unix socket's path has room for 107 octets and a NUL.
@@ -110,6 +110,8 @@ pub(super) fn main(main: &mut Reader<'_>, roles: Roles, private_key: PrivateKey)
         run_dir,
         state_dir: main.one("state_dir", value::path).unwrap_or("/etc/lispguard".into()),
         control_socket,
+        handover: handover(main),
+        ubus_socket: ubus_socket(main),
         devices: devices(main),
         eid_prefixes: Vec::new(),
         map_servers: Vec::new(),
@@ -175,6 +177,23 @@ fn devices(main: &mut Reader<'_>) -> Devices {
         main.about("data_device", ValueProblem::Device);
     }
     devices
+}
+
+fn handover(main: &mut Reader<'_>) -> Handover {
+    let hold = main.one("handover_hold", |text| value::milliseconds(text, 0, 60_000));
+    Handover {
+        silence: main.one("silence", value::silence).unwrap_or(Duration::from_millis(300)),
+        hold: hold.unwrap_or(Duration::from_secs(1)),
+    }
+}
+
+fn ubus_socket(main: &mut Reader<'_>) -> PathBuf {
+    let socket = main.one("ubus_socket", value::path);
+    let socket = socket.unwrap_or("/var/run/ubus/ubus.sock".into());
+    if socket.as_os_str().len() > MAX_SOCKET_PATH {
+        main.about("ubus_socket", ValueProblem::SocketPath);
+    }
+    socket
 }
 
 fn limits(main: &mut Reader<'_>) -> Limits {

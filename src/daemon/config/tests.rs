@@ -175,12 +175,13 @@ fn wrong_sections_are_told() {
 }
 
 /// Lines of the main section and what is wrong with the option in them.
-const MAIN_MISTAKES: [(&str, &str); 22] = [
+const MAIN_MISTAKES: [(&str, &str); 23] = [
     ("option eidspace x", "unknown option; did you mean 'eid_space'?"),
     ("option nonsense x", "unknown option; delete it"),
     ("option weight 1", "it belongs into a section of type 'uplink'; move it there"),
     ("option mtu 1400 ;option mtu 1300", "line 5 sets it again; delete one of the two"),
     ("list mtu 1400", "it has one value only; write `option`, and once"),
+    ("option silence 20", "'20' is not a number from 50 to 60000; write one"),
     ("option mtu ''", "it has no value; add one or delete the line"),
     ("option max_sites 7", "only a Map-Server uses it; add `list role 'map_server'` or delete it"),
     (

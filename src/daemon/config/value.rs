@@ -119,6 +119,15 @@ pub(super) fn seconds(text: &str, min: u32, max: u32) -> Result<Duration, ValueP
     Ok(Duration::from_secs(u64::from(number(text, min, max)?)))
 }
 
+pub(super) fn milliseconds(text: &str, min: u32, max: u32) -> Result<Duration, ValueProblem> {
+    Ok(Duration::from_millis(u64::from(number(text, min, max)?)))
+}
+
+/// Milliseconds; 0 is never. Less than 50 ms of silence is what a path of ordinary length has.
+pub(super) fn silence(text: &str) -> Result<Duration, ValueProblem> {
+    if text == "0" { Ok(Duration::ZERO) } else { milliseconds(text, 50, 60_000) }
+}
+
 /// Minutes, at most a week.
 pub(super) fn record_ttl(text: &str) -> Result<Duration, ValueProblem> {
     Ok(Duration::from_secs(60 * u64::from(number(text, 1, 7 * 24 * 60)?)))
