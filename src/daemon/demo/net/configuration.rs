@@ -32,6 +32,8 @@ pub struct NodeConfig {
     pub eid_prefixes: Vec<String>,
     /// Where it registers.
     pub map_servers: Vec<(PeerKey, SocketAddr)>,
+    /// Has the file name its Map-Servers by this host instead of their addresses.
+    pub map_server_name: Option<String>,
     /// Its uplinks; none for the devices of its default routes.
     pub uplinks: Vec<UplinkConfig>,
     /// Who may register with it.
@@ -74,6 +76,7 @@ impl NodeConfig {
             eid_space: Vec::new(),
             eid_prefixes: Vec::new(),
             map_servers: Vec::new(),
+            map_server_name: None,
             uplinks: Vec::new(),
             sites: Vec::new(),
             options: Vec::new(),
@@ -116,7 +119,11 @@ impl NodeConfig {
         }
         for (number, (key, endpoint)) in self.map_servers.iter().enumerate() {
             let section = document.section("map_server", Some(&format!("ms{}", number + 1)));
-            section.set("public_key", &key.to_string()).set("endpoint", &endpoint.to_string());
+            let endpoint = match &self.map_server_name {
+                Some(name) => format!("{name}:{}", endpoint.port()),
+                None => endpoint.to_string(),
+            };
+            section.set("public_key", &key.to_string()).set("endpoint", &endpoint);
         }
         for uplink in &self.uplinks {
             let section = document.section("uplink", None);

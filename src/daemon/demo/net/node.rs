@@ -50,6 +50,11 @@ impl Node {
         Ok(Node { place, program: program.into(), directory, config, process: None })
     }
 
+    /// Has its next start run another program, with the words of `lispguard run`.
+    pub fn set_program(&mut self, program: &Path) {
+        self.program = program.into();
+    }
+
     /// The machine it runs on.
     pub fn place(&self) -> &Place {
         &self.place
