@@ -11,7 +11,7 @@ mod down;
 mod lanes;
 mod leftovers;
 mod lig;
-mod links;
+pub mod links;
 mod logging;
 mod names;
 mod notify;

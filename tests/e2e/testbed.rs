@@ -83,6 +83,15 @@ pub fn in_world<F: FnOnce(&mut World) -> Outcome>(test: F) {
     run(test);
 }
 
+/// Tests where network namespaces can be made, but needs no little internet.
+pub fn in_namespaces<F: FnOnce() -> Outcome>(test: F) {
+    let _beside = beside_others();
+    if !has_privilege().expect("/proc is mounted") {
+        return in_user_namespace(&test_name::<F>());
+    }
+    test().unwrap_or_else(|error| panic!("{error}"));
+}
+
 fn run<F: FnOnce(&mut World) -> Outcome>(test: F) {
     if !has_privilege().expect("/proc is mounted") {
         return in_user_namespace(&test_name::<F>());
