@@ -276,6 +276,7 @@ impl Router {
                         log::debug!("to {}: {error}", self.names.of(peer));
                     }
                 }
+                Output::Uplinks => self.follow_uplinks(now),
                 Output::Change(change) => self.apply(&change, now),
                 Output::Event(event) => self.handle_node_event(&event),
                 Output::Wait(_) => return,
@@ -326,6 +327,7 @@ impl Router {
             }
             PlaneEvent::DataSession { peer, .. } => log::info!("data tunnel with {peer} stands"),
             PlaneEvent::DataLost { peer } => self.node.handle_data_lost(peer, now),
+            PlaneEvent::Silent { peer } => self.node.handle_silent(peer, now),
             PlaneEvent::Traffic { peer } => self.node.handle_traffic(peer, now),
         }
     }
@@ -342,7 +344,7 @@ impl Router {
         }
     }
 
-    /// The uplinks may have changed: every tunnel and registration follows.
+    /// The uplinks may have changed.
     pub(crate) fn handle_links(&mut self, now: Instant) {
         let is_changed = match self.links.refresh() {
             Ok(is_changed) => is_changed,
@@ -351,17 +353,24 @@ impl Router {
                 return;
             }
         };
+        if is_changed {
+            self.follow_mtu();
+            self.node.handle_uplinks(&self.links.uplinks(), now);
+        }
+        self.follow_uplinks(now);
+    }
+
+    /// Every tunnel follows the ways out that are used.
+    fn follow_uplinks(&mut self, now: Instant) {
+        let is_changed = self.links.choose(self.node.uplinks());
         self.handle_addresses();
         if !is_changed {
             return;
         }
-        self.follow_mtu();
-        let uplinks = self.links.uplinks();
         let shown: Vec<_> = self.links.rlocs().map(|rloc| rloc.to_string()).collect();
         log::info!("RLOCs: {}", if shown.is_empty() { "none".into() } else { shown.join(", ") });
-        if !uplinks.is_empty() {
+        if !shown.is_empty() {
             self.plane.handle_uplink_change(now);
-            self.node.handle_uplinks(&uplinks, now);
             self.resolver.look_up_all();
         }
     }

@@ -98,6 +98,13 @@ pub enum Event {
         /// The data key.
         peer: PeerKey,
     },
+    /// Data went out to this peer and for [`EngineConfig::silence`] nothing came back. Told again
+    /// after each further such time while data goes out and nothing comes. Keepalives, handshakes
+    /// and LISP messages of ours are no data; whatever authentic comes from the peer ends it.
+    Silent {
+        /// The data key.
+        peer: PeerKey,
+    },
     /// Data was received from this peer, or it answered what was sent to it; told at most once
     /// every 10 s per peer.
     Traffic {

@@ -507,6 +507,7 @@ impl Router {
             }
             Seen::DataSession { .. } => {}
             Seen::DataLost { peer } => node.handle_data_lost(peer, now),
+            Seen::Silent { peer } => node.handle_silent(peer, now),
             Seen::Traffic { peer } => node.handle_traffic(peer, now),
         }
     }

@@ -119,6 +119,7 @@ impl<L: Listener> Engine<L> {
         peer.set_keepalives(now);
         let has_session = peer.tunnel.has_session();
         if has_session && has_new_endpoint {
+            peer.timers.handle_path();
             // The other side learns at once where we are heard from, and answers.
             self.greet(Interface::Data, slot, now, io);
         } else if !has_session && peer.endpoint.is_some() {

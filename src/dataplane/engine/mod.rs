@@ -115,6 +115,8 @@ pub struct EngineConfig {
     pub instance_id: InstanceId,
     /// UDP port of LISP messages inside the tunnels, at both ends.
     pub lisp_port: u16,
+    /// A data peer that leaves data unanswered for so long is told as silent; zero turns that off.
+    pub silence: Duration,
     /// Seed of the jitter.
     pub seed: u64,
 }
@@ -132,6 +134,7 @@ impl Default for EngineConfig {
             control_address: None,
             instance_id: InstanceId(0),
             lisp_port: LISP_PORT,
+            silence: SILENCE,
             seed: 1,
         }
     }
@@ -169,6 +172,9 @@ impl fmt::Display for EngineError {
 }
 
 impl core::error::Error for EngineError {}
+
+/// How long a data peer leaves data unanswered before that is told, by default.
+const SILENCE: Duration = Duration::from_millis(300);
 
 /// Events held until they are taken.
 pub(crate) const EVENTS: usize = 1024;
@@ -211,6 +217,7 @@ pub struct Engine<L: Listener> {
     mtu: usize,
     instance_id: InstanceId,
     lisp_port: u16,
+    silence: Duration,
     /// What is about to be sent, or has just been decrypted.
     out: Box<[u8]>,
     /// What is about to be encrypted, or written to the TUN as an error.
@@ -242,6 +249,7 @@ impl<L: Listener> Engine<L> {
             mtu,
             instance_id: config.instance_id,
             lisp_port: config.lisp_port,
+            silence: config.silence,
             out: vec![0; DATAGRAM + DATA_OVERHEAD].into_boxed_slice(),
             plain: vec![0; room + 16].into_boxed_slice(),
         }

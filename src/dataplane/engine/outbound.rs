@@ -146,7 +146,7 @@ impl<L: Listener> Engine<L> {
         let mut waiting = core::mem::take(&mut self.waiting);
         waiting.sift(|packet, octets| {
             let is_for_peer = self.routes.lookup(packet.destination) == Some(Route::Peer(slot));
-            let is_sent = is_for_peer && self.transmit(Interface::Data, slot, octets, now, io);
+            let is_sent = is_for_peer && self.transmit_data(slot, octets, now, io);
             self.counters.waiting_sent += u64::from(is_sent);
             !is_sent
         });
@@ -188,6 +188,17 @@ impl<L: Listener> Engine<L> {
             !expires
         });
         self.waiting = waiting;
+    }
+
+    /// Encrypts a packet of a host to a data peer, which is to answer; says whether it went out.
+    fn transmit_data(&mut self, slot: Slot, packet: &[u8], now: Instant, io: &mut impl Io) -> bool {
+        let is_sent = self.transmit(Interface::Data, slot, packet, now, io);
+        if is_sent && let Some(peer) = self.data.get_mut(slot) {
+            peer.timers.handle_forwarded(self.silence, now);
+            let wake_at = peer.timers.poll_at();
+            self.data.wake(wake_at);
+        }
+        is_sent
     }
 
     /// Encrypts a packet (empty: a keepalive) to a peer; says whether it went out.
@@ -247,7 +258,7 @@ impl<L: Listener> Engine<L> {
         match self.routes.lookup(header.destination) {
             None => Fate::Miss,
             Some(Route::Peer(slot)) => {
-                if self.transmit(Interface::Data, slot, packet, now, io) {
+                if self.transmit_data(slot, packet, now, io) {
                     Fate::Done
                 } else {
                     Fate::NoSession(slot)

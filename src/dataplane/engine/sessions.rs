@@ -49,6 +49,9 @@ impl<L: Listener> Engine<L> {
         for interface in INTERFACES {
             let mut after = None;
             while let Some((rank, slot)) = self.next_active(interface, after) {
+                if let Some(peer) = self.peers_mut(interface).get_mut(slot) {
+                    peer.timers.handle_path();
+                }
                 self.greet(interface, slot, now, io);
                 after = Some((rank, slot));
             }
@@ -235,6 +238,7 @@ impl<L: Listener> Engine<L> {
             match due {
                 timers::Due::Expiry => self.handle_expiry(interface, slot, now, io),
                 timers::Due::Handshake => self.start(interface, slot, now),
+                timers::Due::Silence => self.tell_silent(interface, slot),
                 timers::Due::Keepalive => {
                     if !self.transmit(interface, slot, &[], now, io) {
                         self.start(interface, slot, now);
@@ -246,6 +250,12 @@ impl<L: Listener> Engine<L> {
         let peers = self.peers_mut(interface);
         let wake_at = peers.get(slot).and_then(|peer| peer.poll_at());
         peers.wake(wake_at);
+    }
+
+    fn tell_silent(&mut self, interface: Interface, slot: Slot) {
+        if let Some(key) = self.peers(interface).get(slot).map(|peer| peer.key) {
+            self.tell(Event::Silent { peer: key });
+        }
     }
 
     fn handle_expiry(&mut self, interface: Interface, slot: Slot, now: Instant, io: &mut impl Io) {

@@ -4,3 +4,4 @@ mod data;
 mod hostile;
 mod pair;
 mod sessions;
+mod silence;

@@ -26,6 +26,8 @@ pub(super) struct Timers {
     keepalive_at: Option<Instant>,
     /// Data went out and nothing came in since: a handshake is due then.
     unanswered_at: Option<Instant>,
+    /// A packet went out and nothing came in since: the peer counts as silent then.
+    silent_at: Option<Instant>,
     /// When the session is too old.
     expires_at: Option<Instant>,
     persistent_keepalive: Option<Duration>,
@@ -41,6 +43,8 @@ pub(super) enum Due {
     Expiry,
     /// The peer has been silent for too long.
     Handshake,
+    /// The peer left packets unanswered for the time that is to be told.
+    Silence,
     /// An empty packet.
     Keepalive,
 }
@@ -57,6 +61,18 @@ impl Timers {
         self.is_old(REKEY_AFTER, now)
     }
 
+    /// A packet of a host went out; the peer is silent when nothing comes for the time `silence`.
+    pub(super) fn handle_forwarded(&mut self, silence: Duration, now: Instant) {
+        if self.silent_at.is_none() && silence > Duration::ZERO {
+            self.silent_at = Some(now + silence);
+        }
+    }
+
+    /// What went out until now took another path: it says nothing about the one from now on.
+    pub(super) fn handle_path(&mut self) {
+        self.silent_at = None;
+    }
+
     /// Whether data went out and nothing came in since.
     pub(super) fn is_unanswered(&self) -> bool {
         self.unanswered_at.is_some()
@@ -64,7 +80,7 @@ impl Timers {
 
     /// An authentic packet came in; says whether the session wants new keys.
     pub(super) fn handle_received(&mut self, is_data: bool, now: Instant) -> bool {
-        self.unanswered_at = None;
+        (self.unanswered_at, self.silent_at) = (None, None);
         self.active_at = Some(now);
         if is_data && self.keepalive_at.is_none() {
             self.keepalive_at = Some(now + KEEPALIVE_TIMEOUT);
@@ -76,7 +92,7 @@ impl Timers {
     pub(super) fn handle_session(&mut self, side: Side, now: Instant) {
         self.session = Some(Session { side, established_at: now });
         self.expires_at = Some(now + REJECT_AFTER);
-        self.unanswered_at = None;
+        (self.unanswered_at, self.silent_at) = (None, None);
     }
 
     /// The session ended; only the keepalives that need none go on.
@@ -105,10 +121,8 @@ impl Timers {
 
     /// When `poll_due` has something to say.
     pub(super) fn poll_at(&self) -> Option<Instant> {
-        [self.keepalive_at, self.unanswered_at, self.expires_at, self.persistent_at]
-            .into_iter()
-            .flatten()
-            .min()
+        let expiry = [self.expires_at, self.unanswered_at, self.silent_at];
+        expiry.into_iter().chain([self.keepalive_at, self.persistent_at]).flatten().min()
     }
 
     /// The next thing that is due; its timer is stopped or, where it repeats, moved on.
@@ -121,6 +135,10 @@ impl Timers {
         if is_due(self.unanswered_at) {
             self.unanswered_at = None;
             return Some(Due::Handshake);
+        }
+        if is_due(self.silent_at) {
+            self.silent_at = None;
+            return Some(Due::Silence);
         }
         if is_due(self.persistent_at) {
             self.persistent_at = self.persistent_keepalive.map(|interval| now + interval);
