@@ -1,0 +1,148 @@
+//! Attributes and fields, put one after the other into a buffer.
+
+use crate::blob::{ATTRIBUTE_HEADER_LEN, MAX_ATTRIBUTE_LEN, join_word, padded};
+use crate::blobmsg::{self, named_len};
+
+/// Writes fields. What does not fit is noted, and refused when the message is complete.
+#[derive(Debug)]
+pub struct Writer<'b> {
+    buffer: &'b mut [u8],
+    len: usize,
+    is_overfull: bool,
+}
+
+impl<'b> Writer<'b> {
+    /// Writes from the start of a buffer.
+    #[must_use]
+    pub const fn new(buffer: &'b mut [u8]) -> Self {
+        Self { buffer, len: 0, is_overfull: false }
+    }
+
+    /// The octets written; `None` when they did not fit.
+    #[must_use]
+    pub const fn len(&self) -> Option<usize> {
+        if self.is_overfull { None } else { Some(self.len) }
+    }
+
+    /// True when nothing was written.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0 && !self.is_overfull
+    }
+
+    /// Writes no value.
+    pub fn null(&mut self, name: &str) {
+        self.field(blobmsg::NULL, name, |_| {});
+    }
+
+    /// Writes values without names: those that `fill` writes should have empty ones.
+    pub fn array(&mut self, name: &str, fill: impl FnOnce(&mut Self)) {
+        self.field(blobmsg::ARRAY, name, fill);
+    }
+
+    /// Writes values with names.
+    pub fn table(&mut self, name: &str, fill: impl FnOnce(&mut Self)) {
+        self.field(blobmsg::TABLE, name, fill);
+    }
+
+    /// Writes a text, and the NUL that ends it.
+    pub fn string(&mut self, name: &str, text: impl AsRef<[u8]>) {
+        self.field(blobmsg::STRING, name, |writer| {
+            writer.octets(text.as_ref());
+            writer.octets(&[0]);
+        });
+    }
+
+    /// Writes a number of 64 bits.
+    pub fn i64(&mut self, name: &str, value: i64) {
+        self.field(blobmsg::I64, name, |writer| writer.octets(&value.to_be_bytes()));
+    }
+
+    /// Writes a number of 32 bits.
+    pub fn i32(&mut self, name: &str, value: i32) {
+        self.field(blobmsg::I32, name, |writer| writer.octets(&value.to_be_bytes()));
+    }
+
+    /// Writes a number of 16 bits.
+    pub fn i16(&mut self, name: &str, value: i16) {
+        self.field(blobmsg::I16, name, |writer| writer.octets(&value.to_be_bytes()));
+    }
+
+    /// Writes a number of 8 bits.
+    pub fn i8(&mut self, name: &str, value: i8) {
+        self.field(blobmsg::I8, name, |writer| writer.octets(&value.to_be_bytes()));
+    }
+
+    /// Writes a truth value.
+    pub fn boolean(&mut self, name: &str, value: bool) {
+        self.i8(name, value.into());
+    }
+
+    /// Writes a floating point number.
+    pub fn double(&mut self, name: &str, value: f64) {
+        self.field(blobmsg::DOUBLE, name, |writer| writer.octets(&value.to_be_bytes()));
+    }
+
+    fn field(&mut self, type_: u8, name: &str, fill: impl FnOnce(&mut Self)) {
+        self.nested(type_, true, |writer| {
+            match u16::try_from(name.len()) {
+                Ok(len) => writer.octets(&len.to_be_bytes()),
+                Err(_) => writer.is_overfull = true,
+            }
+            writer.octets(name.as_bytes());
+            let name_len = 2 + name.len();
+            writer.zeros(named_len(name.len()) - name_len);
+            fill(writer);
+        });
+    }
+
+    /// Writes an attribute whose data is written by `fill`.
+    pub(crate) fn attribute(&mut self, id: u8, fill: impl FnOnce(&mut Self)) {
+        self.nested(id, false, fill);
+    }
+
+    /// Writes an attribute with a number.
+    pub(crate) fn u32(&mut self, id: u8, value: u32) {
+        self.attribute(id, |writer| writer.octets(&value.to_be_bytes()));
+    }
+
+    /// Writes an attribute with a text, and the NUL that ends it.
+    pub(crate) fn text(&mut self, id: u8, text: &str) {
+        self.attribute(id, |writer| {
+            writer.octets(text.as_bytes());
+            writer.octets(&[0]);
+        });
+    }
+
+    /// Writes octets as they are.
+    pub(crate) fn octets(&mut self, octets: &[u8]) {
+        let end = self.len.saturating_add(octets.len());
+        match self.buffer.get_mut(self.len..end) {
+            Some(free) if !self.is_overfull => {
+                free.copy_from_slice(octets);
+                self.len = end;
+            }
+            _ => self.is_overfull = true,
+        }
+    }
+
+    fn zeros(&mut self, count: usize) {
+        for _ in 0..count {
+            self.octets(&[0]);
+        }
+    }
+
+    fn nested(&mut self, id: u8, is_extended: bool, fill: impl FnOnce(&mut Self)) {
+        let start = self.len;
+        self.octets(&[0; ATTRIBUTE_HEADER_LEN]);
+        fill(self);
+        let len = self.len - start;
+        self.is_overfull |= len > MAX_ATTRIBUTE_LEN;
+        if self.is_overfull {
+            return;
+        }
+        let word = join_word(id, is_extended, len);
+        self.buffer[start..start + ATTRIBUTE_HEADER_LEN].copy_from_slice(&word.to_be_bytes());
+        self.zeros(padded(len) - len);
+    }
+}
