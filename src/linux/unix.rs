@@ -1,4 +1,5 @@
-//! Listening Unix stream sockets in the file system, with the identity of who connects.
+//! Unix stream sockets in the file system: listening, with the identity of who connects, and
+//! connecting.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -10,7 +11,8 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{
-    Backlog, SockFlag, UnixAddr, accept4, bind, getsockopt, listen, sockopt::PeerCredentials,
+    Backlog, SockFlag, UnixAddr, accept4, bind, connect as connect_socket, getsockopt, listen,
+    sockopt::PeerCredentials,
 };
 use nix::sys::stat::{Mode, fchmod};
 
@@ -102,6 +104,17 @@ impl Drop for Listener {
     }
 }
 
+/// Connects to who listens at a path, without waiting; the stream is nonblocking.
+///
+/// # Errors
+/// When nobody listens there, or `WouldBlock` when too many wait there already.
+pub fn connect(path: impl AsRef<Path>) -> io::Result<UnixStream> {
+    let address = UnixAddr::new(path.as_ref())?;
+    let fd = system::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0)?;
+    connect_socket(fd.as_raw_fd(), &address)?;
+    Ok(fd.into())
+}
+
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     let metadata = fs::symlink_metadata(path)?;
     Ok((metadata.dev(), metadata.ino()))
@@ -157,6 +170,29 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         client.write_all(b"x").expect("written");
         assert_eq!(server.read(&mut [0; 1]).expect("read"), 1);
+    }
+
+    #[test]
+    fn connecting_never_waits() {
+        let directory = Directory::new("connect");
+        let error = connect(directory.socket()).expect_err("no file");
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        let listener = Listener::bind(directory.socket(), 0o600).expect("bound");
+        let mut client = connect(directory.socket()).expect("connected");
+        let error = client.read(&mut [0; 1]).expect_err("nothing yet");
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        let mut waiting = Vec::new();
+        let error = loop {
+            match connect(directory.socket()) {
+                Ok(client) => waiting.push(client),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        assert!(waiting.len() <= 2 * BACKLOG as usize);
+        let (mut server, _) = listener.accept().expect("an accept").expect("a client");
+        server.write_all(b"x").expect("written");
+        assert_eq!(client.read(&mut [0; 1]).expect("read"), 1);
     }
 
     #[test]
