@@ -1,4 +1,7 @@
-//! Packet sockets: seeing every frame of an interface, and sending packets past routing.
+//! Packet sockets: seeing every frame of an interface, noticing the first, and sending packets past
+//! routing.
+
+mod doorbell;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,6 +11,8 @@ use nix::libc::{self, sockaddr_ll};
 
 use crate::system::{self, RawAddress};
 use crate::transfer::TransferError;
+
+pub use doorbell::{Bell, Doorbell};
 
 /// Octets of frames that the kernel is asked to keep for us.
 const KERNEL_BUFFER_LEN: i32 = 16 * 1024 * 1024;

@@ -56,6 +56,30 @@ pub(crate) fn option_bytes(
     if len as usize == value.len() { Ok(()) } else { Err(Errno::EPROTO) }
 }
 
+/// Gives a socket a filter of classic BPF, in place of the one it had.
+pub(crate) fn attach_filter(
+    fd: BorrowedFd<'_>,
+    program: &[libc::sock_filter],
+) -> Result<(), Errno> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(program.len()).map_err(|_| Errno::EINVAL)?,
+        filter: program.as_ptr().cast_mut(),
+    };
+    let len = size_of::<libc::sock_fprog>() as socklen_t;
+    // SAFETY: the kernel reads the structure and the statements it points to, which outlive the
+    // call.
+    let result = unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const program).cast(),
+            len,
+        )
+    };
+    Errno::result(result).map(drop)
+}
+
 /// Waits until a descriptor can be written to, for a number of milliseconds at most.
 pub(crate) fn wait_writable(fd: BorrowedFd<'_>, millis: u16) -> bool {
     let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };

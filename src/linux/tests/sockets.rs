@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use isolated::{Node, eventually, ip, isolated, joined};
 use linux::icmp::EchoSocket;
 use linux::netlink::{Family, Route, RouteKind, Rule};
-use linux::packet::{Capture, HARDWARE_ETHERNET, Injector};
+use linux::packet::{Bell, Capture, Doorbell, HARDWARE_ETHERNET, Injector};
 use linux::tun::{self, Tun};
 use linux::udp::{self, ReceiveBatch, SendBatch, Socket};
 use linux::{Errno, TransferError, namespace};
@@ -392,6 +392,79 @@ fn a_capture_tells_both_directions_and_an_injector_passes_routing() {
         b.netlink.delete_link(side).expect("deleted");
         assert!(injector.send(&packet).expect_err("gone").is_transient());
     });
+}
+
+#[test]
+fn a_doorbell_rings_once_for_the_first_packets_that_leave() {
+    isolated("a_doorbell_rings_once_for_the_first_packets_that_leave", || {
+        let (mut a, mut b) = joined();
+        let index = a.index("to-b");
+        for (node, device) in [(&mut a, "to-b"), (&mut b, "to-a")] {
+            node.wait_until_running(device);
+        }
+        let unheard = "2001:db8::1".parse().expect("an address");
+        let mut bell = a.open(|| Doorbell::open(index, unheard)).expect("a doorbell");
+        let (here, there) = (bind(&a, "192.0.2.1:5000"), bind(&b, "192.0.2.2:5000"));
+        let (address_here, address_there) =
+            (here.local_address().expect("an address"), there.local_address().expect("one"));
+        let mut buffer = [0; 8];
+        // They know each other's Ethernet address, which goes by packets too.
+        for _ in 0..2 {
+            here.send_to(b"out", address_there).expect("sent");
+            eventually(|| there.receive_from(&mut buffer));
+            there.send_to(b"in", address_here).expect("sent");
+            eventually(|| here.receive_from(&mut buffer));
+        }
+        assert!(!bell.take_ring(), "it is off");
+        for _ in 0..3 {
+            bell.set(Bell::Armed).expect("armed");
+            there.send_to(b"in", address_here).expect("sent");
+            eventually(|| here.receive_from(&mut buffer));
+            assert!(!bell.take_ring(), "what comes in");
+            for _ in 0..100 {
+                here.send_to(b"out", address_there).expect("sent");
+            }
+            assert!(bell.take_ring());
+            assert!(!bell.take_ring(), "one ring for all");
+            for next in [Bell::Muted, Bell::Off] {
+                bell.set(next).expect("changed");
+                here.send_to(b"out", address_there).expect("sent");
+                assert!(!bell.take_ring(), "{next:?}");
+            }
+            while there.receive_from(&mut buffer).is_ok() {}
+        }
+        // Nor does one address, nor the kernel's own multicast.
+        bell.set(Bell::Armed).expect("armed");
+        let there_v6 = eventually_bound(&b, "[2001:db8::2]:5000");
+        let v6 = eventually_bound(&a, "[2001:db8::1]:5000");
+        v6.send_to(b"out", "[2001:db8::2]:5000".parse().expect("an address")).expect("sent");
+        v6.send_to(b"out", "[ff02::1]:5000".parse().expect("an address")).expect("sent");
+        a.add_address("to-b", "2001:db8::3", 64);
+        let v6 = eventually_bound(&a, "[2001:db8::3]:5000");
+        eventually(|| there_v6.receive_from(&mut buffer));
+        assert!(!bell.take_ring());
+        v6.send_to(b"out", "[ff02::1]:5000".parse().expect("an address")).expect("sent");
+        assert!(!bell.take_ring());
+        v6.send_to(b"out", "[2001:db8::2]:5000".parse().expect("an address")).expect("sent");
+        eventually(|| bell.take_ring().then_some(()).ok_or(TransferError::WouldBlock));
+        // An interface that goes down and comes up again does not end it.
+        a.netlink.set_link_down(index).expect("down");
+        a.up("to-b");
+        bell.take_ring();
+        a.wait_until_running("to-b");
+        here.send_to(b"out", address_there).expect("sent");
+        eventually(|| bell.take_ring().then_some(()).ok_or(TransferError::WouldBlock));
+        a.netlink.delete_link(index).expect("deleted");
+        bell.take_ring();
+        bell.set(Bell::Off).expect("off");
+        assert!(bell.set(Bell::Armed).is_err());
+    });
+}
+
+/// A socket at an address that the kernel may still be checking.
+fn eventually_bound(node: &Node, address: &str) -> Socket {
+    let address: SocketAddr = address.parse().expect("an address");
+    eventually(|| node.open(|| Socket::bind(address)).map_err(|_| TransferError::WouldBlock))
 }
 
 #[test]
