@@ -362,6 +362,54 @@ fn a_session_stands_moves_and_ends() {
     });
 }
 
+/// Sends a packet and tells where the responder takes it to be from.
+fn seen_from(injector: &Injector, b: &mut Site, key: &PublicKey) -> SocketAddr {
+    let before = b.peer(key).expect("a peer").rx_octets;
+    injector.send(&datagram("fd00::a", "fd00::b")).expect("sent");
+    let started = Instant::now();
+    loop {
+        let peer = b.peer(key).expect("a peer");
+        if peer.rx_octets > before {
+            return peer.endpoint.expect("an endpoint");
+        }
+        assert!(started.elapsed() < Duration::from_secs(20), "nothing comes");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_firewall_mark_that_is_set_again_makes_all_peers_forget_their_source() {
+    isolated("a_firewall_mark_that_is_set_again_makes_all_peers_forget_their_source", || {
+        let (a, b) = joined();
+        let (mut a, mut b) = (Site::new(a, 51_820), Site::new(b, 51_821));
+        let (a_key, b_key) = (a.public_key, b.public_key);
+        a.node.add_address("to-b", "192.0.2.77", 32);
+        a.node.add_address("wg", "fd00::a", 128);
+        b.node.add_address("wg", "fd00::b", 128);
+        let mut to_b = PeerUpdate::new(b_key);
+        to_b.endpoint = endpoint("192.0.2.2:51821");
+        a.set_peer(to_b, &[allowed("fd00::b/128")]);
+        b.set_peer(PeerUpdate::new(a_key), &[allowed("fd00::a/128")]);
+        let index = a.index;
+        let injector = a.node.open(|| Injector::open(index)).expect("an injector");
+        injector.send(&datagram("fd00::a", "fd00::b")).expect("sent");
+        let before = handshake(&mut a, &b_key, None);
+
+        let mut route = Route::new(ip("192.0.2.2"), 32);
+        (route.output, route.source) = (Some(a.node.index("to-b")), Some(ip("192.0.2.77")));
+        a.node.netlink.replace_route(&route).expect("replaced");
+        let old = endpoint("192.0.2.1:51820");
+        assert_eq!(Some(seen_from(&injector, &mut b, &a_key)), old, "the source stays");
+        let update = DeviceUpdate { fwmark: Some(0), ..DeviceUpdate::default() };
+        a.wireguard.set_device(a.index, &update).expect("changed");
+        let new = endpoint("192.0.2.77:51820");
+        assert_eq!(Some(seen_from(&injector, &mut b, &a_key)), new);
+        let after = a.peer(&b_key).expect("a peer");
+        assert_eq!(after.last_handshake, before.last_handshake, "the session is the same");
+        assert_eq!((after.endpoint, a.device().listen_port), (to_b.endpoint, 51_820));
+    });
+}
+
 #[test]
 fn a_refusal_tells_what_is_wrong() {
     isolated("a_refusal_tells_what_is_wrong", || {
