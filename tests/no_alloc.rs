@@ -8,8 +8,9 @@ use std::net::IpAddr;
 use control::auth::AuthenticationKey;
 use control::random::Random;
 use control::{
-    Change, Config, DataKey, Duration, Eid, Event, Forwarding, InstanceId, Instant, Lanes, Limits,
-    MapServerConfig, MapServerPeer, Node, Output, PeerKey, Side, SiteConfig, Uplink, XtrConfig,
+    Change, Config, DataKey, Duration, Eid, Event, Forwarding, HandoverConfig, InstanceId, Instant,
+    Lanes, Limits, MapServerConfig, MapServerPeer, Node, Output, PeerKey, Side, SiteConfig, Uplink,
+    UplinkConfig, XtrConfig,
 };
 
 /// Counts while the thread says so.
@@ -132,7 +133,7 @@ impl Link {
     /// A site comes up.
     fn begin(&mut self, site: usize) {
         self.feed(site, |node, now| {
-            node.handle_uplinks(&uplinks(site, 1), now);
+            uplinks(site, 1).tell(node, now);
             let endpoint = (rloc(MAP_SERVER, 1), 51821).into();
             node.handle_control_session(key(MAP_SERVER), endpoint, Side::Initiator, None, now);
         });
@@ -152,9 +153,9 @@ impl Link {
                 self.nodes[site] = Node::new(&site_config(site, self.boots[site]), self.now);
                 self.begin(site);
             }
-            1 => self.feed(site, |node, now| node.handle_uplinks(&uplinks(site, host), now)),
+            1 => self.feed(site, |node, now| uplinks(site, host).tell(node, now)),
             2 => self.feed(COUNTED, |node, now| {
-                node.handle_uplinks(&uplinks(COUNTED, host % 4 + 1), now);
+                uplinks(COUNTED, host % 4 + 1).tell(node, now);
             }),
             3 => self.feed(COUNTED, |node, now| {
                 node.handle_control_lost(key(MAP_SERVER), now);
@@ -194,7 +195,7 @@ impl Link {
                     self.lanes += u64::from(place == COUNTED && is_shared);
                 }
                 Output::Event(Event::Lig { .. }) => self.answers += 1,
-                Output::Event(_) => {}
+                Output::Event(_) | Output::Uplinks => {}
                 Output::Wait(at) => {
                     assert!(at.is_none_or(|at| at > self.now));
                     return;
@@ -260,12 +261,27 @@ fn rloc(place: usize, last: u8) -> IpAddr {
     [192, 0, place as u8, last].into()
 }
 
-/// An uplink for each of the two lanes; now and then one for both.
-fn uplinks(site: usize, last: u8) -> [Uplink; 2] {
-    [0, 1].map(|lane| {
-        let last = if last.is_multiple_of(4) { last } else { last.wrapping_add(lane) };
-        Uplink { rloc: rloc(site, last), priority: 1, weight: 100, lane }
-    })
+struct Uplinks {
+    rows: [Uplink; 2],
+    used: core::ops::Range<usize>,
+}
+
+impl Uplinks {
+    fn tell(&self, node: &mut Node, now: Instant) {
+        node.handle_uplinks(&self.rows[self.used.clone()], now);
+    }
+}
+
+/// Two uplinks of equal priority; now and then one of them is gone.
+fn uplinks(site: usize, last: u8) -> Uplinks {
+    let uplink = |place: u8| Uplink {
+        id: 1 + u32::from(place),
+        place: Some(place),
+        ..Uplink::new(rloc(site, last.wrapping_add(place)))
+    };
+    let only = usize::from(last / 4 % 2);
+    let used = if last.is_multiple_of(4) { only..only + 1 } else { 0..2 };
+    Uplinks { rows: [0, 1].map(uplink), used }
 }
 
 /// 10.SITE.0.HOST; of the numbers up to 39, twelve are sites.
@@ -295,6 +311,7 @@ fn site_config(site: usize, boots: u32) -> Config {
         data_keys: (0..2)
             .map(|lane| DataKey { key: lane_key(site, boots, lane), port: 51820, lane })
             .collect(),
+        uplinks: vec![UplinkConfig { priority: 1, weight: 100 }; 2],
         database: vec![format!("10.{site}.0.0/16").parse::<control::EidPrefix>().unwrap().into()],
         eid_space: vec!["10.0.0.0/8".parse().unwrap()],
         on_miss: Forwarding::Drop,
@@ -316,5 +333,6 @@ fn config(
 ) -> Config {
     let limits = Limits { map_cache: 8, pending_requests: 16, peers: 16 };
     let seed = [place as u8; 32];
-    Config { control_key: key(place), boot_counter, seed, limits, xtr, map_server }
+    let handover = HandoverConfig::default();
+    Config { control_key: key(place), boot_counter, seed, limits, handover, xtr, map_server }
 }

@@ -26,6 +26,31 @@ impl Default for Limits {
     }
 }
 
+/// When a change of the uplinks is real: what is lost is left at once, what comes up has to stand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HandoverConfig {
+    /// How long an uplink stands before it is used, while another one is.
+    pub hold: Duration,
+    /// What losses of a young uplink double that to at most.
+    pub max_hold: Duration,
+    /// How long an uplink is left out after probes over it went unanswered, while another one is
+    /// there.
+    pub suspicion: Duration,
+    /// What being silent again doubles that to at most.
+    pub max_suspicion: Duration,
+}
+
+impl Default for HandoverConfig {
+    fn default() -> HandoverConfig {
+        HandoverConfig {
+            hold: Duration::from_secs(1),
+            max_hold: Duration::from_secs(60),
+            suspicion: Duration::from_secs(10),
+            max_suspicion: Duration::from_secs(300),
+        }
+    }
+}
+
 /// A node's whole configuration.
 #[derive(Clone, PartialEq)]
 pub struct Config {
@@ -37,6 +62,8 @@ pub struct Config {
     pub seed: [u8; 32],
     /// Table sizes.
     pub limits: Limits,
+    /// When a change of the uplinks is real.
+    pub handover: HandoverConfig,
     /// The xTR or mobile node, if this node is one.
     pub xtr: Option<XtrConfig>,
     /// The Map-Server and Map-Resolver, if this node is one.
@@ -50,6 +77,7 @@ impl fmt::Debug for Config {
             .field("control_key", &self.control_key)
             .field("boot_counter", &self.boot_counter)
             .field("limits", &self.limits)
+            .field("handover", &self.handover)
             .field("xtr", &self.xtr)
             .field("map_server", &self.map_server)
             .finish_non_exhaustive()
@@ -62,6 +90,9 @@ pub struct XtrConfig {
     /// Our data keys and ports, one per lane: the place is the lane. At least one, at most
     /// [`crate::MAX_LANES`].
     pub data_keys: Vec<DataKey>,
+    /// The configured uplinks, by place; when empty, the best way out of each family is registered
+    /// alone.
+    pub uplinks: Vec<UplinkConfig>,
     /// Our EID-prefixes, at most 32.
     pub database: Vec<DatabaseEntry>,
     /// The EID-space that goes into the overlay.
@@ -124,15 +155,38 @@ pub struct SiteConfig {
     pub accepts_more_specifics: bool,
 }
 
-/// One of our own RLOCs, as the uplinks have it now.
+/// What the configuration says of an uplink.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UplinkConfig {
+    /// Lower is preferred; 255 means "do not use" (RFC 9300 section 5.4).
+    pub priority: u8,
+    /// Share among equals.
+    pub weight: u8,
+}
+
+/// One of our own RLOCs, and the uplink that has it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Uplink {
+    /// The interface's index: the same number is the same uplink.
+    pub id: u32,
+    /// Its place among the configured uplinks; `None` where none is configured.
+    pub place: Option<u8>,
     /// Its address.
     pub rloc: IpAddr,
     /// Lower is preferred; 255 means "do not use".
     pub priority: u8,
     /// Share among equals.
     pub weight: u8,
-    /// The lane whose data key goes with it; an uplink stands once for each lane that it serves.
+    /// The metric of its default route; among equal priorities, lower is preferred.
+    pub metric: u32,
+    /// The lane whose data key goes with it: a chosen uplink stands once for each lane that it
+    /// serves. In a picture of what there is, it means nothing.
     pub lane: u8,
+}
+
+impl Uplink {
+    /// The one uplink of a node that has no more: no place, priority 1, weight 100, lane 0.
+    pub const fn new(rloc: IpAddr) -> Uplink {
+        Uplink { id: 0, place: None, rloc, priority: 1, weight: 100, metric: 0, lane: 0 }
+    }
 }

@@ -2,8 +2,39 @@
 
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
 
 use crate::{Eid, EidPrefix, Mapping, PeerKey};
+
+/// Why our best RLOC is another one now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// There was none.
+    First,
+    /// The uplink in use is gone.
+    Lost,
+    /// The uplink in use has another address.
+    Roamed,
+    /// A better uplink stood long enough.
+    Better,
+    /// The uplink in use carries nothing any more.
+    Silent,
+    /// The configuration says so.
+    Reconfigured,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cause::First => "first uplink",
+            Cause::Lost => "uplink lost",
+            Cause::Roamed => "new address",
+            Cause::Better => "better uplink",
+            Cause::Silent => "silent uplink",
+            Cause::Reconfigured => "configuration",
+        })
+    }
+}
 
 /// Something worth telling. Names are resolved by the reader: peers stand as keys.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -74,6 +105,52 @@ pub enum Event {
         /// What the mapping system said; `None` when it did not answer.
         mapping: Option<Mapping>,
     },
+    /// Our best RLOC is another one: a handover.
+    Moved {
+        /// Why.
+        cause: Cause,
+        /// The best RLOC before, if there was any.
+        from: Option<IpAddr>,
+        /// The best RLOC now.
+        to: Option<IpAddr>,
+    },
+    /// A probe on the present path to a data peer was answered.
+    PathAnswered {
+        /// Its data key.
+        peer: PeerKey,
+        /// From the probe to its answer.
+        round_trip: Duration,
+    },
+    /// A Map-Server acknowledged a whole registration that a change of ours caused.
+    RegisterAcknowledged {
+        /// The Map-Server.
+        map_server: PeerKey,
+    },
+    /// A silent data peer is tried at another one of its RLOCs.
+    EndpointMoved {
+        /// Its data key.
+        peer: PeerKey,
+        /// Where it was sent to before, when that is known.
+        from: Option<SocketAddr>,
+        /// Where it is sent to now.
+        to: SocketAddr,
+    },
+    /// The best RLOC of a registered site is another one.
+    SiteMoved {
+        /// The site's control key.
+        site: PeerKey,
+        /// The best RLOC before, if any.
+        from: Option<IpAddr>,
+        /// The best RLOC now, if any.
+        to: Option<IpAddr>,
+    },
+    /// All who hold the mappings of a site that moved have acknowledged them.
+    SitePublished {
+        /// The site's control key.
+        site: PeerKey,
+        /// How many they are.
+        holders: usize,
+    },
 }
 
 impl fmt::Display for Event {
@@ -105,6 +182,36 @@ impl fmt::Display for Event {
             Event::Mapped { eid_prefix, rloc: None } => write!(f, "{eid_prefix} is nowhere"),
             Event::ResolutionFailed { eid } => write!(f, "no answer for {eid}"),
             Event::Lig { eid, .. } => write!(f, "answer for {eid}"),
+            Event::Moved { cause, from, to } => {
+                write!(f, "moved from {} to {}: {cause}", Place(from), Place(to))
+            }
+            Event::PathAnswered { peer, round_trip } => {
+                write!(f, "{peer} answers after {} µs", round_trip.as_micros())
+            }
+            Event::RegisterAcknowledged { map_server } => {
+                write!(f, "{map_server} acknowledged what changed")
+            }
+            Event::EndpointMoved { peer, from, to } => {
+                write!(f, "{peer} is silent at {}: tried at {to}", Place(from))
+            }
+            Event::SiteMoved { site, from, to } => {
+                write!(f, "site {site} moved from {} to {}", Place(from), Place(to))
+            }
+            Event::SitePublished { site, holders } => {
+                write!(f, "{holders} holders know where site {site} is")
+            }
+        }
+    }
+}
+
+/// An address, or that there is none.
+struct Place<'a, T>(&'a Option<T>);
+
+impl<T: fmt::Display> fmt::Display for Place<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("nowhere"),
         }
     }
 }

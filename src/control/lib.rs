@@ -15,6 +15,7 @@ mod itr;
 mod key;
 mod locator;
 pub mod map_server;
+pub mod mobile_node;
 pub mod node;
 mod prefix_table;
 pub mod random;
@@ -25,10 +26,11 @@ pub mod xtr;
 
 pub use change::{Change, Forwarding, Lanes, MAX_LANES, PeerConfig, Side};
 pub use config::{
-    Config, DatabaseEntry, Limits, MapServerConfig, MapServerPeer, SiteConfig, Uplink, XtrConfig,
+    Config, DatabaseEntry, HandoverConfig, Limits, MapServerConfig, MapServerPeer, SiteConfig, Uplink,
+    UplinkConfig, XtrConfig,
 };
 pub use eid::{Eid, EidPrefix, InstanceId, PrefixError, address_bits, left_aligned};
-pub use event::Event;
+pub use event::{Cause, Event};
 pub use key::PeerKey;
 pub use locator::{Action, DataKey, Locator, Locators, MAX_LOCATORS, Mapping};
 pub use node::{Node, Output};

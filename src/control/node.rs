@@ -5,10 +5,11 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::map_server::{self, MapServer};
+use crate::mobile_node::handover::Handover;
 use crate::xtr::Xtr;
 use crate::{
-    Change, Config, Eid, EidPrefix, Event, Forwarding, Instant, LISP_PORT, PeerKey, Side, Uplink,
-    XtrConfig,
+    Change, Config, Eid, EidPrefix, Event, Forwarding, Instant, LISP_PORT, MAX_LANES, PeerKey,
+    Side, Uplink, XtrConfig,
 };
 
 /// What is to be done.
@@ -24,6 +25,9 @@ pub enum Output {
         /// Octets.
         len: usize,
     },
+    /// [`Node::uplinks`] are others, or the last one is back: the data plane leaves by them from
+    /// now on. Before anything else that comes of it.
+    Uplinks,
     /// Apply a change to the data plane.
     Change(Change),
     /// Tell a person.
@@ -40,6 +44,9 @@ pub struct Node {
     control_key: PeerKey,
     xtr: Option<Box<Xtr>>,
     map_server: Option<Box<MapServer>>,
+    handover: Handover,
+    /// Other uplinks were chosen, and nobody was told yet.
+    has_moved: bool,
     /// Our own Map-Server spoke to our xTR, which answers before the next message.
     is_xtr_first: bool,
 }
@@ -51,6 +58,8 @@ impl Node {
             control_key: config.control_key,
             xtr: None,
             map_server: None,
+            handover: Handover::new(&config.handover, &[], 0),
+            has_moved: false,
             is_xtr_first: false,
         };
         node.handle_config(config, now);
@@ -61,7 +70,9 @@ impl Node {
     /// peer of the tunnel.
     pub fn handle_datagram(&mut self, link: bool, peer: PeerKey, datagram: &[u8], now: Instant) {
         if link {
-            // Nothing is spoken between data peers yet.
+            if let Some(xtr) = &mut self.xtr {
+                xtr.handle_link_datagram(peer, datagram, now);
+            }
             return;
         }
         match &mut self.map_server {
@@ -149,16 +160,25 @@ impl Node {
         }
     }
 
-    /// Our RLOCs are these now; the same ones again change nothing.
-    pub fn handle_uplinks(&mut self, uplinks: &[Uplink], now: Instant) {
+    /// Data went to this data peer for a while, and nothing came back.
+    pub fn handle_silent(&mut self, peer: PeerKey, now: Instant) {
         if let Some(xtr) = &mut self.xtr {
-            xtr.handle_uplinks(uplinks, now);
+            xtr.handle_silent(peer, now);
         }
-        if let (Some(map_server), Some(uplink)) = (&mut self.map_server, uplinks.first()) {
-            // Our own xTR sits on our own RLOC.
-            let endpoint = SocketAddr::new(uplink.rloc, LISP_PORT);
-            map_server.handle_control_session(self.control_key, endpoint, Side::Responder, now);
+    }
+
+    /// These are all the ways out that there are now, in any order; what is used of them is
+    /// [`Node::uplinks`]. The same ones again change nothing.
+    pub fn handle_uplinks(&mut self, picture: &[Uplink], now: Instant) {
+        if self.handover.handle_uplinks(picture, now) {
+            self.follow(now);
         }
+    }
+
+    /// The chosen ways out, the best first; each stands once for every lane that goes by it. While
+    /// there is none they are those of before.
+    pub fn uplinks(&self) -> &[Uplink] {
+        self.handover.uplinks()
     }
 
     /// Asks the mapping system for `eid`; [`Event::Lig`] answers.
@@ -171,6 +191,11 @@ impl Node {
     /// Takes a new configuration over, and touches only what changed. Control key, boot counter,
     /// seed and limits are those of the start.
     pub fn handle_config(&mut self, config: &Config, now: Instant) {
+        let xtr = config.xtr.as_ref();
+        let uplinks = xtr.map_or(&[][..], |xtr| &xtr.uplinks);
+        let lanes = xtr.map_or(0, |xtr| xtr.data_keys.len());
+        let has_moved = self.handover.handle_config(&config.handover, uplinks, lanes, now);
+        let roles = (self.xtr.is_some(), self.map_server.is_some());
         match (&mut self.xtr, &config.xtr) {
             (Some(xtr), Some(new)) => xtr.handle_config(new, now),
             (Some(xtr), None) => xtr.handle_config(&retired(), now),
@@ -189,10 +214,18 @@ impl Node {
         if let (Some(xtr), Some(_)) = (&mut self.xtr, &self.map_server) {
             xtr.handle_control_session(self.control_key, Side::Initiator, now);
         }
+        if has_moved {
+            self.follow(now);
+        } else if roles != (self.xtr.is_some(), self.map_server.is_some()) {
+            self.tell_roles(now);
+        }
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
+        if self.handover.handle_timeout(now) {
+            self.follow(now);
+        }
         if let Some(xtr) = &mut self.xtr {
             xtr.handle_timeout(now);
         }
@@ -211,6 +244,13 @@ impl Node {
         if self.poll_at().is_some_and(|at| at <= now) {
             self.handle_timeout(now);
         }
+        self.handle_path_failures(now);
+        if core::mem::take(&mut self.has_moved) {
+            return Output::Uplinks;
+        }
+        if let Some(event) = self.handover.poll_event() {
+            return Output::Event(event);
+        }
         loop {
             let output = self.poll_roles(now, buf);
             match output {
@@ -228,7 +268,7 @@ impl Node {
     pub fn poll_at(&self) -> Option<Instant> {
         let xtr = self.xtr.as_ref().and_then(|xtr| xtr.poll_at());
         let map_server = self.map_server.as_ref().and_then(|map_server| map_server.poll_at());
-        [xtr, map_server].into_iter().flatten().min()
+        [xtr, map_server, self.handover.poll_at()].into_iter().flatten().min()
     }
 
     /// The xTR, for status.
@@ -239,6 +279,39 @@ impl Node {
     /// The Map-Server, for status.
     pub fn map_server(&self) -> Option<&MapServer> {
         self.map_server.as_deref()
+    }
+
+    /// Other uplinks were chosen.
+    fn follow(&mut self, now: Instant) {
+        self.has_moved = true;
+        self.tell_roles(now);
+    }
+
+    fn tell_roles(&mut self, now: Instant) {
+        let uplinks = self.handover.uplinks();
+        if uplinks.is_empty() {
+            return;
+        }
+        if let Some(xtr) = &mut self.xtr {
+            xtr.handle_uplinks(uplinks, now);
+        }
+        if let (Some(map_server), Some(uplink)) = (&mut self.map_server, uplinks.first()) {
+            // Our own xTR sits on our own RLOC.
+            let endpoint = SocketAddr::new(uplink.rloc, LISP_PORT);
+            map_server.handle_control_session(self.control_key, endpoint, Side::Responder, now);
+        }
+    }
+
+    /// The xTR found uplinks over which nothing is answered.
+    fn handle_path_failures(&mut self, now: Instant) {
+        for _ in 0..MAX_LANES {
+            let Some(lane) = self.xtr.as_mut().and_then(|xtr| xtr.poll_path_failure()) else {
+                return;
+            };
+            if self.handover.handle_silent(lane, now) {
+                self.follow(now);
+            }
+        }
     }
 
     fn poll_roles(&mut self, now: Instant, buf: &mut [u8]) -> Option<Output> {
@@ -294,6 +367,7 @@ fn is_about(change: &Change, control_key: PeerKey) -> bool {
 fn retired() -> XtrConfig {
     XtrConfig {
         data_keys: alloc::vec::Vec::new(),
+        uplinks: alloc::vec::Vec::new(),
         database: alloc::vec::Vec::new(),
         eid_space: alloc::vec::Vec::new(),
         on_miss: crate::Forwarding::Drop,
@@ -308,7 +382,8 @@ mod tests {
     use super::*;
     use crate::auth::AuthenticationKey;
     use crate::{
-        DataKey, Forwarding, InstanceId, Limits, MapServerConfig, MapServerPeer, SiteConfig,
+        DataKey, Forwarding, HandoverConfig, InstanceId, Limits, MapServerConfig, MapServerPeer,
+        SiteConfig,
     };
     use std::vec::Vec;
 
@@ -340,6 +415,7 @@ mod tests {
             boot_counter: 1,
             seed: [3; 32],
             limits: Limits::default(),
+            handover: HandoverConfig::default(),
             xtr: Some(xtr),
             map_server: Some(MapServerConfig { sites: [site].into(), registration_timeout }),
         }
@@ -362,10 +438,11 @@ mod tests {
     fn a_router_that_is_both_registers_with_itself_and_asks_itself() {
         let now = Instant::from_millis(5);
         let mut node = Node::new(&config(), now);
-        let uplink = Uplink { rloc: [192, 0, 2, 1].into(), priority: 1, weight: 100, lane: 0 };
+        let uplink = Uplink::new([192, 0, 2, 1].into());
         node.handle_uplinks(&[uplink], now);
         let outputs = drain(&mut node, now);
-        assert!(outputs.iter().all(|output| matches!(output, Output::Event(_))), "{outputs:?}");
+        assert_eq!(outputs[0], Output::Uplinks);
+        assert!(outputs[1..].iter().all(|one| matches!(one, Output::Event(_))), "{outputs:?}");
         let xtr = node.xtr().unwrap();
         assert_eq!((xtr.registered_with(), xtr.is_behind_nat()), (Some(US), false));
         assert_eq!(xtr.outer().map(|outer| outer.ip()), Some([192, 0, 2, 1].into()));
@@ -390,7 +467,7 @@ mod tests {
     fn a_role_that_is_no_more_leaves_nothing_behind() {
         let now = Instant::from_millis(5);
         let mut node = Node::new(&config(), now);
-        let uplink = Uplink { rloc: [192, 0, 2, 1].into(), priority: 1, weight: 100, lane: 0 };
+        let uplink = Uplink::new([192, 0, 2, 1].into());
         node.handle_uplinks(&[uplink], now);
         drain(&mut node, now);
         let eid = |last| Eid { instance_id: InstanceId(0), address: [10, last, 0, 1].into() };
@@ -424,7 +501,7 @@ mod tests {
         let mut nodes = [Node::new(&config, now), Node::new(&their_config, now)];
         for (place, node) in nodes.iter_mut().enumerate() {
             let rloc = [192, 0, 2, place as u8].into();
-            node.handle_uplinks(&[Uplink { rloc, priority: 1, weight: 100, lane: 0 }], now);
+            node.handle_uplinks(&[Uplink::new(rloc)], now);
         }
         let endpoint = SocketAddr::new([192, 0, 2, 1].into(), 51821);
         nodes[0].handle_control_session(them, endpoint, Side::Responder, None, now);

@@ -132,6 +132,17 @@ impl Xtr {
         self.handle_timeout(now);
     }
 
+    /// A message out of the data tunnel of `peer`, between link addresses.
+    pub fn handle_link_datagram(&mut self, _peer: PeerKey, _datagram: &[u8], _now: Instant) {}
+
+    /// Data went to a data peer for a while, and nothing came back.
+    pub fn handle_silent(&mut self, _peer: PeerKey, _now: Instant) {}
+
+    /// The lane of an uplink over which nothing is answered any more.
+    pub fn poll_path_failure(&mut self) -> Option<u8> {
+        None
+    }
+
     /// Our RLOCs are these now.
     pub fn handle_uplinks(&mut self, uplinks: &[Uplink], now: Instant) {
         self.etr.handle_uplinks(uplinks, now);

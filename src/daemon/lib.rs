@@ -8,7 +8,6 @@ pub mod config;
 mod control_socket;
 pub mod demo;
 mod down;
-mod lanes;
 mod leftovers;
 mod lig;
 pub mod links;

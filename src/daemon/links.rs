@@ -5,9 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use linux::netlink::{self, Address, Event, Family, Link, Monitor, Route, RouteQuery, TABLE_MAIN};
 
-use control::{EidPrefix, MAX_LANES};
+use control::EidPrefix;
 
-use crate::{config, lanes};
+use crate::config;
 
 /// `RT_SCOPE_UNIVERSE`: valid everywhere.
 const SCOPE_GLOBAL: u8 = 0;
@@ -17,7 +17,7 @@ const LOWER_UP: u32 = 0x1_0000;
 /// One RLOC and the way it leaves this machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Path {
-    /// The RLOC, its priority, weight and lane.
+    /// The RLOC with its priority, weight and metric; its lane, where it was chosen.
     pub uplink: control::Uplink,
     /// The place of its uplink in the configuration; `None` where none is configured.
     pub place: Option<usize>,
@@ -36,8 +36,6 @@ pub struct Path {
 pub struct Policy {
     /// The configured uplinks; when empty, the devices of the default routes.
     pub uplinks: Vec<config::Uplink>,
-    /// The places of the uplinks that have a lane of their own.
-    pub lanes: heapless::Vec<usize, MAX_LANES>,
     /// Addresses inside these are EIDs, never RLOCs.
     pub eid_prefixes: Vec<EidPrefix>,
     /// Where the Map-Servers are: without a default route, the way to them is the uplink.
@@ -53,6 +51,8 @@ pub struct Links {
     monitor: Monitor,
     policy: Policy,
     picture: Vec<Path>,
+    /// Those that are used, with their lanes, the best first.
+    chosen: Vec<Path>,
     /// Without a default route the way to a Map-Server may change with any route.
     follows_every_route: bool,
 }
@@ -64,7 +64,8 @@ impl Links {
     /// When the kernel gives no netlink socket.
     pub fn new(policy: Policy) -> Result<Links, netlink::Error> {
         let (netlink, monitor) = (netlink::Socket::open()?, Monitor::open()?);
-        Ok(Links { netlink, monitor, policy, picture: Vec::new(), follows_every_route: true })
+        let (picture, chosen) = (Vec::new(), Vec::new());
+        Ok(Links { netlink, monitor, policy, picture, chosen, follows_every_route: true })
     }
 
     /// Replaces the policy; `refresh` then shows its effect.
@@ -96,11 +97,10 @@ impl Links {
     /// # Errors
     /// When the kernel refuses a listing.
     pub fn refresh(&mut self) -> Result<bool, netlink::Error> {
-        let mut picture = lanes::assign(self.draw()?, &self.policy.uplinks, &self.policy.lanes);
-        picture.sort_by_key(|path| (path.uplink.lane, path.uplink.rloc, path.uplink.priority));
-        picture.dedup_by_key(|path| (path.uplink.lane, path.uplink.rloc));
-        picture.sort_by_key(|path| (path.uplink.priority, path.uplink.lane, path.uplink.rloc));
-        picture.truncate(control::MAX_LOCATORS);
+        let mut picture = self.draw()?;
+        picture
+            .sort_by_key(|path| (path.uplink.priority, path.uplink.rloc, path.output, path.place));
+        picture.dedup();
         let is_changed = picture != self.picture;
         self.picture = picture;
         Ok(is_changed)
@@ -111,23 +111,40 @@ impl Links {
         self.picture.iter().filter_map(|path| path.mtu).min()
     }
 
-    /// The ways out, the best first.
+    /// All ways out that there are.
     pub fn paths(&self) -> &[Path] {
         &self.picture
     }
 
-    /// The uplinks' RLOCs for the control plane.
+    /// The ways out that are used, with their lanes, the best first.
+    pub fn chosen(&self) -> &[Path] {
+        &self.chosen
+    }
+
+    /// The control plane uses these; whether the ways out are others now.
+    pub fn choose(&mut self, uplinks: &[control::Uplink]) -> bool {
+        let path = |uplink: &control::Uplink| {
+            let is_it = |one: &&Path| (one.uplink.id, one.uplink.rloc) == (uplink.id, uplink.rloc);
+            self.picture.iter().find(is_it).map(|path| Path { uplink: *uplink, ..*path })
+        };
+        let chosen: Vec<Path> = uplinks.iter().filter_map(path).collect();
+        let is_changed = chosen != self.chosen;
+        self.chosen = chosen;
+        is_changed
+    }
+
+    /// The same for the control plane.
     pub fn uplinks(&self) -> Vec<control::Uplink> {
         self.picture.iter().map(|path| path.uplink).collect()
     }
 
-    /// The RLOCs, each once.
+    /// The RLOCs in use, each once.
     pub fn rlocs(&self) -> impl Iterator<Item = IpAddr> {
         let rloc = |path: &Path| path.uplink.rloc;
-        let rlocs = self.picture.iter().map(rloc).enumerate();
+        let rlocs = self.chosen.iter().map(rloc).enumerate();
         rlocs
             .filter(move |(place, one)| {
-                !self.picture[..*place].iter().map(rloc).any(|it| it == *one)
+                !self.chosen[..*place].iter().map(rloc).any(|it| it == *one)
             })
             .map(|(_, rloc)| rloc)
     }
@@ -166,7 +183,7 @@ impl Links {
     fn towards(&mut self, destination: IpAddr) -> Result<Option<Path>, netlink::Error> {
         let query = RouteQuery { mark: Some(self.policy.fwmark), ..RouteQuery::new(destination) };
         let Some(route) = self.netlink.lookup_route(&query)? else { return Ok(None) };
-        Ok(path(route.source, route.output, route.gateway, 1, 100))
+        Ok(path(route.source, route.output, route.gateway, (1, 100)))
     }
 }
 
@@ -186,11 +203,11 @@ fn path(
     rloc: Option<IpAddr>,
     output: Option<u32>,
     gateway: Option<IpAddr>,
-    priority: u8,
-    weight: u8,
+    (priority, weight): (u8, u8),
 ) -> Option<Path> {
-    let uplink = control::Uplink { rloc: rloc?, priority, weight, lane: 0 };
-    Some(Path { uplink, place: None, output: output?, gateway, is_on_link: false, mtu: None })
+    let output = output?;
+    let uplink = control::Uplink { id: output, priority, weight, ..control::Uplink::new(rloc?) };
+    Some(Path { uplink, place: None, output, gateway, is_on_link: false, mtu: None })
 }
 
 /// What the kernel listed.
@@ -212,11 +229,15 @@ impl Seen<'_> {
                 self.rloc(link.index, family, default.and_then(|route| route.source)),
                 Some(link.index),
                 default.and_then(|route| route.gateway),
-                uplink.priority,
-                uplink.weight,
+                (uplink.priority, uplink.weight),
             )?;
             let is_on_link = default.is_some_and(|route| route.is_on_link);
-            Some(Path { place: Some(place), is_on_link, ..path })
+            let uplink = control::Uplink {
+                place: u8::try_from(place).ok(),
+                metric: default.and_then(|route| route.metric).unwrap_or(0),
+                ..path.uplink
+            };
+            Some(Path { uplink, place: Some(place), is_on_link, ..path })
         };
         [Family::V4, Family::V6].into_iter().filter_map(of_family).collect()
     }
@@ -231,7 +252,9 @@ impl Seen<'_> {
             .filter(runs)
             .min_by_key(|route| route.metric.unwrap_or(0))?;
         let rloc = self.rloc(best.output?, family, best.source);
-        path(rloc, best.output, best.gateway, 1, 100)
+        let path = path(rloc, best.output, best.gateway, (1, 100))?;
+        let metric = best.metric.unwrap_or(0);
+        Some(Path { uplink: control::Uplink { metric, ..path.uplink }, ..path })
     }
 
     fn default_routes(&self, family: Family) -> impl Iterator<Item = &Route> {

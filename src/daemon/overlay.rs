@@ -274,7 +274,7 @@ mod tests {
     }
 
     fn path(output: u32, rloc: &str) -> Path {
-        let uplink = control::Uplink { rloc: ip(rloc), priority: 1, weight: 1, lane: 0 };
+        let uplink = control::Uplink { id: output, ..control::Uplink::new(ip(rloc)) };
         Path { uplink, place: Some(0), output, gateway: None, is_on_link: false, mtu: None }
     }
 

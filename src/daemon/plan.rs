@@ -221,7 +221,7 @@ mod tests {
 
     fn path(lane: u8, rloc: &str, output: u32) -> Path {
         let rloc = rloc.parse().expect("an address");
-        let uplink = control::Uplink { rloc, priority: 1, weight: 1, lane };
+        let uplink = control::Uplink { lane, ..control::Uplink::new(rloc) };
         Path {
             uplink,
             place: Some(usize::from(lane)),

@@ -3,7 +3,6 @@
 use control::Instant;
 
 use crate::config::Config;
-use crate::lanes;
 use crate::router::Router;
 use crate::wiring;
 
@@ -73,9 +72,13 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         (old.state_dir != new.state_dir, "option state_dir"),
         (old.control_socket != new.control_socket, "option control_socket"),
         (old.devices != new.devices, "an interface's name"),
-        (lanes::of(&old.uplinks).len() != lanes::of(&new.uplinks).len(), "the number of lanes"),
+        (lanes(old) != lanes(new), "the number of lanes"),
     ];
     checks.into_iter().filter_map(|(is_changed, what)| is_changed.then_some(what)).collect()
+}
+
+fn lanes(config: &Config) -> usize {
+    control::mobile_node::lanes::of(config.uplinks.iter().map(|one| one.priority)).len()
 }
 
 /// Keeps in `new` what the running router was started with.

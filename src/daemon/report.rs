@@ -62,7 +62,7 @@ fn data_interface(router: &Router) -> Option<DataInterface> {
 fn interfaces(router: &Router) -> Vec<status::Interface> {
     let Backend::Kernel(_) = router.plane else { return Vec::new() };
     let Config { devices, ports, routing, uplinks, .. } = &router.config;
-    let paths = router.links.paths();
+    let paths = router.links.chosen();
     let uplink = |lane: u8| {
         let path = paths.iter().find(|path| path.uplink.lane == lane)?;
         Some(uplinks.get(path.place?)?.name.clone())

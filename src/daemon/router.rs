@@ -110,7 +110,7 @@ impl Router {
         let now = now();
         let Parts { path, config, start, plane, overlay, signals, socket } = parts;
         let node = Node::new(&wiring::control_config(&config, &start), now);
-        let policy = wiring::link_policy(&config, start.data_keys.len());
+        let policy = wiring::link_policy(&config);
         let links = Links::new(policy).map_err(io::Error::other)?;
         let endpoints = config.roles.is_map_server.then(|| Endpoints::load(&config.run_dir));
         let names = Names::new(&config);
@@ -378,7 +378,7 @@ impl Router {
     /// The overlay's routes follow this machine's addresses and uplinks.
     fn handle_addresses(&mut self) {
         let Some(overlay) = &mut self.overlay else { return };
-        if let Err(error) = overlay.set_paths(self.links.paths()) {
+        if let Err(error) = overlay.set_paths(self.links.chosen()) {
             log::warn!("overlay routes: {error}");
         }
         let (v4, v6) = overlay.sources();

@@ -19,7 +19,7 @@ use crate::links::Links;
 use crate::overlay::{Devices, Overlay};
 use crate::router::{Parts, Router};
 use crate::wiring::{self, Start};
-use crate::{commands, down, lanes, logging, preflight, state};
+use crate::{commands, down, logging, preflight, state};
 
 /// Places for new peers while those they replace are being removed.
 const SPARE_PEERS: usize = 32;
@@ -188,7 +188,9 @@ fn kernel_config(config: &Config, engine: EngineConfig) -> KernelConfig {
         port: config.ports.lane(lane),
         fwmark: config.routing.lane_mark(lane),
     };
-    let lanes = lanes::of(&config.uplinks).len().max(1) as u8;
+    let lanes = control::mobile_node::lanes::of(config.uplinks.iter().map(|one| one.priority))
+        .len()
+        .max(1) as u8;
     KernelConfig {
         control_private_key: config.private_key.secret().clone(),
         control_port: config.ports.control,
@@ -213,7 +215,7 @@ fn engine_config(config: &Config) -> Result<EngineConfig, StartError> {
     };
     let seed =
         linux::random::array().map_err(|error| StartError::System("random numbers", error))?;
-    let mtu = match Links::new(wiring::link_policy(config, 1)) {
+    let mtu = match Links::new(wiring::link_policy(config)) {
         Ok(mut links) => {
             // Without a picture the MTU is Ethernet's, until the links are looked at again.
             let _ = links.refresh();

@@ -41,7 +41,7 @@ impl Router {
 
     /// What decides which addresses are RLOCs; Map-Servers given by name are where they resolve to.
     pub(crate) fn set_link_policy(&mut self) {
-        let mut policy = wiring::link_policy(&self.config, self.start.data_keys.len());
+        let mut policy = wiring::link_policy(&self.config);
         let resolved = self.resolved.iter().filter_map(|key| self.names.endpoint(*key));
         policy.map_servers.extend(resolved.map(|endpoint| endpoint.ip()));
         self.links.set_policy(policy);

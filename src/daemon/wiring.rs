@@ -3,12 +3,11 @@
 use control::auth::AuthenticationKey;
 use control::{
     DataKey, DatabaseEntry, Forwarding, MAX_LANES, MapServerConfig, MapServerPeer, PeerKey,
-    SiteConfig, XtrConfig,
+    SiteConfig, UplinkConfig, XtrConfig,
 };
 use dataplane::Backend;
 
 use crate::config::{Config, Host, OnMiss, PrivateKey, Secret};
-use crate::lanes;
 use crate::links::{Links, Policy};
 
 /// What is new at each start: it never comes from the file.
@@ -38,6 +37,10 @@ pub fn control_config(config: &Config, start: &Start) -> control::Config {
             pending_requests: MAX_PENDING,
             peers: MAX_PEERS.min(config.limits.map_cache_size),
         },
+        handover: control::HandoverConfig {
+            hold: config.handover.hold,
+            ..control::HandoverConfig::default()
+        },
         xtr: config.roles.has_database().then(|| xtr_config(config, start)),
         map_server: config.roles.is_map_server.then(|| map_server_config(config)),
     }
@@ -52,12 +55,15 @@ fn xtr_config(config: &Config, start: &Start) -> XtrConfig {
             server.authentication_key.as_ref(),
         ),
     };
+    let uplink =
+        |one: &crate::config::Uplink| UplinkConfig { priority: one.priority, weight: one.weight };
     let entry = |own: &crate::config::OwnEidPrefix| DatabaseEntry {
         eid_prefix: own.prefix,
         record_ttl: Some(own.record_ttl),
     };
     XtrConfig {
         data_keys: start.data_keys.to_vec(),
+        uplinks: config.uplinks.iter().map(uplink).collect(),
         database: config.eid_prefixes.iter().map(entry).collect(),
         eid_space: config.eid_space.clone(),
         on_miss: match config.on_miss {
@@ -121,16 +127,14 @@ pub fn data_keys(plane: &Backend) -> heapless::Vec<DataKey, MAX_LANES> {
     plane.data_keys().map(|(lane, key, port)| DataKey { key, port, lane }).take(MAX_LANES).collect()
 }
 
-/// What decides which addresses are RLOCs, from the configuration and the number of lanes that the
-/// data plane has.
-pub fn link_policy(config: &Config, lanes: usize) -> Policy {
+/// What decides which addresses are RLOCs, from the configuration.
+pub fn link_policy(config: &Config) -> Policy {
     let addresses = |server: &crate::config::MapServer| match server.endpoint.as_ref()?.host {
         Host::Address(address) => Some(address),
         Host::Name(_) => None,
     };
     Policy {
         uplinks: config.uplinks.clone(),
-        lanes: lanes::of(&config.uplinks).into_iter().take(lanes).collect(),
         eid_prefixes: config.eid_prefixes.iter().map(|own| own.prefix).collect(),
         map_servers: config.map_servers.iter().filter_map(addresses).collect(),
         fwmark: config.routing.fwmark,

@@ -305,7 +305,6 @@ fn policy(is_configured: bool) -> Policy {
         eid_prefixes: vec![EID_PREFIX.parse().expect("a prefix")],
         map_servers: MAP_SERVERS.map(address).into(),
         fwmark: FWMARK,
-        ..Policy::default()
     }
 }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use control::auth::AuthenticationKey;
 use control::node::MAX_MESSAGE;
 use control::{
-    Config, DataKey, Eid, EidPrefix, Forwarding, InstanceId, Instant, Lanes, Limits,
-    MapServerConfig, MapServerPeer, Node, Output, PeerKey, Side, SiteConfig, Uplink, XtrConfig,
+    Config, DataKey, Eid, EidPrefix, Forwarding, HandoverConfig, InstanceId, Instant, Lanes,
+    Limits, MapServerConfig, MapServerPeer, Node, Output, PeerKey, Side, SiteConfig, Uplink,
+    UplinkConfig, XtrConfig,
 };
 
 /// The Map-Server's place among the nodes; the sites follow it.
@@ -43,7 +44,7 @@ impl Network {
         let mut network = Network { nodes, now, honest: Vec::new() };
         for place in 1..NODES {
             network.adopt(place, &[place as u8, 3]);
-            let uplinks = [0, 1].map(|lane| uplink(rloc(place), lane));
+            let uplinks = [0, 1].map(|number| uplink(rloc(place), number));
             network.nodes[place].handle_uplinks(&uplinks, now);
             network.session(MAP_SERVER, place, Side::Responder);
             network.session(place, MAP_SERVER, Side::Initiator);
@@ -76,7 +77,7 @@ impl Network {
             }
             5 => {
                 let rlocs = [Ipv4Addr::from(number).into(), rloc(place)];
-                let uplinks = [0, 1].map(|lane| uplink(rlocs[usize::from(lane)], lane));
+                let uplinks = [0, 1].map(|number| uplink(rlocs[usize::from(number)], number));
                 let count = number as usize % (uplinks.len() + 1);
                 self.nodes[place].handle_uplinks(&uplinks[..count], self.now);
             }
@@ -144,7 +145,7 @@ impl Network {
                     self.deliver(place, receiver, &buffer[..len]);
                 }
                 Output::Event(event) => drop(format!("{event}")),
-                Output::Transmit { link: true, .. } | Output::Change(_) => {}
+                Output::Transmit { link: true, .. } | Output::Change(_) | Output::Uplinks => {}
             }
             waiting = 0;
         }
@@ -165,8 +166,8 @@ fn rloc(place: usize) -> IpAddr {
     Ipv4Addr::new(192, 0, 2, place as u8 + 1).into()
 }
 
-fn uplink(rloc: IpAddr, lane: u8) -> Uplink {
-    Uplink { rloc, priority: 1, weight: 100, lane }
+fn uplink(rloc: IpAddr, place: u8) -> Uplink {
+    Uplink { id: u32::from(place), place: Some(place), ..Uplink::new(rloc) }
 }
 
 fn data_key(place: usize, lane: u8) -> DataKey {
@@ -192,6 +193,7 @@ fn config(place: usize) -> Config {
         boot_counter: 1,
         seed: [place as u8; 32],
         limits: Limits { map_cache: 8, pending_requests: 4, peers: 4 },
+        handover: HandoverConfig::default(),
         xtr: None,
         map_server: None,
     }
@@ -214,6 +216,7 @@ fn map_server() -> Config {
 fn site(place: usize) -> Config {
     let xtr = XtrConfig {
         data_keys: (0..2).map(|lane| data_key(place, lane)).collect(),
+        uplinks: vec![UplinkConfig { priority: 1, weight: 100 }; 2],
         database: vec![prefix([10, place as u8, 0, 0], 16).into()],
         eid_space: vec![prefix([10, 0, 0, 0], 8)],
         on_miss: Forwarding::Drop,

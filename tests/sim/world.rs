@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use control::auth::AuthenticationKey;
 use control::{
-    Change, Config, DataKey, Duration, Eid, EidPrefix, Event, Forwarding, InstanceId, Instant,
-    Limits, Locator, MapServerConfig, MapServerPeer, Node, Output, PeerConfig, PeerKey, Side,
-    SiteConfig, Uplink, XtrConfig,
+    Change, Config, DataKey, Duration, Eid, EidPrefix, Event, Forwarding, HandoverConfig,
+    InstanceId, Instant, Limits, Locator, MapServerConfig, MapServerPeer, Node, Output, PeerConfig,
+    PeerKey, Side, SiteConfig, Uplink, UplinkConfig, XtrConfig,
 };
 use dataplane::memory::{Memory, MemoryConfig};
 use dataplane::{Channel, ControlPeer, DataPlane, EngineConfig, Interface};
@@ -154,14 +154,13 @@ impl World {
         self.settle(place);
     }
 
-    /// The site's uplinks are these from now on, given as RLOC and lane.
+    /// The site's uplinks are these from now on, given as RLOC and place.
     pub fn set_uplinks(&mut self, place: usize, uplinks: &[(&str, u8)]) {
         let now = self.now;
-        let uplink = |(rloc, lane): &(&str, u8)| Uplink {
-            rloc: rloc.parse().unwrap(),
-            priority: 1,
-            weight: 100,
-            lane: *lane,
+        let uplink = |(rloc, place): &(&str, u8)| Uplink {
+            id: 1 + u32::from(*place),
+            place: Some(*place),
+            ..Uplink::new(rloc.parse().unwrap())
         };
         let router = &mut self.routers[place];
         router.uplinks = uplinks.iter().map(uplink).collect();
@@ -169,6 +168,23 @@ impl World {
             router.tell_uplinks(now);
             self.settle(place);
         }
+    }
+
+    /// The site's configured uplinks get these priorities.
+    pub fn set_priorities(&mut self, place: usize, priorities: &[u8]) {
+        let now = self.now;
+        let router = &mut self.routers[place];
+        let config = |priority: &u8| UplinkConfig { priority: *priority, weight: 100 };
+        let mut new =
+            site_config(place, router.boots, self.seed, &router.eid_prefixes, router.lanes);
+        let xtr = new.xtr.as_mut().unwrap();
+        xtr.uplinks = priorities.iter().map(config).collect();
+        for uplink in &mut router.uplinks {
+            uplink.priority = priorities[usize::from(uplink.place.unwrap())];
+        }
+        router.node.handle_config(&new, now);
+        router.tell_uplinks(now);
+        self.settle(place);
     }
 
     /// The site's process starts again while its data plane forwards on: it adopts what is there,
@@ -265,10 +281,7 @@ impl World {
         let now = self.now;
         let router = &mut self.routers[place];
         router.address = address;
-        router
-            .node
-            .handle_uplinks(&[Uplink { rloc: address, priority: 1, weight: 100, lane: 0 }], now);
-        router.plane.handle_uplink_change(now);
+        router.node.handle_uplinks(&[Uplink::new(address)], now);
         self.settle(place);
     }
 
@@ -456,7 +469,7 @@ impl Router {
     }
 
     fn tell_uplinks(&mut self, now: Instant) {
-        let alone = Uplink { rloc: self.address, priority: 1, weight: 100, lane: 0 };
+        let alone = Uplink::new(self.address);
         let uplinks = if self.uplinks.is_empty() { vec![alone] } else { self.uplinks.clone() };
         self.node.handle_uplinks(&uplinks, now);
     }
@@ -483,6 +496,7 @@ impl Router {
                     // Without a session it is lost, as on a wire.
                     let _ = self.plane.send_control(channel, peer, &buf[..len], now);
                 }
+                Output::Uplinks => self.plane.handle_uplink_change(now),
                 Output::Change(change) => self.apply(change, now),
                 Output::Event(event) => self.events.push((now, event)),
                 Output::Wait(at) => {
@@ -534,6 +548,7 @@ fn site_config(
     let (key, authentication) = (control_key(MAP_SERVER), authentication(place));
     let xtr = XtrConfig {
         data_keys: data_keys(place, boots, lanes),
+        uplinks: vec![UplinkConfig { priority: 1, weight: 100 }; usize::from(lanes)],
         database: eid_prefixes.iter().copied().map(Into::into).collect(),
         eid_space: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()],
         on_miss: Forwarding::Drop,
@@ -556,7 +571,8 @@ fn config(
     seeds[1..5].copy_from_slice(&boot_counter.to_be_bytes());
     let limits = Limits::default();
     let control_key = control_key(place);
-    Config { control_key, boot_counter, seed: seeds, limits, xtr, map_server }
+    let handover = HandoverConfig::default();
+    Config { control_key, boot_counter, seed: seeds, limits, handover, xtr, map_server }
 }
 
 pub fn eid(text: &str) -> Eid {

@@ -233,6 +233,7 @@ mod tests {
     fn config(eid_prefixes: &[&str]) -> XtrConfig {
         XtrConfig {
             data_keys: [DataKey { key: PeerKey([1; 32]), port: 51820, lane: 0 }].into(),
+            uplinks: [].into(),
             database: eid_prefixes
                 .iter()
                 .map(|text| text.parse::<EidPrefix>().unwrap().into())

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use control::mobile_node::lanes;
 use uci::{Document, Section, Value, limits::MAX_FILE};
 use zeroize::Zeroize;
 
@@ -12,7 +13,6 @@ use super::reader::{Reader, Report};
 use super::schema::{SECTIONS, SectionRule};
 use super::sections::{self, Others, Seen};
 use super::{Config, MAX_EID_PREFIXES, MAX_MAP_SERVERS, MAX_UPLINKS, Problem, file};
-use crate::lanes;
 
 /// Options whose values are secrets.
 const SECRETS: [&str; 2] = ["private_key", "authentication_key"];
@@ -151,7 +151,7 @@ fn add(config: &mut Config, others: &mut Others<'_>, reader: &mut Reader<'_>) {
 /// Refuses a data port that leaves the lanes none of their own.
 fn check_lanes(config: &Config, main: &Section, report: &mut Report) {
     let Config { ports, uplinks, .. } = config;
-    for lane in 1..lanes::of(uplinks).len() as u8 {
+    for lane in 1..lanes::of(uplinks.iter().map(|one| one.priority)).len() as u8 {
         let port = ports.lane(lane);
         if port == ports.control || ports.lane(lane - 1) == port {
             Reader { section: main, report }.about("data_port", ValueProblem::LanePort(port));

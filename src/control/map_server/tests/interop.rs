@@ -1,7 +1,9 @@
 //! The Map-Server and real xTRs on a network that delays, loses and repeats.
 
 use super::*;
-use crate::{Config, Eid, Forwarding, Limits, MapServerPeer, Node, Uplink, XtrConfig};
+use crate::{
+    Config, Eid, Forwarding, HandoverConfig, Limits, MapServerPeer, Node, Uplink, XtrConfig,
+};
 
 const MAP_SERVER: u8 = 9;
 
@@ -48,6 +50,7 @@ impl Net {
     fn start_site(&mut self, site: u8, boot: u32, data_key: u8, database: &[&str]) {
         let xtr = XtrConfig {
             data_keys: [DataKey { key: key(data_key), port: 51820, lane: 0 }].into(),
+            uplinks: [].into(),
             database: database.iter().map(|text| prefix(text).into()).collect(),
             eid_space: vec![prefix("10.0.0.0/8"), prefix("fd00::/8")],
             on_miss: Forwarding::Drop,
@@ -71,7 +74,7 @@ impl Net {
             act(net.nodes.get_mut(&name).unwrap());
             net.drain(name);
         };
-        let uplink = Uplink { rloc, priority: 1, weight: 100, lane: 0 };
+        let uplink = Uplink::new(rloc);
         node(self, site, &|node| node.handle_uplinks(&[uplink], now));
         node(self, MAP_SERVER, &|node| {
             node.handle_control_session(key(site), outer, Side::Responder, None, now);
@@ -104,7 +107,7 @@ impl Net {
                     self.carry(name, peer.0[0], &buf[..len])
                 }
                 crate::Output::Change(change) => self.changes.push((name, change)),
-                crate::Output::Event(_) => {}
+                crate::Output::Event(_) | crate::Output::Uplinks => {}
                 crate::Output::Wait(at) => {
                     assert!(at.is_none_or(|at| at > self.now));
                     return;
@@ -185,7 +188,15 @@ impl Net {
 fn base(name: u8, boot_counter: u32) -> Config {
     let limits = Limits::default();
     let seed = [name; 32];
-    Config { control_key: key(name), boot_counter, seed, limits, xtr: None, map_server: None }
+    Config {
+        control_key: key(name),
+        boot_counter,
+        seed,
+        limits,
+        handover: HandoverConfig::default(),
+        xtr: None,
+        map_server: None,
+    }
 }
 
 fn at(rloc: &str) -> Option<SocketAddr> {
@@ -248,7 +259,7 @@ fn a_withdrawn_or_expired_site_leaves_the_other_side() {
     net.miss(2, "10.2.0.1", "10.1.0.1");
     net.run(Duration::from_secs(5));
     assert!(net.route(1, "10.2.0.0/16").is_some());
-    net.nodes.get_mut(&2).unwrap().handle_uplinks(&[], net.now);
+    net.nodes.get_mut(&2).unwrap().handle_control_lost(key(MAP_SERVER), net.now);
     net.drain(2);
     net.run(Duration::from_secs(200));
     assert_eq!(net.route(1, "10.2.0.0/16"), None);

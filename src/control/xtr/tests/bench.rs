@@ -6,9 +6,9 @@ use crate::auth::AuthenticationKey;
 use crate::record::{self, Sender};
 use crate::xtr::Xtr;
 use crate::{
-    Action, Change, Config, DataKey, Duration, Eid, EidPrefix, Event, Forwarding, InstanceId,
-    Instant, Limits, Locator, Locators, MapServerPeer, Mapping, Output, PeerKey, Side, Uplink,
-    XtrConfig,
+    Action, Change, Config, DataKey, Duration, Eid, EidPrefix, Event, Forwarding, HandoverConfig,
+    InstanceId, Instant, Limits, Locator, Locators, MapServerPeer, Mapping, Output, PeerKey, Side,
+    Uplink, XtrConfig,
 };
 use wire::{AlgorithmId, KeyId, Message, Nonce, SentAuthentication};
 
@@ -79,6 +79,7 @@ pub(super) fn config() -> Config {
         boot_counter: 7,
         seed: [5; 32],
         limits: Limits::default(),
+        handover: HandoverConfig::default(),
         xtr: Some(xtr_config()),
         map_server: None,
     }
@@ -87,6 +88,7 @@ pub(super) fn config() -> Config {
 pub(super) fn xtr_config() -> XtrConfig {
     XtrConfig {
         data_keys: [DataKey { key: OUR_DATA_KEY, port: 51820, lane: 0 }].into(),
+        uplinks: [].into(),
         database: [prefix("10.1.0.0/16").into()].into(),
         eid_space: [prefix("10.0.0.0/8"), prefix("fd00::/8")].into(),
         on_miss: Forwarding::Drop,
@@ -107,7 +109,7 @@ pub(super) fn eid(text: &str) -> Eid {
 }
 
 pub(super) fn uplink(rloc: &str) -> Uplink {
-    Uplink { rloc: rloc.parse().unwrap(), priority: 1, weight: 100, lane: 0 }
+    Uplink::new(rloc.parse().unwrap())
 }
 
 pub(super) fn locator(rloc: &str, key: PeerKey) -> Locator {
@@ -179,7 +181,7 @@ impl Bench {
                 }
                 Some(Output::Change(change)) => self.changes.push(change),
                 Some(Output::Event(event)) => self.events.push(event),
-                Some(Output::Wait(_)) => panic!("only a node waits"),
+                Some(Output::Wait(_) | Output::Uplinks) => panic!("only a node says that"),
                 None => {
                     assert!(self.xtr.poll_at().is_none_or(|at| at > self.now), "a busy loop");
                     return;

@@ -282,7 +282,7 @@ fn an_info_request_is_given_up_after_six_tries() {
 fn of_many_uplinks_the_eight_preferred_are_registered() {
     let mut bench = Bench::registered(&config());
     let uplinks: Vec<_> = (0..20_u8)
-        .map(|n| Uplink { rloc: [192, 0, 2, 100 + n].into(), priority: 20 - n, weight: 1, lane: 0 })
+        .map(|n| Uplink { priority: 20 - n, weight: 1, ..Uplink::new([192, 0, 2, 100 + n].into()) })
         .collect();
     bench.xtr.handle_uplinks(&uplinks, bench.now);
     bench.drain();
