@@ -6,13 +6,12 @@ use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use daemon::demo::net::world::{HOME, HOME_HOST, HOME_UPLINK, World};
+use daemon::demo::net::world::{HOME, HOME_HOST, HOME_UPLINK, PHONE_HOST, World};
 use daemon::demo::net::{Node, Place, UplinkConfig};
-use linux::netlink::{Route, Socket};
 
 use crate::mobility::{
-    AP1, AP2, Echo, Link, data_peers, endpoint, ip, mapped, move_phone, remove_address,
-    wait_until_mapped, wait_until_registered,
+    AP1, AP2, Echo, Link, add_default_route, data_peers, endpoint, ip, mapped, move_phone,
+    remove_address, wait_until_mapped, wait_until_registered,
 };
 use crate::testbed::{
     PATIENCE, PROGRAM, echo_at, echo_servers, eventually, in_world, in_world_alone, is_long,
@@ -28,6 +27,8 @@ const PHONE_EID: &str = "10.9.0.1/32";
 /// Starts all nodes and a flow from the phone to the host behind `home`.
 fn start_flow(world: &mut World, interval: Duration) -> io::Result<Echo> {
     world.start(PATIENCE)?;
+    // What waits for a mapping is another test's.
+    world.phone.place().ping(PHONE_HOST[0], HOME_HOST[0], PATIENCE)?;
     let echo = Echo::from_phone(world, echo_at(HOME_HOST[0]), interval)?;
     echo.wait_for(MANY);
     Ok(echo)
@@ -81,15 +82,24 @@ fn process(node: &Node) -> io::Result<String> {
     Ok(format!("/proc/{id}"))
 }
 
-/// A process's own memory in KiB: what is in use, and what it asked for.
-fn memory(node: &Node) -> io::Result<[u64; 2]> {
-    let status = fs::read_to_string(process(node)? + "/status")?;
-    let field = |name: &str| {
-        let value = status.lines().find_map(|line| line.strip_prefix(name))?;
-        value.split_whitespace().next()?.parse().ok()
-    };
-    let both = field("RssAnon:").zip(field("VmData:"));
-    both.map(|(used, asked)| [used, asked]).ok_or_else(|| io::ErrorKind::InvalidData.into())
+/// A process's own memory in KiB.
+#[derive(Debug)]
+struct Memory {
+    used: u64,
+    asked: u64,
+}
+
+impl Memory {
+    fn of(node: &Node) -> io::Result<Memory> {
+        let status = fs::read_to_string(process(node)? + "/status")?;
+        let field = |name: &str| {
+            let value = status.lines().find_map(|line| line.strip_prefix(name))?;
+            value.split_whitespace().next()?.parse().ok()
+        };
+        let both = field("RssAnon:").zip(field("VmData:"));
+        let memory = both.map(|(used, asked)| Memory { used, asked });
+        memory.ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
 }
 
 /// All messages that a node counted.
@@ -123,7 +133,7 @@ fn a_thousand_handovers_leave_nothing_behind() {
         let nodes = |world: &World| -> io::Result<Vec<_>> {
             let nodes = [&world.map_server, &world.home, &world.phone].into_iter();
             nodes
-                .map(|node| Ok((node.name().to_owned(), Holdings::of(node)?, memory(node)?)))
+                .map(|node| Ok((node.name().to_owned(), Holdings::of(node)?, Memory::of(node)?)))
                 .collect()
         };
         let before = nodes(world)?;
@@ -134,12 +144,15 @@ fn a_thousand_handovers_leave_nothing_behind() {
             costs.push(messages(world)? - count);
         }
         println!("counted in each round: {costs:?}");
+        let sum = |costs: &[u64]| costs.iter().sum::<u64>();
+        let (first, last) = (sum(&costs[..10]), sum(&costs[rounds - 10..]));
+        assert!(last < 2 * first && first < 2 * last, "{first} at first, {last} at last");
         for ((name, before, was), (_, after, is)) in before.iter().zip(&nodes(world)?) {
-            println!("{name}: {was:?} KiB before, {is:?} KiB after");
+            println!("{name}: {was:?} before, {is:?} after, in KiB");
             assert_eq!(before, after, "{name}");
-            for (was, is) in was.iter().zip(is) {
-                assert!(*is <= was + 64, "{name}: {was} KiB before, {is} KiB after");
-            }
+            assert!(is.used <= was.used + 64, "{name}: {was:?} before, {is:?} after");
+            // The allocator asks for more by steps, and once for a moment's need.
+            assert!(is.asked <= was.asked + 256, "{name}: {was:?} before, {is:?} after");
         }
         let echoed = echo.finish();
         println!("{} moves, {} echoes lost", 2 * rounds, echoed.count_lost());
@@ -229,17 +242,6 @@ fn nothing_is_lost_while_a_better_uplink_comes_up_beside_the_one_in_use() {
         assert!(echoed.lost.is_empty(), "{echoed:?}");
         Ok(())
     });
-}
-
-/// A default route beside the one that is there.
-fn add_default_route(place: &Place, link: &Link, metric: u32) -> io::Result<()> {
-    place.inside(|| {
-        let mut socket = Socket::open()?;
-        let (gateway, metric) = (Some(ip(link.gateway)), Some(metric));
-        let output = Some(socket.link_index(link.device)?);
-        let any = linux::netlink::Family::of(link.rloc()).unspecified();
-        Ok(socket.add_route(&Route { gateway, metric, output, ..Route::new(any, 0) })?)
-    })
 }
 
 /// The phone's second access point when it has IPv6 alone.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use daemon::demo::net::world::{PHONE, PHONE_HOST};
 use daemon::demo::net::{Node, Place, World};
-use linux::netlink::{Address, Socket};
+use linux::netlink::{Address, Family, Route, Socket};
 use serde::Deserialize;
 
 use crate::testbed::eventually;
@@ -80,6 +80,17 @@ pub fn remove_address(place: &Place, device: &str, address: &str) -> io::Result<
         let index = socket.link_index(device)?;
         let gone = socket.delete_address(&Address::new(index, ip(address), len));
         if ip(address).is_ipv6() { Ok(()) } else { Ok(gone?) }
+    })
+}
+
+/// A default route beside the one that is there.
+pub fn add_default_route(place: &Place, link: &Link, metric: u32) -> io::Result<()> {
+    place.inside(|| {
+        let mut socket = Socket::open()?;
+        let (gateway, metric) = (Some(ip(link.gateway)), Some(metric));
+        let output = Some(socket.link_index(link.device)?);
+        let any = Family::of(link.rloc()).unspecified();
+        Ok(socket.add_route(&Route { gateway, metric, output, ..Route::new(any, 0) })?)
     })
 }
 

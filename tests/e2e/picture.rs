@@ -90,6 +90,7 @@ struct Way {
     place: Option<usize>,
     rloc: IpAddr,
     priority: u8,
+    metric: u32,
     output: u32,
     gateway: Option<IpAddr>,
     /// Of a configured uplink, which gets routes of its own.
@@ -97,16 +98,19 @@ struct Way {
     mtu: Option<u32>,
 }
 
-fn drawn(links: &Links) -> BTreeSet<Way> {
+fn drawn(links: &mut Links) -> BTreeSet<Way> {
     let way = |path: &daemon::links::Path| Way {
         place: path.place,
         rloc: path.uplink.rloc,
         priority: path.uplink.priority,
+        metric: path.uplink.metric,
         output: path.output,
         gateway: path.gateway,
         is_on_link: path.place.is_some() && path.is_on_link,
         mtu: path.mtu,
     };
+    let all = links.uplinks();
+    links.choose(&all);
     links.paths().iter().map(way).collect()
 }
 
@@ -238,6 +242,7 @@ impl Device {
             place: None,
             rloc: source.map(address).or_else(|| self.rloc(is_v4))?,
             priority: 1,
+            metric: route.and_then(|route| route.metric).unwrap_or(0),
             output: self.ifindex,
             gateway: route.and_then(|route| route.gateway.as_deref()).map(address),
             is_on_link: false,
@@ -289,7 +294,7 @@ impl Listing {
     fn towards(&self, route: &Route) -> Option<Way> {
         let device = self.devices.iter().find(|one| Some(&one.ifname) == route.dev.as_ref())?;
         let way = device.way(Some(route), true)?;
-        Some(Way { rloc: address(route.prefsrc.as_deref()?), ..way })
+        Some(Way { rloc: address(route.prefsrc.as_deref()?), metric: 0, ..way })
     }
 }
 

@@ -7,6 +7,7 @@ mod clock;
 mod coexistence;
 mod first_packet;
 mod flow;
+mod handover;
 mod interop;
 mod machine;
 mod refusals;
@@ -18,6 +19,9 @@ mod uplinks;
 #[allow(dead_code)]
 #[path = "../e2e/intruder.rs"]
 mod intruder;
+#[allow(dead_code)]
+#[path = "../e2e/mobility.rs"]
+mod mobility;
 #[allow(dead_code)]
 #[path = "../e2e/testbed.rs"]
 mod testbed;
