@@ -15,6 +15,7 @@ Usage: lispguard COMMAND [OPTION...]
   check [-c FILE]    say whether the configuration is right; exit 2 when it is not
   status [--json]    show tunnels, mappings and registrations of the running router;
                      exit 0 when all is up, 1 when degraded, 3 when it does not run
+  handovers [--json] show the last changes of uplink, and how long each step took
   lig EID [--json]   ask the mapping system where an EID is, and with which key
   genkey             print a new private key
   pubkey             read a private key, print its public key
@@ -24,8 +25,8 @@ Usage: lispguard COMMAND [OPTION...]
 
 Options:
   -c, --config FILE  the configuration (default /etc/config/lispguard)
-  -s, --socket PATH  the control socket of the running router, for status and lig
-                     (default: what the configuration says)
+  -s, --socket PATH  the control socket of the running router, for status, handovers
+                     and lig (default: what the configuration says)
   -h, --help         this text
   -V, --version      the version
 
@@ -107,6 +108,7 @@ fn run(arguments: Arguments) -> ExitCode {
         (Some("down"), None) => daemon::down(&config),
         (Some("check"), None) => commands::check(&config),
         (Some("status"), None) => client::status(&config, socket, arguments.is_json),
+        (Some("handovers"), None) => client::handovers(&config, socket, arguments.is_json),
         (Some("lig"), Some(eid)) => client::lig(&config, socket, &eid, arguments.is_json),
         (Some("genkey"), None) => commands::genkey(),
         (Some("pubkey"), None) => commands::pubkey(),
@@ -115,9 +117,10 @@ fn run(arguments: Arguments) -> ExitCode {
             ExitCode::from(2)
         }
         (Some("lig"), None) => usage("lig needs an EID, as in `lispguard lig 10.2.0.1`"),
-        (Some("run" | "down" | "check" | "status" | "genkey" | "pubkey"), Some(word)) => {
-            usage(&format!("unexpected '{word}'"))
-        }
+        (
+            Some("run" | "down" | "check" | "status" | "handovers" | "genkey" | "pubkey"),
+            Some(word),
+        ) => usage(&format!("unexpected '{word}'")),
         (Some(other), _) => usage(&format!("there is no command '{other}'")),
     }
 }

@@ -1,4 +1,4 @@
-//! Asks a running router over its control socket: status and lig.
+//! Asks a running router over its control socket: status, handovers and lig.
 
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
@@ -22,6 +22,11 @@ const MAX_ANSWER: u64 = 64 << 20;
 /// Prints the router's status; exit 0 when all is up, 1 when degraded, 3 when not running.
 pub fn status(config: &Path, socket: Option<PathBuf>, is_json: bool) -> ExitCode {
     ask(config, socket, if is_json { "status json" } else { "status" })
+}
+
+/// Prints the router's last handovers; exit 0, or 3 when it is not running.
+pub fn handovers(config: &Path, socket: Option<PathBuf>, is_json: bool) -> ExitCode {
+    ask(config, socket, if is_json { "handovers json" } else { "handovers" })
 }
 
 /// Asks the mapping system, through the router, where an EID is.

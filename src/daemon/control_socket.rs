@@ -1,7 +1,7 @@
 //! The Unix socket on which a person or a program asks the running router.
 //!
-//! A request is one line: `status`, `status json`, `lig EID`, `lig EID json`. The answer is a line
-//! with an exit code, then text, then end of file.
+//! A request is one line: `status`, `handovers` or `lig EID`, each with or without a last word `json`.
+//! The answer is a line with an exit code, then text, then end of file.
 
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
@@ -24,6 +24,11 @@ const IDLE: Duration = Duration::from_secs(30);
 pub enum Request {
     /// The router's state.
     Status {
+        /// For a program.
+        is_json: bool,
+    },
+    /// The timeline of handovers.
+    Handovers {
         /// For a program.
         is_json: bool,
     },
@@ -206,16 +211,9 @@ fn again_or_close(error: &io::Error) -> Step {
 
 fn parse(line: &[u8]) -> Option<Request> {
     let mut words = str::from_utf8(line).ok()?.split_ascii_whitespace();
-    let (command, mut operand) = (words.next()?, words.next());
-    let address = match command {
-        "status" => None,
-        "lig" => Some(operand?.parse().ok()?),
-        _ => return None,
-    };
-    if address.is_some() {
-        operand = words.next();
-    }
-    let is_json = match operand {
+    let command = words.next()?;
+    let address = if command == "lig" { Some(words.next()?.parse().ok()?) } else { None };
+    let is_json = match words.next() {
         None => false,
         Some("json") => true,
         Some(_) => return None,
@@ -223,10 +221,12 @@ fn parse(line: &[u8]) -> Option<Request> {
     if words.next().is_some() {
         return None;
     }
-    Some(match address {
-        Some(address) => Request::Lig { address, is_json },
-        None => Request::Status { is_json },
-    })
+    match (command, address) {
+        ("status", _) => Some(Request::Status { is_json }),
+        ("handovers", _) => Some(Request::Handovers { is_json }),
+        (_, Some(address)) => Some(Request::Lig { address, is_json }),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -237,6 +237,7 @@ mod tests {
     fn requests_are_words_and_anything_else_is_refused() {
         assert_eq!(parse(b"status"), Some(Request::Status { is_json: false }));
         assert_eq!(parse(b"status json\r"), Some(Request::Status { is_json: true }));
+        assert_eq!(parse(b"handovers json"), Some(Request::Handovers { is_json: true }));
         let address = "10.2.0.1".parse().unwrap();
         assert_eq!(parse(b"lig 10.2.0.1 json"), Some(Request::Lig { address, is_json: true }));
         for wrong in [&b""[..], b"lig", b"lig x", b"status xml", b"status json x", b"\xff", b"down"]

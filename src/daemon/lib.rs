@@ -8,6 +8,7 @@ pub mod config;
 mod control_socket;
 pub mod demo;
 mod down;
+mod handovers;
 mod leftovers;
 mod lig;
 pub mod links;
@@ -26,6 +27,7 @@ mod start;
 mod state;
 mod status;
 mod tunnels;
+mod uplinks;
 mod wiring;
 
 pub use down::down;

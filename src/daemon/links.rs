@@ -1,4 +1,6 @@
-//! One picture of the uplinks, from the kernel's links, addresses and routes.
+//! One picture of the uplinks, from the kernel's links, addresses and routes and netifd's names.
+//!
+//! It holds every way that can be used now; the control plane chooses among them.
 
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -51,8 +53,10 @@ pub struct Links {
     monitor: Monitor,
     policy: Policy,
     picture: Vec<Path>,
-    /// Those that are used, with their lanes, the best first.
-    chosen: Vec<Path>,
+    /// What the control plane uses, the best first.
+    chosen: Vec<control::Uplink>,
+    /// Those that are in the picture.
+    used: Vec<Path>,
     /// Without a default route the way to a Map-Server may change with any route.
     follows_every_route: bool,
 }
@@ -64,8 +68,15 @@ impl Links {
     /// When the kernel gives no netlink socket.
     pub fn new(policy: Policy) -> Result<Links, netlink::Error> {
         let (netlink, monitor) = (netlink::Socket::open()?, Monitor::open()?);
-        let (picture, chosen) = (Vec::new(), Vec::new());
-        Ok(Links { netlink, monitor, policy, picture, chosen, follows_every_route: true })
+        Ok(Links {
+            netlink,
+            monitor,
+            policy,
+            picture: Vec::new(),
+            chosen: Vec::new(),
+            used: Vec::new(),
+            follows_every_route: true,
+        })
     }
 
     /// Replaces the policy; `refresh` then shows its effect.
@@ -103,6 +114,7 @@ impl Links {
         picture.dedup();
         let is_changed = picture != self.picture;
         self.picture = picture;
+        self.used = self.find_chosen();
         Ok(is_changed)
     }
 
@@ -111,29 +123,31 @@ impl Links {
         self.picture.iter().filter_map(|path| path.mtu).min()
     }
 
-    /// All ways out that there are.
+    /// Every way out that can be used.
     pub fn paths(&self) -> &[Path] {
         &self.picture
     }
 
-    /// The ways out that are used, with their lanes, the best first.
+    /// The ways out that are used and still there, with their lanes, the best first.
     pub fn chosen(&self) -> &[Path] {
-        &self.chosen
+        &self.used
     }
 
-    /// The control plane uses these; whether the ways out are others now.
-    pub fn choose(&mut self, uplinks: &[control::Uplink]) -> bool {
+    /// The control plane uses these from now on.
+    pub fn choose(&mut self, uplinks: &[control::Uplink]) {
+        self.chosen = uplinks.to_vec();
+        self.used = self.find_chosen();
+    }
+
+    fn find_chosen(&self) -> Vec<Path> {
         let path = |uplink: &control::Uplink| {
             let is_it = |one: &&Path| (one.uplink.id, one.uplink.rloc) == (uplink.id, uplink.rloc);
             self.picture.iter().find(is_it).map(|path| Path { uplink: *uplink, ..*path })
         };
-        let chosen: Vec<Path> = uplinks.iter().filter_map(path).collect();
-        let is_changed = chosen != self.chosen;
-        self.chosen = chosen;
-        is_changed
+        self.chosen.iter().filter_map(path).collect()
     }
 
-    /// The same for the control plane.
+    /// All that could be used, for the control plane.
     pub fn uplinks(&self) -> Vec<control::Uplink> {
         self.picture.iter().map(|path| path.uplink).collect()
     }
@@ -141,11 +155,9 @@ impl Links {
     /// The RLOCs in use, each once.
     pub fn rlocs(&self) -> impl Iterator<Item = IpAddr> {
         let rloc = |path: &Path| path.uplink.rloc;
-        let rlocs = self.chosen.iter().map(rloc).enumerate();
+        let rlocs = self.used.iter().map(rloc).enumerate();
         rlocs
-            .filter(move |(place, one)| {
-                !self.chosen[..*place].iter().map(rloc).any(|it| it == *one)
-            })
+            .filter(move |(place, one)| !self.used[..*place].iter().map(rloc).any(|it| it == *one))
             .map(|(_, rloc)| rloc)
     }
 

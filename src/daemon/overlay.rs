@@ -103,6 +103,20 @@ impl Overlay {
         self.refresh()
     }
 
+    /// Leads the tunnels over these uplinks at once; `set_paths` then makes all else fit.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn lead(&mut self, paths: &[Path]) -> Result<(), netlink::Error> {
+        // Some may be there; to ask would take longer than to say it again.
+        for route in self.plan.lane_routes(paths) {
+            self.netlink.replace_route(&route)?;
+        }
+        let rules = self.plan.rules(&[], paths);
+        let mut marked = rules.iter().filter(|rule| rule.mark.is_some());
+        if marked.all(|rule| self.rules.contains(rule)) { Ok(()) } else { self.set_paths(paths) }
+    }
+
     /// Follows this machine's uplinks.
     ///
     /// # Errors

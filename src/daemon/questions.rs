@@ -5,7 +5,8 @@ use linux::poller::Interest;
 
 use crate::control_socket::{MAX_CONNECTIONS, Request};
 use crate::router::{Router, Source};
-use crate::{lig, report};
+use crate::status::json;
+use crate::{handovers, lig, report};
 
 impl Router {
     /// Takes a waiting connection and watches it.
@@ -30,6 +31,14 @@ impl Router {
                 let status = report::status(self, now);
                 let body = if is_json { status.to_json() } else { status.to_string() };
                 self.answer(slot, status.exit_code(), &body);
+            }
+            Some(Request::Handovers { is_json }) => {
+                let body = if is_json {
+                    json(&self.handovers.iter().collect::<Vec<_>>())
+                } else {
+                    handovers::table(self.handovers.iter())
+                };
+                self.answer(slot, 0, &body);
             }
             Some(Request::Lig { address, is_json }) => {
                 let instance_id = self.config.instance_id;

@@ -42,7 +42,7 @@ impl Router {
             log::error!("overlay routes: {error}");
         }
         self.set_link_policy();
-        self.handle_links(now);
+        self.handle_links("configuration", now);
         log::info!("configuration read again");
     }
 }

@@ -26,6 +26,7 @@ pub(crate) fn status(router: &Router, now: Instant) -> Status {
         rlocs: router.links.rlocs().map(|rloc| rloc.to_string()).collect(),
         control_tunnels: tunnels(router, Interface::Control, now),
         data_tunnels: tunnels(router, Interface::Data, now),
+        handovers: router.handovers.summary(),
         counters: counters(router),
         ..Status::default()
     };

@@ -12,12 +12,14 @@ use linux::timer::ClockWatch;
 
 use crate::config::Config;
 use crate::control_socket::ControlSocket;
-use crate::links::Links;
+use crate::handovers::Handovers;
+use crate::links::{Links, Path};
 use crate::names::Names;
 use crate::notify::{self, notify};
 use crate::overlay::Overlay;
 use crate::resolve::Resolver;
 use crate::state::Endpoints;
+use crate::uplinks::Followed;
 use crate::wiring::{self, Start};
 
 /// What the poller calls each source.
@@ -74,6 +76,15 @@ pub struct Router {
     pub(crate) node: Node,
     pub(crate) plane: Backend,
     pub(crate) links: Links,
+    /// The ways out that the tunnels take.
+    pub(crate) followed_paths: Vec<Path>,
+    /// When they took them, until it is said why.
+    pub(crate) followed: Option<Followed>,
+    /// Addresses or uplinks changed, and not everything follows them yet.
+    pub(crate) is_to_fit: bool,
+    /// What told of the change that is being handled.
+    pub(crate) source: &'static str,
+    pub(crate) handovers: Handovers,
     pub(crate) names: Names,
     /// How often the wall clock was stepped.
     pub(crate) clock_steps: u64,
@@ -121,6 +132,11 @@ impl Router {
             node,
             plane,
             links,
+            followed_paths: Vec::new(),
+            followed: None,
+            is_to_fit: false,
+            source: "start",
+            handovers: Handovers::new(),
             names,
             clock_steps: 0,
             path,
@@ -139,7 +155,7 @@ impl Router {
         };
         router.watch_sources()?;
         router.adopt(now);
-        router.handle_links(now);
+        router.handle_links("start", now);
         router.set_control_peers(None, now);
         router.drain(now);
         if let (Some(overlay), Backend::Kernel(_)) = (&mut router.overlay, &router.plane) {
@@ -202,6 +218,7 @@ impl Router {
             self.plane.poll_at(),
             self.resolver.poll_at(),
             self.socket.poll_at(),
+            self.handovers.poll_at(),
             self.save_at,
         ];
         deadlines.into_iter().flatten().min()
@@ -216,7 +233,7 @@ impl Router {
             }
             Source::Links => {
                 if self.links.handle_ready() {
-                    self.handle_links(now);
+                    self.handle_links("netlink", now);
                 }
             }
             Source::Signals => self.handle_signals(now),
@@ -243,6 +260,7 @@ impl Router {
         }
         self.resolver.handle_timeout(now);
         self.socket.handle_timeout(now);
+        self.handovers.handle_timeout(now);
         if is_due(self.save_at) {
             self.save_endpoints();
         }
@@ -260,12 +278,12 @@ impl Router {
             } else if let Some(event) = self.plane.poll_event() {
                 self.handle_plane_event(event, now);
             } else {
-                return;
+                return self.fit();
             }
         }
     }
 
-    fn drain_node(&mut self, now: Instant) {
+    pub(crate) fn drain_node(&mut self, now: Instant) {
         loop {
             match self.node.poll_output(now, self.message.as_mut_slice()) {
                 Output::Transmit { link, peer, len } => {
@@ -278,7 +296,7 @@ impl Router {
                 }
                 Output::Uplinks => self.follow_uplinks(now),
                 Output::Change(change) => self.apply(&change, now),
-                Output::Event(event) => self.handle_node_event(&event),
+                Output::Event(event) => self.handle_node_event(&event, now),
                 Output::Wait(_) => return,
             }
         }
@@ -332,74 +350,22 @@ impl Router {
         }
     }
 
-    fn handle_node_event(&mut self, event: &NodeEvent) {
+    fn handle_node_event(&mut self, event: &NodeEvent, now: Instant) {
+        self.note_handover(event, now);
         match event {
             NodeEvent::Lig { eid, mapping } => self.answer_lig(*eid, mapping.as_ref()),
-            NodeEvent::Mapped { .. } | NodeEvent::ResolutionFailed { .. } => log::debug!("{event}"),
+            NodeEvent::Mapped { .. }
+            | NodeEvent::ResolutionFailed { .. }
+            | NodeEvent::Moved { .. }
+            | NodeEvent::PathAnswered { .. }
+            | NodeEvent::RegisterAcknowledged { .. }
+            | NodeEvent::SiteMoved { .. }
+            | NodeEvent::SitePublished { .. } => log::debug!("{event}"),
             NodeEvent::ClaimRefused { .. }
             | NodeEvent::RegisterReplayed { .. }
             | NodeEvent::RegistrationLost { .. }
             | NodeEvent::BothBehindNat { .. } => log::warn!("{}", self.names.explain(event)),
             _ => log::info!("{}", self.names.explain(event)),
-        }
-    }
-
-    /// The uplinks may have changed.
-    pub(crate) fn handle_links(&mut self, now: Instant) {
-        let is_changed = match self.links.refresh() {
-            Ok(is_changed) => is_changed,
-            Err(error) => {
-                log::warn!("listing links: {error}");
-                return;
-            }
-        };
-        if is_changed {
-            self.follow_mtu();
-            self.node.handle_uplinks(&self.links.uplinks(), now);
-        }
-        self.follow_uplinks(now);
-    }
-
-    /// Every tunnel follows the ways out that are used.
-    fn follow_uplinks(&mut self, now: Instant) {
-        let is_changed = self.links.choose(self.node.uplinks());
-        self.handle_addresses();
-        if !is_changed {
-            return;
-        }
-        let shown: Vec<_> = self.links.rlocs().map(|rloc| rloc.to_string()).collect();
-        log::info!("RLOCs: {}", if shown.is_empty() { "none".into() } else { shown.join(", ") });
-        if !shown.is_empty() {
-            self.plane.handle_uplink_change(now);
-            self.resolver.look_up_all();
-        }
-    }
-
-    /// The overlay's routes follow this machine's addresses and uplinks.
-    fn handle_addresses(&mut self) {
-        let Some(overlay) = &mut self.overlay else { return };
-        if let Err(error) = overlay.set_paths(self.links.chosen()) {
-            log::warn!("overlay routes: {error}");
-        }
-        let (v4, v6) = overlay.sources();
-        let Backend::Kernel(kernel) = &mut self.plane else { return };
-        let forgotten = match overlay.take_lost_source() {
-            true => kernel.set_route_sources(None, None),
-            false => Ok(()),
-        };
-        if let Err(error) = forgotten.and(kernel.set_route_sources(v4, v6)) {
-            log::warn!("routes of tunnels: {error}");
-        }
-    }
-
-    fn follow_mtu(&mut self) {
-        let mtu = wiring::overlay_mtu(&self.config, &self.links);
-        if usize::from(mtu) == self.plane.mtu() {
-            return;
-        }
-        match self.plane.set_mtu(mtu) {
-            Ok(()) => log::info!("MTU of the overlay: {mtu}"),
-            Err(error) => log::warn!("MTU of the overlay: {error}"),
         }
     }
 
@@ -414,6 +380,6 @@ impl Router {
 }
 
 /// The machine's monotonic clock.
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::from_micros(linux::clock::monotonic_micros())
 }

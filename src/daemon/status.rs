@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::handovers::Summary;
+
 /// The whole state, as `lispguard status --json` prints it. Times are in seconds, ages count back
 /// from now; keys are base64.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -40,6 +42,8 @@ pub struct Status {
     pub registrations: Vec<Site>,
     /// Map-Server: who holds whose records.
     pub holders: Vec<Holder>,
+    /// Our own handovers since the start.
+    pub handovers: Summary,
     /// Remarks on NAT and the clock.
     pub remarks: Vec<String>,
     /// What was counted since the start.
@@ -219,6 +223,7 @@ impl fmt::Display for Status {
         self.fmt_database(f)?;
         self.fmt_map_cache(f)?;
         self.fmt_registrations(f)?;
+        self.fmt_handovers(f)?;
         self.fmt_counters(f)?;
         for remark in &self.remarks {
             writeln!(f, "\nremark: {remark}")?;
@@ -302,6 +307,21 @@ impl Status {
             }
         }
         Ok(())
+    }
+
+    /// How many there were, and how fast: the classes of the histogram that are not empty.
+    fn fmt_handovers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.handovers.count == 0 {
+            return Ok(());
+        }
+        write!(f, "\nhandovers: {}", self.handovers.count)?;
+        for class in self.handovers.answered.iter().filter(|class| class.count > 0) {
+            match class.up_to_ms {
+                Some(bound) => write!(f, ", {} answered within {bound} ms", class.count)?,
+                None => write!(f, ", {} later", class.count)?,
+            }
+        }
+        writeln!(f)
     }
 
     fn fmt_counters(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

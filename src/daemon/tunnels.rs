@@ -79,7 +79,7 @@ impl Router {
                         log::error!("control tunnel with {}: {error}", self.names.of(key));
                     }
                     self.set_link_policy();
-                    self.handle_links(now);
+                    self.handle_links("name", now);
                 }
                 Err(error) => {
                     log::warn!("the endpoint of {}: {error}", self.names.of(key));

@@ -1,0 +1,357 @@
+//! The timeline of handovers: what was seen when, from the event to the Map-Server's acknowledgement.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::IpAddr;
+
+use control::{Cause, Duration, Instant, PeerKey};
+use serde::Serialize;
+
+/// Handovers that are remembered; the oldest makes way.
+pub const MAX_HANDOVERS: usize = 64;
+/// What did not happen by then is not waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Upper bounds of the histogram's classes in milliseconds; what takes longer is in one more.
+const CLASSES: [u32; 10] = [2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000];
+
+/// One handover. Spans are in microseconds from the moment at which this process saw its cause.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Handover {
+    /// Its number since the start, from 1.
+    pub number: u64,
+    /// Unix time in milliseconds.
+    pub unix_ms: u64,
+    /// At a Map-Server: the site that moved; absent when we moved ourselves.
+    pub site: Option<String>,
+    /// What told of it: `netlink`, `ubus`, `timer`, `probe`, `configuration`, `register`.
+    pub source: &'static str,
+    /// Why.
+    pub cause: &'static str,
+    /// The RLOC before.
+    pub from: Option<String>,
+    /// The RLOC since.
+    pub to: Option<String>,
+    /// The tunnels' routes lead over the new uplink.
+    pub moved_us: Option<u64>,
+    /// An authenticated packet is on its way to every live peer.
+    pub sent_us: Option<u64>,
+    /// The first packet came back on the new path.
+    pub answered_us: Option<u64>,
+    /// The Map-Server acknowledged the registration.
+    pub registered_us: Option<u64>,
+    /// At the Map-Server: everyone who holds the site's records acknowledged the new ones.
+    pub published_us: Option<u64>,
+    /// At the Map-Server: how many those are.
+    pub holders: Option<usize>,
+}
+
+/// A step of a handover, beyond its beginning.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Step {
+    Moved,
+    Sent,
+    Answered,
+    Registered,
+}
+
+/// A class of the histogram.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Class {
+    /// Its upper bound in milliseconds; absent in the last one.
+    pub up_to_ms: Option<u32>,
+    /// Handovers whose first answer came in this time.
+    pub count: u64,
+}
+
+/// All handovers since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// How many of our own there were.
+    pub count: u64,
+    /// How long it took until the first answer.
+    pub answered: Vec<Class>,
+}
+
+/// The handovers of this run.
+#[derive(Debug)]
+pub(crate) struct Handovers {
+    rows: VecDeque<Row>,
+    count: u64,
+    own: u64,
+    answered: [u64; CLASSES.len() + 1],
+}
+
+#[derive(Debug)]
+struct Row {
+    handover: Handover,
+    site: Option<PeerKey>,
+    began_at: Instant,
+    /// Whether more may come.
+    is_open: bool,
+}
+
+impl Row {
+    fn since(&self, now: Instant) -> u64 {
+        u64::try_from(now.since(self.began_at).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn is_done(&self) -> bool {
+        let Handover { answered_us, registered_us, published_us, .. } = self.handover;
+        match self.site {
+            Some(_) => published_us.is_some(),
+            None => answered_us.is_some() && registered_us.is_some(),
+        }
+    }
+}
+
+impl Handovers {
+    pub(crate) fn new() -> Handovers {
+        Handovers {
+            rows: VecDeque::with_capacity(MAX_HANDOVERS),
+            count: 0,
+            own: 0,
+            answered: [0; CLASSES.len() + 1],
+        }
+    }
+
+    /// We move; `began_at` is when its cause was seen.
+    pub(crate) fn begin(
+        &mut self,
+        source: &'static str,
+        cause: Cause,
+        (from, to): (Option<IpAddr>, Option<IpAddr>),
+        began_at: Instant,
+        unix_ms: u64,
+    ) {
+        self.own += 1;
+        let handover = Handover { source, cause: cause_name(cause), ..between(from, to, unix_ms) };
+        self.push(handover, None, began_at);
+    }
+
+    /// A site moved that registers here.
+    pub(crate) fn begin_site(
+        &mut self,
+        (site, name): (PeerKey, String),
+        (from, to): (Option<IpAddr>, Option<IpAddr>),
+        now: Instant,
+        unix_ms: u64,
+    ) {
+        let known = Handover { source: "register", cause: "moved", ..between(from, to, unix_ms) };
+        self.push(Handover { site: Some(name), ..known }, Some(site), now);
+    }
+
+    fn push(&mut self, handover: Handover, site: Option<PeerKey>, began_at: Instant) {
+        self.close(|row| row.site == site);
+        if self.rows.len() == MAX_HANDOVERS {
+            self.close(|_| false);
+            self.rows.pop_front();
+        }
+        self.count += 1;
+        let handover = Handover { number: self.count, ..handover };
+        self.rows.push_back(Row { handover, site, began_at, is_open: true });
+    }
+
+    /// The first of its kind counts.
+    pub(crate) fn note(&mut self, step: Step, now: Instant) {
+        let Some(row) = self.rows.iter_mut().rev().find(|row| row.site.is_none() && row.is_open)
+        else {
+            return;
+        };
+        let since = row.since(now);
+        let place = match step {
+            Step::Moved => &mut row.handover.moved_us,
+            Step::Sent => &mut row.handover.sent_us,
+            Step::Answered => &mut row.handover.answered_us,
+            Step::Registered => &mut row.handover.registered_us,
+        };
+        if place.is_none() {
+            *place = Some(since);
+            if step == Step::Answered {
+                self.answered[class_of(since)] += 1;
+            }
+        }
+        self.close(Row::is_done);
+    }
+
+    /// All holders of this site's records acknowledged the new ones.
+    pub(crate) fn note_published(&mut self, site: PeerKey, holders: usize, now: Instant) {
+        let mut rows = self.rows.iter_mut().rev();
+        if let Some(row) = rows.find(|row| row.site == Some(site) && row.is_open) {
+            row.handover.published_us = Some(row.since(now));
+            row.handover.holders = Some(holders);
+        }
+        self.close(Row::is_done);
+    }
+
+    /// Ends and logs rows: those that `is_ended` says, and those that nothing more is waited for.
+    fn close(&mut self, is_ended: impl Fn(&Row) -> bool) {
+        for row in self.rows.iter_mut().filter(|row| row.is_open) {
+            if is_ended(row) {
+                row.is_open = false;
+                log::info!("{}", row.handover);
+            }
+        }
+    }
+
+    /// Gives up on what did not come.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.close(|row| row.began_at + PATIENCE <= now);
+    }
+
+    /// When to call [`Handovers::handle_timeout`].
+    pub(crate) fn poll_at(&self) -> Option<Instant> {
+        let open = self.rows.iter().filter(|row| row.is_open);
+        open.map(|row| row.began_at + PATIENCE).min()
+    }
+
+    /// The remembered ones, the oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Handover> {
+        self.rows.iter().map(|row| &row.handover)
+    }
+
+    /// What there was in all.
+    pub(crate) fn summary(&self) -> Summary {
+        let bounds = CLASSES.iter().copied().map(Some).chain([None]);
+        let classes = bounds.zip(self.answered).map(|(up_to_ms, count)| Class { up_to_ms, count });
+        Summary { count: self.own, answered: classes.collect() }
+    }
+}
+
+fn between(from: Option<IpAddr>, to: Option<IpAddr>, unix_ms: u64) -> Handover {
+    let [from, to] = [from, to].map(|rloc| rloc.map(|rloc| rloc.to_string()));
+    Handover { from, to, unix_ms, ..Handover::default() }
+}
+
+/// One word, for programs.
+fn cause_name(cause: Cause) -> &'static str {
+    match cause {
+        Cause::First => "first",
+        Cause::Lost => "lost",
+        Cause::Roamed => "roamed",
+        Cause::Better => "better",
+        Cause::Silent => "silent",
+        Cause::Reconfigured => "reconfigured",
+    }
+}
+
+fn class_of(span_us: u64) -> usize {
+    let is_within = |bound: &u32| span_us <= u64::from(*bound) * 1000;
+    CLASSES.iter().position(is_within).unwrap_or(CLASSES.len())
+}
+
+/// The remembered handovers as a person reads them.
+pub(crate) fn table<'a>(handovers: impl Iterator<Item = &'a Handover>) -> String {
+    let mut text = String::new();
+    for handover in handovers {
+        let (of_day, ms) = ((handover.unix_ms / 1000) % 86_400, handover.unix_ms % 1000);
+        let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+        text += &format!("{hour:02}:{minute:02}:{second:02}.{ms:03} UTC  {handover}\n");
+    }
+    if text.is_empty() {
+        text += "no handover since the start\n";
+    }
+    text
+}
+
+impl fmt::Display for Handover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = |rloc: &Option<String>| rloc.clone().unwrap_or_else(|| "nowhere".into());
+        match &self.site {
+            Some(site) => write!(f, "site {site} moved")?,
+            None => write!(f, "handover")?,
+        }
+        write!(f, " from {} to {}", place(&self.from), place(&self.to))?;
+        if self.site.is_none() {
+            write!(f, ", {} ({})", self.cause, self.source)?;
+        }
+        let steps = [
+            ("moved", self.moved_us),
+            ("sent", self.sent_us),
+            ("answered", self.answered_us),
+            ("registered", self.registered_us),
+        ];
+        for (name, span) in steps.into_iter().filter(|_| self.site.is_none()) {
+            match span {
+                Some(us) => write!(f, ", {name} {}.{} ms", us / 1000, us % 1000 / 100)?,
+                None => write!(f, ", not {name}")?,
+            }
+        }
+        if let (Some(us), Some(holders)) = (self.published_us, self.holders) {
+            write!(f, ", {holders} others told in {}.{} ms", us / 1000, us % 1000 / 100)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_millis(ms)
+    }
+
+    fn moved(handovers: &mut Handovers, began_at: Instant) {
+        let way = (Some([192, 0, 2, 1].into()), Some([192, 0, 2, 2].into()));
+        handovers.begin("netlink", Cause::Lost, way, began_at, 1_000);
+    }
+
+    #[test]
+    fn each_step_counts_from_the_event_and_the_first_of_its_kind_stays() {
+        let mut handovers = Handovers::new();
+        handovers.note(Step::Answered, at(1));
+        assert_eq!(handovers.iter().count(), 0);
+        moved(&mut handovers, at(100));
+        handovers.note(Step::Moved, at(101));
+        handovers.note(Step::Sent, at(102));
+        handovers.note(Step::Answered, at(112));
+        handovers.note(Step::Answered, at(150));
+        assert_eq!(handovers.poll_at(), Some(at(10_100)));
+        handovers.note(Step::Registered, at(120));
+        assert_eq!(handovers.poll_at(), None, "nothing more is waited for");
+        let one = handovers.iter().next().unwrap();
+        let spans = [one.moved_us, one.sent_us, one.answered_us, one.registered_us];
+        assert_eq!(spans, [Some(1000), Some(2000), Some(12_000), Some(20_000)]);
+        let text = "handover from 192.0.2.1 to 192.0.2.2, lost (netlink), moved 1.0 ms, sent 2.0 ms, \
+                    answered 12.0 ms, registered 20.0 ms";
+        assert_eq!(one.to_string(), text);
+        let summary = handovers.summary();
+        assert_eq!(summary.count, 1);
+        let class = summary.answered.iter().find(|class| class.count == 1).unwrap();
+        assert_eq!(class.up_to_ms, Some(20));
+    }
+
+    #[test]
+    fn what_does_not_come_is_not_waited_for_and_the_oldest_make_way() {
+        let mut handovers = Handovers::new();
+        moved(&mut handovers, at(0));
+        handovers.handle_timeout(at(10_000));
+        handovers.note(Step::Answered, at(10_001));
+        assert_eq!(handovers.iter().next().unwrap().answered_us, None);
+        for number in 0..100 {
+            moved(&mut handovers, at(20_000 + number));
+        }
+        assert_eq!(handovers.iter().count(), MAX_HANDOVERS);
+        assert_eq!(handovers.iter().last().unwrap().number, 101);
+        assert_eq!(handovers.iter().filter(|one| one.moved_us.is_some()).count(), 0);
+    }
+
+    #[test]
+    fn sites_move_beside_one_another() {
+        let mut handovers = Handovers::new();
+        for site in [1, 2] {
+            let name = format!("site{site}");
+            let to = Some([192, 0, 2, site].into());
+            handovers.begin_site((PeerKey([site; 32]), name), (None, to), at(5), 86_399_123);
+        }
+        handovers.note_published(PeerKey([1; 32]), 3, at(9));
+        handovers.note_published(PeerKey([2; 32]), 0, at(25));
+        assert_eq!(
+            table(handovers.iter()),
+            "23:59:59.123 UTC  site site1 moved from nowhere to 192.0.2.1, 3 others told in 4.0 ms\n\
+             23:59:59.123 UTC  site site2 moved from nowhere to 192.0.2.2, 0 others told in 20.0 ms\n"
+        );
+        assert_eq!(table([].into_iter()), "no handover since the start\n");
+        assert_eq!(handovers.summary().count, 0);
+    }
+}

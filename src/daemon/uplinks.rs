@@ -1,0 +1,128 @@
+//! Uplinks come and go: the tunnels, the overlay's routes and the timeline follow.
+
+use control::{Cause, Event as NodeEvent, Instant};
+use dataplane::{Backend, DataPlane};
+
+use crate::handovers::Step;
+use crate::router::{Router, now};
+use crate::wiring;
+
+/// What was done when other uplinks were chosen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Followed {
+    source: &'static str,
+    seen_at: Instant,
+    moved_at: Instant,
+    sent_at: Instant,
+}
+
+impl Router {
+    /// The uplinks may have changed; `source` told so.
+    pub(crate) fn handle_links(&mut self, source: &'static str, now: Instant) {
+        let is_changed = match self.links.refresh() {
+            Ok(is_changed) => is_changed,
+            Err(error) => {
+                log::warn!("listing links: {error}");
+                return;
+            }
+        };
+        if is_changed {
+            self.source = source;
+            self.node.handle_uplinks(&self.links.uplinks(), now);
+            self.drain_node(now);
+            if self.links.chosen() != self.followed_paths {
+                // The same uplinks by another gateway, or none at all.
+                self.follow_uplinks(now);
+            }
+            self.source = "timer";
+        }
+        self.is_to_fit = true;
+    }
+
+    /// Other uplinks are used from now on: the tunnels leave by them at once, and every live peer
+    /// gets a packet from there; what else depends on them comes after that.
+    pub(crate) fn follow_uplinks(&mut self, seen_at: Instant) {
+        self.links.choose(self.node.uplinks());
+        self.followed_paths = self.links.chosen().to_vec();
+        if self.followed_paths.is_empty() {
+            log::info!("RLOCs: none");
+            self.is_to_fit = true;
+            return;
+        }
+        if let Some(overlay) = &mut self.overlay
+            && let Err(error) = overlay.lead(&self.followed_paths)
+        {
+            log::warn!("routes of uplinks: {error}");
+        }
+        let moved_at = now();
+        self.plane.handle_uplink_change(moved_at);
+        self.followed = Some(Followed { source: self.source, seen_at, moved_at, sent_at: now() });
+        let shown: Vec<_> = self.links.rlocs().map(|rloc| rloc.to_string()).collect();
+        log::info!("RLOCs: {}", shown.join(", "));
+        self.resolver.look_up_all();
+        self.is_to_fit = true;
+    }
+
+    /// Makes what is left fit this machine's addresses and uplinks.
+    pub(crate) fn fit(&mut self) {
+        if std::mem::take(&mut self.is_to_fit) {
+            self.handle_addresses();
+            self.follow_mtu();
+        }
+    }
+
+    /// The overlay's routes follow this machine's addresses and uplinks.
+    fn handle_addresses(&mut self) {
+        let Some(overlay) = &mut self.overlay else { return };
+        if let Err(error) = overlay.set_paths(self.links.chosen()) {
+            log::warn!("overlay routes: {error}");
+        }
+        let (v4, v6) = overlay.sources();
+        let Backend::Kernel(kernel) = &mut self.plane else { return };
+        let forgotten = match overlay.take_lost_source() {
+            true => kernel.set_route_sources(None, None),
+            false => Ok(()),
+        };
+        if let Err(error) = forgotten.and(kernel.set_route_sources(v4, v6)) {
+            log::warn!("routes of tunnels: {error}");
+        }
+    }
+
+    fn follow_mtu(&mut self) {
+        let mtu = wiring::overlay_mtu(&self.config, &self.links);
+        if usize::from(mtu) == self.plane.mtu() {
+            return;
+        }
+        match self.plane.set_mtu(mtu) {
+            Ok(()) => log::info!("MTU of the overlay: {mtu}"),
+            Err(error) => log::warn!("MTU of the overlay: {error}"),
+        }
+    }
+
+    /// Writes what belongs to a handover into the timeline.
+    pub(crate) fn note_handover(&mut self, event: &NodeEvent, at: Instant) {
+        let unix_ms = u64::try_from(linux::clock::wall().as_millis()).unwrap_or(u64::MAX);
+        match *event {
+            NodeEvent::Moved { cause, from, to } => {
+                let Some(followed) = self.followed.take() else { return };
+                let Followed { source, seen_at, moved_at, sent_at } = followed;
+                let source = if cause == Cause::Silent { "probe" } else { source };
+                if from.is_some() {
+                    self.handovers.begin(source, cause, (from, to), seen_at, unix_ms);
+                    self.handovers.note(Step::Moved, moved_at);
+                    self.handovers.note(Step::Sent, sent_at);
+                }
+            }
+            NodeEvent::PathAnswered { .. } => self.handovers.note(Step::Answered, at),
+            NodeEvent::RegisterAcknowledged { .. } => self.handovers.note(Step::Registered, at),
+            NodeEvent::SiteMoved { site, from: Some(from), to } => {
+                let site = (site, self.names.of(site));
+                self.handovers.begin_site(site, (Some(from), to), at, unix_ms);
+            }
+            NodeEvent::SitePublished { site, holders } => {
+                self.handovers.note_published(site, holders, at);
+            }
+            _ => {}
+        }
+    }
+}
