@@ -14,6 +14,7 @@ mod lig;
 pub mod links;
 mod logging;
 mod names;
+pub mod netifd;
 mod notify;
 mod overlay;
 mod plan;

@@ -1,0 +1,56 @@
+//! What is counted on the way to netifd.
+
+/// Numbers since the start.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counters {
+    /// Connections to ubusd.
+    pub(super) connections: u64,
+    /// Attempts to connect that failed.
+    pub(super) failed_connections: u64,
+    /// Connections that ended, whichever side ended them.
+    pub(super) lost_connections: u64,
+    /// Connections that we ended because what came was no message.
+    pub(super) nonsense: u64,
+    /// Connections that we ended because an answer did not come.
+    pub(super) timeouts: u64,
+    /// Messages with malformed attributes or fields.
+    pub(super) malformed: u64,
+    /// Messages longer than the buffer.
+    pub(super) oversized: u64,
+    /// Messages that belong to nothing we asked.
+    pub(super) unexpected: u64,
+    /// Requests that were refused.
+    pub(super) refused: u64,
+    /// Calls of our object that found no room for an answer.
+    pub(super) unanswered: u64,
+    /// Notifications.
+    pub(super) notifications: u64,
+    /// Times all interfaces were asked for.
+    pub(super) dumps: u64,
+    /// Answers to that without the interfaces.
+    pub(super) failed_dumps: u64,
+    /// Interfaces that did not fit.
+    pub(super) interfaces_refused: u64,
+}
+
+impl Counters {
+    /// Each number with its name.
+    pub(super) fn named(self) -> [(&'static str, u64); 14] {
+        [
+            ("connections", self.connections),
+            ("failed_connections", self.failed_connections),
+            ("lost_connections", self.lost_connections),
+            ("nonsense", self.nonsense),
+            ("timeouts", self.timeouts),
+            ("malformed", self.malformed),
+            ("oversized", self.oversized),
+            ("unexpected", self.unexpected),
+            ("refused", self.refused),
+            ("unanswered", self.unanswered),
+            ("notifications", self.notifications),
+            ("dumps", self.dumps),
+            ("failed_dumps", self.failed_dumps),
+            ("interfaces_refused", self.interfaces_refused),
+        ]
+    }
+}

@@ -1,0 +1,478 @@
+//! What is asked on one connection to ubusd, in which order, and what follows from the answers.
+
+use std::fmt;
+
+use control::{Duration, Instant};
+use ubus::{Client, Event, Fields, Invocation, ObjectId, Request, Status, Value};
+
+use super::back_off::BackOff;
+use super::counters::Counters;
+use super::interfaces::Interfaces;
+
+/// The object that knows the interfaces, and the one that knows of carriers.
+const PATHS: [&str; 2] = ["network.interface", "network.device"];
+/// The place of the object that knows the interfaces.
+const INTERFACE: usize = 0;
+/// The event of ubusd that tells of a new object.
+const OBJECT_ADDED: &str = "ubus.object.add";
+/// Octets of the longest message that is taken: 64 interfaces with several kilobytes each. Pages
+/// that no message reaches are never touched.
+const RECEIVE_LEN: usize = 256 << 10;
+/// Octets that wait to be sent at most.
+const TRANSMIT_LEN: usize = 4096;
+/// An answer that took this long does not come.
+const ANSWER_TIME: Duration = Duration::from_secs(5);
+/// The least time between two questions for all interfaces.
+const DUMP_GAP: Duration = Duration::from_millis(20);
+
+/// Why a connection is of no use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// What came is no message.
+    Nonsense(ubus::Error),
+    /// ubusd does not take what we send.
+    Stuck(ubus::Error),
+    /// An answer did not come.
+    Timeout,
+    /// We may have no object on the bus.
+    Refused(Status),
+}
+
+/// A question that was asked.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    request: Request,
+    until: Instant,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    /// ubusd has not greeted.
+    Connected { until: Instant },
+    /// The object to which everything is told is being made.
+    Adding { asked: Asked, object: Option<ObjectId> },
+    /// It is made.
+    Open { object: ObjectId, registration: Option<Asked> },
+}
+
+/// Where a subscription stands.
+#[derive(Debug, Clone, Copy)]
+enum Subscription {
+    Absent { retry_at: Option<Instant> },
+    LookingUp { asked: Asked, target: Option<ObjectId> },
+    Subscribing { asked: Asked, target: ObjectId },
+    Active { target: ObjectId },
+}
+
+/// Where the question for all interfaces stands.
+#[derive(Debug, Clone, Copy)]
+enum Dump {
+    Idle,
+    Wanted { at: Instant },
+    Asked { asked: Asked, is_stale: bool },
+}
+
+/// What our object was told.
+enum News {
+    Added { place: usize, target: Option<u32> },
+    OtherAdded,
+    Notification,
+}
+
+/// One connection after the other; what was learnt and counted stays.
+#[derive(Debug)]
+pub(super) struct Session {
+    client: Client<Box<[u8]>>,
+    stage: Stage,
+    subscriptions: [Subscription; PATHS.len()],
+    look_ups: [BackOff; PATHS.len()],
+    /// Whom to ask for all interfaces.
+    source: Option<ObjectId>,
+    dump: Dump,
+    dump_failures: BackOff,
+    next_dump_at: Instant,
+    /// All interfaces were told on this connection.
+    is_whole: bool,
+    interfaces: Interfaces,
+    counters: Counters,
+}
+
+impl Session {
+    pub(super) fn new() -> Self {
+        let [receive, transmit] =
+            [RECEIVE_LEN, TRANSMIT_LEN].map(|len| vec![0; len].into_boxed_slice());
+        Self {
+            client: Client::new(receive, transmit),
+            stage: Stage::Connected { until: Instant::ZERO },
+            subscriptions: [Subscription::Absent { retry_at: None }; PATHS.len()],
+            look_ups: Default::default(),
+            source: None,
+            dump: Dump::Idle,
+            dump_failures: BackOff::default(),
+            next_dump_at: Instant::ZERO,
+            is_whole: false,
+            interfaces: Interfaces::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Begins anew, for another connection.
+    pub(super) fn reset(&mut self, now: Instant) {
+        self.client.reset();
+        self.stage = Stage::Connected { until: now + ANSWER_TIME };
+        self.subscriptions = [Subscription::Absent { retry_at: None }; PATHS.len()];
+        self.look_ups = Default::default();
+        self.source = None;
+        self.dump = Dump::Idle;
+        self.dump_failures.reset();
+        self.is_whole = false;
+    }
+
+    pub(super) fn interfaces(&self) -> &Interfaces {
+        &self.interfaces
+    }
+
+    /// What this counts of all that is counted.
+    pub(super) fn counters(&self) -> Counters {
+        let oversized = self.client.oversized();
+        Counters { oversized, interfaces_refused: self.interfaces.refused(), ..self.counters }
+    }
+
+    /// True once ubusd gave us an object.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open { .. })
+    }
+
+    /// True once all interfaces were told on this connection.
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    pub(super) fn space(&mut self) -> &mut [u8] {
+        self.client.space()
+    }
+
+    pub(super) fn waiting(&self) -> &[u8] {
+        self.client.waiting()
+    }
+
+    pub(super) fn handle_transmitted(&mut self, len: usize) {
+        self.client.handle_transmitted(len);
+    }
+
+    /// Octets were received; whether a device of an interface changed.
+    pub(super) fn handle_received(&mut self, len: usize, now: Instant) -> Result<bool, Failure> {
+        self.client.handle_received(len);
+        let mut is_changed = false;
+        loop {
+            let event = self.client.poll_event().map_err(|error| {
+                self.counters.nonsense += 1;
+                Failure::Nonsense(error)
+            })?;
+            match event {
+                None => return Ok(is_changed),
+                Some(Event::Connected) => self.handle_connected(now)?,
+                Some(Event::Object { request, object, .. }) => self.handle_object(request, object),
+                Some(Event::Data { request, fields }) => match self.dump {
+                    Dump::Asked { asked, .. } if asked.request == request => {
+                        self.counters.malformed += u64::from(self.interfaces.take(fields).is_err());
+                    }
+                    _ => self.counters.unexpected += 1,
+                },
+                Some(Event::Completed { request, status }) => {
+                    is_changed |= self.handle_completed(request, status, now)?;
+                }
+                Some(Event::Invoked { invocation, method, fields }) => {
+                    let news = News::new(&invocation, method, fields);
+                    self.handle_invoked(&invocation, news, now)?;
+                }
+                Some(Event::Unsubscribed { target }) => self.handle_unsubscribed(target, now),
+                Some(Event::Unexpected(_)) => self.counters.unexpected += 1,
+                Some(Event::Malformed(_)) => self.counters.malformed += 1,
+            }
+        }
+    }
+
+    /// Asks what is due.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), Failure> {
+        if self.answers_until().any(|until| until <= now) {
+            self.counters.timeouts += 1;
+            return Err(Failure::Timeout);
+        }
+        for place in 0..PATHS.len() {
+            if let Subscription::Absent { retry_at: Some(retry_at) } = self.subscriptions[place]
+                && retry_at <= now
+            {
+                self.look_up(place, now)?;
+            }
+        }
+        match (self.dump, self.source) {
+            (Dump::Wanted { at }, Some(source)) if at <= now => self.ask_for_all(source, now),
+            _ => Ok(()),
+        }
+    }
+
+    /// When `handle_timeout` is to be called.
+    pub(super) fn poll_at(&self) -> Option<Instant> {
+        let retries = self.subscriptions.iter().filter_map(|subscription| match subscription {
+            Subscription::Absent { retry_at } => *retry_at,
+            _ => None,
+        });
+        let dump_at = match self.dump {
+            Dump::Wanted { at } => Some(at),
+            _ => None,
+        };
+        self.answers_until().chain(retries).chain(dump_at).min()
+    }
+
+    /// When the answers that are waited for must have come.
+    fn answers_until(&self) -> impl Iterator<Item = Instant> {
+        let stage = match self.stage {
+            Stage::Connected { until } => Some(until),
+            Stage::Adding { asked, .. } => Some(asked.until),
+            Stage::Open { registration, .. } => registration.map(|asked| asked.until),
+        };
+        let subscriptions =
+            self.subscriptions.iter().filter_map(|subscription| match subscription {
+                Subscription::LookingUp { asked, .. } | Subscription::Subscribing { asked, .. } => {
+                    Some(asked.until)
+                }
+                Subscription::Absent { .. } | Subscription::Active { .. } => None,
+            });
+        let dump = match self.dump {
+            Dump::Asked { asked, .. } => Some(asked.until),
+            Dump::Idle | Dump::Wanted { .. } => None,
+        };
+        stage.into_iter().chain(subscriptions).chain(dump)
+    }
+
+    fn handle_connected(&mut self, now: Instant) -> Result<(), Failure> {
+        let Stage::Connected { .. } = self.stage else {
+            self.counters.unexpected += 1;
+            return Ok(());
+        };
+        let asked = Asked::new(self.client.add_object(), now)?;
+        self.stage = Stage::Adding { asked, object: None };
+        Ok(())
+    }
+
+    fn handle_object(&mut self, request: Request, found: ObjectId) {
+        if let Stage::Adding { asked, object } = &mut self.stage
+            && asked.request == request
+        {
+            *object = Some(found);
+        }
+        for subscription in &mut self.subscriptions {
+            if let Subscription::LookingUp { asked, target } = subscription
+                && asked.request == request
+            {
+                *target = Some(found);
+            }
+        }
+    }
+
+    fn handle_completed(
+        &mut self,
+        request: Request,
+        status: Status,
+        now: Instant,
+    ) -> Result<bool, Failure> {
+        self.counters.refused += u64::from(status != Status::Ok);
+        match &mut self.stage {
+            Stage::Adding { asked, object } if asked.request == request => {
+                let object = object.filter(|_| status == Status::Ok);
+                let object = object.ok_or(Failure::Refused(status))?;
+                self.open(object, now)?;
+            }
+            Stage::Open { registration, .. }
+                if registration.is_some_and(|asked| asked.request == request) =>
+            {
+                // Where we may not be told of new objects, they are looked for again and again.
+                *registration = None;
+            }
+            _ => {}
+        }
+        for place in 0..PATHS.len() {
+            self.handle_subscription_completed(place, request, status, now)?;
+        }
+        match self.dump {
+            Dump::Asked { asked, is_stale } if asked.request == request => {
+                Ok(self.finish_dump(status, is_stale, now))
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn open(&mut self, object: ObjectId, now: Instant) -> Result<(), Failure> {
+        let registration = Asked::new(self.client.register(object, OBJECT_ADDED), now)?;
+        self.stage = Stage::Open { object, registration: Some(registration) };
+        (0..PATHS.len()).try_for_each(|place| self.look_up(place, now))
+    }
+
+    fn look_up(&mut self, place: usize, now: Instant) -> Result<(), Failure> {
+        let asked = Asked::new(self.client.lookup(PATHS[place]), now)?;
+        self.subscriptions[place] = Subscription::LookingUp { asked, target: None };
+        Ok(())
+    }
+
+    fn handle_subscription_completed(
+        &mut self,
+        place: usize,
+        request: Request,
+        status: Status,
+        now: Instant,
+    ) -> Result<(), Failure> {
+        let Stage::Open { object, .. } = self.stage else { return Ok(()) };
+        let is_done = status == Status::Ok;
+        let target = match self.subscriptions[place] {
+            Subscription::LookingUp { asked, target } if asked.request == request => {
+                if let Some(target) = target.filter(|_| is_done) {
+                    let asked = Asked::new(self.client.subscribe(object, target), now)?;
+                    self.subscriptions[place] = Subscription::Subscribing { asked, target };
+                } else {
+                    self.look_up_later(place, now);
+                }
+                return Ok(());
+            }
+            Subscription::Subscribing { asked, target } if asked.request == request => target,
+            _ => return Ok(()),
+        };
+        if is_done {
+            self.subscriptions[place] = Subscription::Active { target };
+            self.look_ups[place].reset();
+        } else {
+            self.look_up_later(place, now);
+        }
+        // Who may not be told may still ask.
+        if place == INTERFACE {
+            self.source = Some(target);
+            self.dump_failures.reset();
+            self.want_dump(now);
+        }
+        Ok(())
+    }
+
+    fn look_up_later(&mut self, place: usize, now: Instant) {
+        let retry_at = Some(now + self.look_ups[place].pause());
+        self.subscriptions[place] = Subscription::Absent { retry_at };
+    }
+
+    fn handle_invoked(
+        &mut self,
+        invocation: &Invocation,
+        news: News,
+        now: Instant,
+    ) -> Result<(), Failure> {
+        // Nobody waits for an answer to an event.
+        if invocation.caller != 0 && self.client.finish(invocation, Status::Ok).is_err() {
+            self.counters.unanswered += 1;
+        }
+        match news {
+            News::Added { place, target } => match self.subscriptions[place] {
+                Subscription::Absent { .. } => self.look_up(place, now)?,
+                Subscription::Active { target: old } if Some(old.0) != target => {
+                    self.look_up(place, now)?;
+                }
+                _ => {}
+            },
+            News::OtherAdded => {}
+            News::Notification => {
+                self.counters.notifications += 1;
+                self.want_dump(now);
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_unsubscribed(&mut self, gone: ObjectId, now: Instant) {
+        for place in 0..PATHS.len() {
+            if let Subscription::Active { target } = self.subscriptions[place]
+                && target == gone
+            {
+                self.look_up_later(place, now);
+            }
+        }
+        if self.source == Some(gone) {
+            self.source = None;
+            if let Dump::Asked { asked, .. } = self.dump {
+                self.client.forget(asked.request);
+            }
+            self.dump = Dump::Idle;
+        }
+    }
+
+    fn want_dump(&mut self, now: Instant) {
+        if self.source.is_none() {
+            return;
+        }
+        match &mut self.dump {
+            Dump::Idle => self.dump = Dump::Wanted { at: self.next_dump_at.max(now) },
+            Dump::Wanted { .. } => {}
+            Dump::Asked { is_stale, .. } => *is_stale = true,
+        }
+    }
+
+    fn ask_for_all(&mut self, source: ObjectId, now: Instant) -> Result<(), Failure> {
+        let asked = Asked::new(self.client.invoke(source, "dump", |_| {}), now)?;
+        self.counters.dumps += 1;
+        self.interfaces.begin();
+        self.next_dump_at = now + DUMP_GAP;
+        self.dump = Dump::Asked { asked, is_stale: false };
+        Ok(())
+    }
+
+    fn finish_dump(&mut self, status: Status, is_stale: bool, now: Instant) -> bool {
+        let is_done = status == Status::Ok;
+        let outcome = if is_done { self.interfaces.finish() } else { None };
+        match outcome {
+            Some(_) => {
+                self.is_whole = true;
+                self.dump_failures.reset();
+                self.dump = Dump::Idle;
+                if is_stale {
+                    self.want_dump(now);
+                }
+            }
+            None => {
+                self.counters.failed_dumps += 1;
+                self.dump = Dump::Wanted { at: now + self.dump_failures.pause() };
+            }
+        }
+        outcome.unwrap_or_default()
+    }
+}
+
+impl Asked {
+    fn new(request: Result<Request, ubus::Error>, now: Instant) -> Result<Self, Failure> {
+        Ok(Self { request: request.map_err(Failure::Stuck)?, until: now + ANSWER_TIME })
+    }
+}
+
+impl News {
+    fn new(invocation: &Invocation, method: &str, fields: Fields<'_>) -> Self {
+        if invocation.caller != 0 || method != OBJECT_ADDED {
+            return Self::Notification;
+        }
+        let (mut added, mut target) = (None, None);
+        for field in fields.map_while(Result::ok) {
+            match (field.name, field.value) {
+                ("path", value) => added = value.text(),
+                ("id", Value::I32(id)) => target = Some(id.cast_unsigned()),
+                _ => {}
+            }
+        }
+        let place = added.and_then(|added| PATHS.iter().position(|path| *path == added));
+        place.map_or(Self::OtherAdded, |place| Self::Added { place, target })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nonsense(error) => write!(f, "what came is no message: {error}"),
+            Self::Stuck(error) => write!(f, "nothing can be asked: {error}"),
+            Self::Timeout => f.write_str("no answer"),
+            Self::Refused(status) => write!(f, "no object for us: {status:?}"),
+        }
+    }
+}
