@@ -4,6 +4,9 @@
 //! What is lost is left at once; what comes up is used once it stood for a while, so that for a
 //! moment both live. An uplink that breaks down soon after it came has to stand longer each time.
 
+#[cfg(test)]
+mod tests;
+
 use core::net::IpAddr;
 
 use crate::mobile_node::lanes::{DO_NOT_USE, Plan};
@@ -114,9 +117,6 @@ impl Handover {
         let Some(silent) = silent else { return self.decide(Cause::Better, None, now) };
         for way in self.ways.iter_mut().filter(|way| way.uplink.id == silent && way.is_present()) {
             way.suspect(&self.config, now);
-        }
-        if !self.present().any(|way| !matches!(way.standing, Standing::Suspect { .. })) {
-            self.trust(|_| true, now);
         }
         self.decide(Cause::Silent, Some(silent), now)
     }
@@ -239,8 +239,10 @@ impl Handover {
             return false;
         }
         if !self.ways.iter().any(is_steady) {
-            // Nothing else can be used: what is in hold is needed.
-            self.trust(|standing| matches!(standing, Standing::Held { .. }), now);
+            // What is held is needed; and when all are silent, it is not for their being so.
+            let is_held = |standing: &Standing| matches!(standing, Standing::Held { .. });
+            let has_held = self.present().any(|way| is_held(&way.standing));
+            self.trust(|standing| !has_held || is_held(standing), now);
         }
         let known = self.chosen.first().copied();
         let mut ranked: heapless::Vec<usize, MAX_WAYS> =
