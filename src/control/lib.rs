@@ -26,8 +26,8 @@ pub mod xtr;
 
 pub use change::{Change, Forwarding, Lanes, MAX_LANES, PeerConfig, Side};
 pub use config::{
-    Config, DatabaseEntry, HandoverConfig, Limits, MapServerConfig, MapServerPeer, SiteConfig, Uplink,
-    UplinkConfig, XtrConfig,
+    Config, DatabaseEntry, HandoverConfig, Limits, MapServerConfig, MapServerPeer, SiteConfig,
+    Uplink, UplinkConfig, XtrConfig,
 };
 pub use eid::{Eid, EidPrefix, InstanceId, PrefixError, address_bits, left_aligned};
 pub use event::{Cause, Event};

@@ -71,6 +71,8 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         (old.run_dir != new.run_dir, "option run_dir"),
         (old.state_dir != new.state_dir, "option state_dir"),
         (old.control_socket != new.control_socket, "option control_socket"),
+        (old.handover.silence != new.handover.silence, "option silence"),
+        (old.ubus_socket != new.ubus_socket, "option ubus_socket"),
         (old.devices != new.devices, "an interface's name"),
         (lanes(old) != lanes(new), "the number of lanes"),
     ];
@@ -96,6 +98,8 @@ fn keep_start_values(old: &Config, new: &mut Config) {
     new.run_dir.clone_from(&old.run_dir);
     new.state_dir.clone_from(&old.state_dir);
     new.control_socket.clone_from(&old.control_socket);
+    new.handover.silence = old.handover.silence;
+    new.ubus_socket.clone_from(&old.ubus_socket);
     new.devices.clone_from(&old.devices);
 }
 

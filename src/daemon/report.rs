@@ -287,5 +287,6 @@ fn counters(router: &Router) -> Vec<Counter> {
     let xtr = xtr.iter().flat_map(|counters| counters.iter());
     let map_server = router.node.map_server().map(|one| one.counters().iter());
     let plane = router.plane.counters();
-    xtr.chain(map_server.into_iter().flatten()).chain(plane).map(counter).collect()
+    let netifd = router.netifd.counters();
+    xtr.chain(map_server.into_iter().flatten()).chain(plane).chain(netifd).map(counter).collect()
 }

@@ -15,6 +15,7 @@ use crate::control_socket::ControlSocket;
 use crate::handovers::Handovers;
 use crate::links::{Links, Path};
 use crate::names::Names;
+use crate::netifd::Netifd;
 use crate::notify::{self, notify};
 use crate::overlay::Overlay;
 use crate::resolve::Resolver;
@@ -31,6 +32,7 @@ pub(crate) enum Source {
     Clock,
     Names,
     Listener,
+    Netifd,
     Connection(usize),
 }
 
@@ -45,6 +47,7 @@ impl Source {
             Source::Clock => 2,
             Source::Names => 3,
             Source::Listener => 4,
+            Source::Netifd => 5,
             Source::Plane(index) => PLANE + index as u64,
             Source::Connection(slot) => CONNECTION + slot as u64,
         }
@@ -57,6 +60,7 @@ impl Source {
             2 => Source::Clock,
             3 => Source::Names,
             4 => Source::Listener,
+            5 => Source::Netifd,
             CONNECTION.. => Source::Connection((token - CONNECTION) as usize),
             _ => Source::Plane(token.saturating_sub(PLANE) as usize),
         }
@@ -76,6 +80,7 @@ pub struct Router {
     pub(crate) node: Node,
     pub(crate) plane: Backend,
     pub(crate) links: Links,
+    pub(crate) netifd: Netifd,
     /// The ways out that the tunnels take.
     pub(crate) followed_paths: Vec<Path>,
     /// When they took them, until it is said why.
@@ -125,6 +130,7 @@ impl Router {
         let links = Links::new(policy).map_err(io::Error::other)?;
         let endpoints = config.roles.is_map_server.then(|| Endpoints::load(&config.run_dir));
         let names = Names::new(&config);
+        let netifd = Netifd::new(&config.ubus_socket)?;
         let mut router = Router {
             config,
             start,
@@ -132,6 +138,7 @@ impl Router {
             node,
             plane,
             links,
+            netifd,
             followed_paths: Vec::new(),
             followed: None,
             is_to_fit: false,
@@ -167,6 +174,7 @@ impl Router {
     fn watch_sources(&mut self) -> io::Result<()> {
         let poller = &self.poller;
         poller.add(self.links.as_fd(), Source::Links.token(), Interest::Readable)?;
+        poller.add(self.netifd.as_fd(), Source::Netifd.token(), Interest::Readable)?;
         poller.add(self.signals.as_fd(), Source::Signals.token(), Interest::Readable)?;
         poller.add(self.clock.as_fd(), Source::Clock.token(), Interest::Readable)?;
         poller.add(self.resolver.as_fd(), Source::Names.token(), Interest::Readable)?;
@@ -219,6 +227,7 @@ impl Router {
             self.resolver.poll_at(),
             self.socket.poll_at(),
             self.handovers.poll_at(),
+            self.netifd.poll_at(),
             self.save_at,
         ];
         deadlines.into_iter().flatten().min()
@@ -234,6 +243,11 @@ impl Router {
             Source::Links => {
                 if self.links.handle_ready() {
                     self.handle_links("netlink", now);
+                }
+            }
+            Source::Netifd => {
+                if self.netifd.handle_ready(now) {
+                    self.handle_interfaces(now);
                 }
             }
             Source::Signals => self.handle_signals(now),
@@ -261,6 +275,9 @@ impl Router {
         self.resolver.handle_timeout(now);
         self.socket.handle_timeout(now);
         self.handovers.handle_timeout(now);
+        if is_due(self.netifd.poll_at()) && self.netifd.handle_timeout(now) {
+            self.handle_interfaces(now);
+        }
         if is_due(self.save_at) {
             self.save_endpoints();
         }

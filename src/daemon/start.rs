@@ -234,6 +234,7 @@ fn engine_config(config: &Config) -> Result<EngineConfig, StartError> {
         instance_id: config.instance_id,
         lisp_port: config.ports.lisp,
         seed: u64::from_ne_bytes(seed),
+        silence: config.handover.silence,
         ..EngineConfig::default()
     })
 }

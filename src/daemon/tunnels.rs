@@ -39,11 +39,17 @@ impl Router {
         }
     }
 
-    /// What decides which addresses are RLOCs; Map-Servers given by name are where they resolve to.
+    /// What decides which addresses are RLOCs; Map-Servers given by name are where they resolve to,
+    /// and logical interfaces of netifd lead to their devices.
     pub(crate) fn set_link_policy(&mut self) {
         let mut policy = wiring::link_policy(&self.config);
         let resolved = self.resolved.iter().filter_map(|key| self.names.endpoint(*key));
         policy.map_servers.extend(resolved.map(|endpoint| endpoint.ip()));
+        for uplink in &mut policy.uplinks {
+            if let Some(device) = self.netifd.device_of(&uplink.device) {
+                device.clone_into(&mut uplink.device);
+            }
+        }
         self.links.set_policy(policy);
     }
 

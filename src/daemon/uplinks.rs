@@ -39,6 +39,12 @@ impl Router {
         self.is_to_fit = true;
     }
 
+    /// A logical interface has another device.
+    pub(crate) fn handle_interfaces(&mut self, now: Instant) {
+        self.set_link_policy();
+        self.handle_links("ubus", now);
+    }
+
     /// Other uplinks are used from now on: the tunnels leave by them at once, and every live peer
     /// gets a packet from there; what else depends on them comes after that.
     pub(crate) fn follow_uplinks(&mut self, seen_at: Instant) {
