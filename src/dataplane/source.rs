@@ -21,4 +21,9 @@ pub enum Source {
         /// Of which lane; 0 for control.
         lane: u8,
     },
+    /// Packets leave by a data interface of the kernel after a time without any.
+    Doorbell {
+        /// Of which lane.
+        lane: u8,
+    },
 }

@@ -53,6 +53,13 @@ impl<O: Operations> Machine<O> {
         }
         self.tidy_at = Some(now + CLAIM_TIME);
         self.wake(self.tidy_at);
+        for place in 0..self.data.len() {
+            let key = self.data.key_at(place);
+            let peer = key.and_then(|key| self.data.get(key)).filter(|peer| peer.has_session());
+            if let Some(device) = peer.map(|peer| peer.device) {
+                self.watch(device);
+            }
+        }
         let looks = self.control.iter().chain(self.data.iter()).filter_map(Peer::poll_at);
         self.wake(looks.min());
     }

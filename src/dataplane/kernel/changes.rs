@@ -159,7 +159,7 @@ impl<O: Operations> Machine<O> {
             peer.note_sent(now);
             let wake_at = peer.poll_at();
             self.wake(wake_at);
-            self.greet(Interface::Control, key);
+            self.greet(Interface::Control, key, now);
         } else if peer.endpoint.is_some() {
             peer.initiator.start(now);
             self.handle_initiator(Interface::Control, key, now);
@@ -189,12 +189,13 @@ impl<O: Operations> Machine<O> {
             return Ok(());
         }
         if has_new_endpoint {
+            peer.silence.handle_path(now);
             self.move_peer(Interface::Data, key)?;
         }
         self.set_keepalive(Interface::Data, key)?;
         if has_session && has_new_endpoint {
             // The other side learns at once where we are heard from, and answers.
-            self.greet(Interface::Data, key);
+            self.greet(Interface::Data, key, now);
         } else if !has_session && endpoint.is_some() {
             self.begin(key, has_new_endpoint, now);
         }

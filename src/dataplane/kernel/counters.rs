@@ -49,6 +49,14 @@ control::counters! {
     sessions,
     /// Times that the kernel was asked about the peers of an interface.
     listings,
+    /// Times that a data interface's counters were read, while packets went out by it.
+    looks,
+    /// Times that the kernel was asked whose packets went, as several peers' did.
+    surveys,
+    /// Times that the first packet after a time without any woke us.
+    doorbells,
+    /// Requests that made an interface forget the ways to its peers.
+    path_requests,
     /// Requests that changed a peer.
     peer_requests,
     /// Requests that changed a route.

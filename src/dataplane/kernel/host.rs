@@ -4,9 +4,9 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use control::{Duration, EidPrefix, MAX_LANES};
-use linux::netlink::wireguard::{AllowedIp, Peer, PeerUpdate, Wireguard};
-use linux::netlink::{self, Error, InterfaceName, NextHop, Route, RouteKind};
-use linux::packet::Injector;
+use linux::netlink::wireguard::{AllowedIp, DeviceUpdate, Peer, PeerUpdate, Wireguard};
+use linux::netlink::{self, Error, InterfaceName, LinkStatistics, NextHop, Route, RouteKind};
+use linux::packet::{Bell, Doorbell, Injector};
 use linux::tun::Tun;
 use linux::udp::Socket;
 use linux::{Errno, TransferError};
@@ -23,8 +23,11 @@ const LISTING_ATTEMPTS: usize = 4;
 pub(super) struct Port {
     pub(super) index: u32,
     pub(super) port: u16,
+    pub(super) fwmark: u32,
     pub(super) injector: Injector,
     pub(super) socket: Socket,
+    /// Of a lane.
+    pub(super) doorbell: Option<Doorbell>,
 }
 
 /// The netlink sockets, the interfaces and the TUN device.
@@ -47,7 +50,11 @@ impl Host {
             let lane = lane as u8;
             (Source::Messages { interface: Interface::Data, lane }, port.socket.as_fd())
         });
-        miss.into_iter().chain([(control, self.control.socket.as_fd())]).chain(lanes)
+        let doorbells = self.lanes.iter().enumerate().filter_map(|(lane, port)| {
+            Some((Source::Doorbell { lane: lane as u8 }, port.doorbell.as_ref()?.as_fd()))
+        });
+        let control = (control, self.control.socket.as_fd());
+        miss.into_iter().chain([control]).chain(lanes).chain(doorbells)
     }
 
     pub(super) fn port(&self, device: Device) -> Option<u16> {
@@ -85,6 +92,10 @@ impl Host {
             Device::Control => Some(&self.control),
             Device::Lane(lane) => self.lanes.get(usize::from(lane)),
         }
+    }
+
+    fn doorbell(&self, lane: u8) -> Option<&Doorbell> {
+        self.lanes.get(usize::from(lane))?.doorbell.as_ref()
     }
 
     fn route(&self, eid_prefix: &EidPrefix, kind: RouteKind) -> Route {
@@ -138,6 +149,32 @@ impl Operations for Host {
             }
         }
         result
+    }
+
+    fn forget_paths(&mut self, device: Device) -> Result<(), Error> {
+        let port = self.device(device).ok_or(Error::Socket(Errno::ENODEV))?;
+        // The mark stays; but when it is set, the kernel forgets all that was chosen by it.
+        let update = DeviceUpdate { fwmark: Some(port.fwmark), ..DeviceUpdate::default() };
+        self.wireguard.set_device(port.index, &update)
+    }
+
+    fn statistics(&mut self, lane: u8) -> Result<LinkStatistics, Error> {
+        let index = self.index(Device::Lane(lane)).ok_or(Error::Socket(Errno::ENODEV))?;
+        self.netlink.link_statistics(index)
+    }
+
+    fn bell(&self, lane: u8) -> Bell {
+        self.doorbell(lane).map_or(Bell::Off, Doorbell::bell)
+    }
+
+    fn set_bell(&mut self, lane: u8, bell: Bell) -> bool {
+        let doorbell =
+            self.lanes.get_mut(usize::from(lane)).and_then(|port| port.doorbell.as_mut());
+        doorbell.is_some_and(|doorbell| doorbell.set(bell).is_ok())
+    }
+
+    fn take_ring(&mut self, lane: u8) -> bool {
+        self.doorbell(lane).is_some_and(Doorbell::take_ring)
     }
 
     fn wall_clock(&self) -> Duration {

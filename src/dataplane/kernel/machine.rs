@@ -9,6 +9,7 @@ use super::Counters;
 use super::operations::{Device, Operations};
 use super::peers::{Peer, Peers};
 use super::routes::Entry;
+use super::watch::Watch;
 use crate::engine::inbox::Inbox;
 use crate::engine::initiator::Pace;
 use crate::engine::waiting::Waiting;
@@ -63,6 +64,9 @@ pub(super) struct Machine<O> {
     pub(super) applied_at: Instant,
     /// When the kernel was last asked about each interface.
     pub(super) listed_at: [Option<Instant>; Device::COUNT],
+    /// After how long a data peer is silent; zero turns that off.
+    pub(super) silence: Duration,
+    pub(super) watches: [Watch; MAX_LANES],
     /// A packet from the device for misses, or a message from a tunnel.
     pub(super) packet: Box<[u8]>,
     /// A packet of our own.
@@ -103,6 +107,8 @@ impl<O: Operations> Machine<O> {
             has_new_peers: false,
             applied_at: Instant::ZERO,
             listed_at: [None; Device::COUNT],
+            silence: config.silence,
+            watches: Default::default(),
             packet: vec![0; PACKET].into_boxed_slice(),
             plain: vec![0; usize::from(room)].into_boxed_slice(),
             scratch: Vec::with_capacity(config.routes),
@@ -144,13 +150,14 @@ impl<O: Operations> Machine<O> {
         if self.has_new_peers {
             return Some(self.applied_at);
         }
-        earliest(self.waiting.poll_at(), self.wake_at)
+        earliest(earliest(self.waiting.poll_at(), self.wake_at), self.poll_look_at())
     }
 
     /// Does what is due.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.install_new_peers();
         self.expire_waiting(now);
+        self.look_at_lanes(now);
         if self.wake_at.is_none_or(|at| at > now) {
             return;
         }

@@ -104,6 +104,7 @@ impl<O: Operations> Machine<O> {
         }
         if self.operations.inject(device, &self.plain[..len]) {
             self.counters.messages_sent += 1;
+            self.note_own(device, key, len, now);
         } else {
             self.counters.send_failed += 1;
         }

@@ -21,9 +21,11 @@ mod peers;
 mod remains;
 mod routes;
 mod sessions;
+mod silence;
 mod status;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::BorrowedFd;
@@ -138,6 +140,7 @@ impl Kernel {
             Source::Messages { interface: Interface::Data, lane } => {
                 self.machine.handle_messages(Device::Lane(lane), now);
             }
+            Source::Doorbell { lane } => self.machine.handle_doorbell(lane, now),
             Source::Socket { .. } => {}
         }
     }

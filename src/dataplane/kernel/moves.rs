@@ -3,10 +3,9 @@
 use core::cmp::Reverse;
 
 use control::{Instant, PeerKey, Side};
-use linux::netlink::wireguard::PeerUpdate;
 
 use super::machine::Machine;
-use super::operations::Operations;
+use super::operations::{Device, Operations};
 use super::peers::Peer;
 use crate::Interface;
 
@@ -15,12 +14,14 @@ impl<O: Operations> Machine<O> {
     /// first, then the most recently active; control tunnels without a session start anew.
     pub(super) fn handle_uplink_change(&mut self, now: Instant) {
         self.install_new_peers();
-        // Where the peers are by now: a peer may have moved since the kernel was asked last.
-        self.refresh(now);
+        for peer in self.data.iter_mut() {
+            peer.silence.handle_path(now);
+        }
         for interface in [Interface::Control, Interface::Data] {
+            self.forget_paths(interface);
             let mut after = None;
             while let Some(rank) = self.next_active(interface, after) {
-                self.move_to_uplink(interface, rank.1);
+                self.greet(interface, rank.1, now);
                 after = Some(rank);
             }
             for place in 0..self.peers(interface).len() {
@@ -38,17 +39,20 @@ impl<O: Operations> Machine<O> {
         self.catch_up(now);
     }
 
-    /// Setting the endpoint again makes the kernel forget the source address and route that it
-    /// used.
-    fn move_to_uplink(&mut self, interface: Interface, key: PeerKey) {
-        let Some(peer) = self.peers(interface).get(key) else { return };
-        let (device, endpoint) = (peer.device, peer.endpoint);
-        let update = PeerUpdate { is_update_only: true, endpoint, ..PeerUpdate::new(peer.key.0) };
-        self.counters.peer_requests += 1;
-        if self.operations.set_peer(device, &update, &mut [].into_iter()).is_err() {
-            self.counters.refused += 1;
+    /// One request per interface that has sessions makes the kernel forget the source addresses
+    /// and routes that it used; the endpoints stay as it followed them, so that nobody asks for
+    /// them first.
+    fn forget_paths(&mut self, interface: Interface) {
+        let mut devices = [None; Device::COUNT];
+        for peer in self.peers(interface).iter().filter(|peer| peer.has_session()) {
+            devices[peer.device.place()] = Some(peer.device);
         }
-        self.greet(interface, key);
+        for device in devices.into_iter().flatten() {
+            self.counters.path_requests += 1;
+            if self.operations.forget_paths(device).is_err() {
+                self.counters.refused += 1;
+            }
+        }
     }
 
     /// The most recently active peer with a session that comes after `after` in that order.

@@ -6,7 +6,7 @@ use control::{Instant, MAX_LANES, PeerKey, auth};
 use linux::Errno;
 use linux::netlink::wireguard::{self, AllowedIp, DeviceUpdate, Entry, Wireguard};
 use linux::netlink::{self, Address, Error, InterfaceName, Link};
-use linux::packet::Injector;
+use linux::packet::{Doorbell, Injector};
 use linux::sysctl;
 use linux::tun::Tun;
 use linux::udp::Socket;
@@ -241,7 +241,7 @@ impl Opening {
         let old_address = old_key.map(derive).filter(|old| *old != address);
         self.set_address(index, address, old_address)
             .map_err(|error| KernelError::Link(InterfaceName::truncated(name), error))?;
-        let port = self.open_sockets(name, index, port, address)?;
+        let port = self.open_sockets(wanted, index, port, address)?;
         Ok((port, key, address))
     }
 
@@ -308,11 +308,12 @@ impl Opening {
 
     fn open_sockets(
         &mut self,
-        name: &str,
+        wanted: &Wanted<'_>,
         index: u32,
         port: u16,
         address: Ipv6Addr,
     ) -> Result<Port, KernelError> {
+        let (name, fwmark) = (wanted.name, wanted.fwmark);
         let refused = |error| KernelError::socket(name, error);
         let injector = Injector::open(index).map_err(refused)?;
         let socket = Socket::bind(SocketAddr::new(address.into(), self.lisp_port));
@@ -321,7 +322,11 @@ impl Opening {
         socket.bind_to_device(name).map_err(refused)?;
         let mut early = [0; 16];
         while socket.receive_from(&mut early).is_ok() {}
-        Ok(Port { index, port, injector, socket })
+        let doorbell = match wanted.device {
+            Device::Control => None,
+            Device::Lane(_) => Some(Doorbell::open(index, address).map_err(refused)?),
+        };
+        Ok(Port { index, port, fwmark, injector, socket, doorbell })
     }
 
     /// Packets from EIDs come in here whose way back leads elsewhere as long as it is unresolved;

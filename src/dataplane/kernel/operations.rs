@@ -1,8 +1,9 @@
 //! What the kernel data plane asks of a kernel.
 
 use control::{Duration, EidPrefix, MAX_LANES};
-use linux::netlink::Error;
 use linux::netlink::wireguard::{AllowedIp, Peer, PeerUpdate};
+use linux::netlink::{Error, LinkStatistics};
+use linux::packet::Bell;
 
 /// One of our WireGuard interfaces.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,6 +54,22 @@ pub(crate) trait Operations {
 
     /// Tells of every peer of an interface; nothing of it counts when it fails.
     fn peers(&mut self, device: Device, each: &mut dyn FnMut(&Peer)) -> Result<(), Error>;
+
+    /// Makes an interface forget by which ways and from which addresses it sent to its peers;
+    /// sessions and endpoints stay.
+    fn forget_paths(&mut self, device: Device) -> Result<(), Error>;
+
+    /// What the interface of a lane has carried over UDP, handshakes and empty packets too.
+    fn statistics(&mut self, lane: u8) -> Result<LinkStatistics, Error>;
+
+    /// How a lane's doorbell stands.
+    fn bell(&self, lane: u8) -> Bell;
+
+    /// Changes how a lane's doorbell stands; says whether that was possible.
+    fn set_bell(&mut self, lane: u8, bell: Bell) -> bool;
+
+    /// Whether a lane's doorbell rang: a packet left that is none of ours.
+    fn take_ring(&mut self, lane: u8) -> bool;
 
     /// The clock that handshakes are told by: the time since 1970.
     fn wall_clock(&self) -> Duration;

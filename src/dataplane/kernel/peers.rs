@@ -6,6 +6,7 @@ use control::{Duration, EidPrefix, Instant, PeerKey, Side};
 use linux::netlink::wireguard::{self, AllowedIp, PeerUpdate};
 
 use super::operations::Device;
+use super::silence::Silence;
 use crate::engine::earliest;
 use crate::engine::initiator::Initiator;
 
@@ -96,6 +97,7 @@ pub(super) struct Peer {
     tx: u64,
     rx_earlier: u64,
     tx_earlier: u64,
+    pub(super) silence: Silence,
     pub(super) news: News,
     /// Whether the last listing had it.
     pub(super) is_listed: bool,
@@ -138,6 +140,7 @@ impl Peer {
             tx: 0,
             rx_earlier: 0,
             tx_earlier: 0,
+            silence: Silence::default(),
             news: News::default(),
             is_listed: true,
             is_installed: false,
@@ -332,6 +335,7 @@ impl Peer {
         self.initiated_at = None;
         self.heard_at = None;
         self.silent_since = None;
+        self.silence.forget();
     }
 
     fn forget_counts(&mut self) {

@@ -137,8 +137,10 @@ impl<O: Operations> Machine<O> {
         };
         let round_trip = peer.round_trip(now).filter(|_| is_ours);
         peer.settle(now);
-        let (endpoint, wake_at) = (peer.endpoint, peer.poll_at());
+        peer.silence.handle_path(now);
+        let (device, endpoint, wake_at) = (peer.device, peer.endpoint, peer.poll_at());
         self.wake(wake_at);
+        self.watch(device);
         if interface == Interface::Data {
             self.tell(Event::DataSession { peer: key, side });
             return self.open(key, now);
@@ -316,7 +318,7 @@ impl<O: Operations> Machine<O> {
         }
         self.counters.initiations_sent += 1;
         let wall = self.operations.wall_clock();
-        self.greet(interface, key);
+        self.greet(interface, key, now);
         let Some(peer) = self.peers_mut(interface).get_mut(key) else { return };
         peer.note_initiated(wall, now);
         let wake_at = peer.poll_at();
@@ -336,14 +338,16 @@ impl<O: Operations> Machine<O> {
 
     /// Sends an empty message: a packet that begins a session, or tells the other side where we
     /// are.
-    pub(super) fn greet(&mut self, interface: Interface, key: PeerKey) {
+    pub(super) fn greet(&mut self, interface: Interface, key: PeerKey, now: Instant) {
         let Some(peer) = self.peers(interface).get(key) else { return };
-        let (device, address) = (peer.device, peer.address);
+        let (device, address, has_session) = (peer.device, peer.address, peer.has_session());
         let source = self.address_on(device);
         let len = lisp_message::emit(self.lisp_port, source, address, &[], &mut self.plain);
         let packet = len.map_or(&[][..], |len| &self.plain[..len]);
         if !self.operations.inject(device, packet) {
             self.counters.send_failed += 1;
+        } else if has_session {
+            self.note_own(device, key, len.unwrap_or(0), now);
         }
     }
 

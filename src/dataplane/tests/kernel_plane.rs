@@ -416,6 +416,116 @@ fn exchange(a: &mut Site, b: &mut Site, is_v6: bool, len: usize) {
     });
 }
 
+/// Hosts that exchange a packet every millisecond; counts what is sent and answered.
+struct Talk {
+    client: UdpSocket,
+    server: UdpSocket,
+    sent: usize,
+    answered: usize,
+    next_at: Clock,
+}
+
+impl Talk {
+    fn new(a: &Site, b: &Site) -> Talk {
+        let (client, server) = (a.socket(false), b.socket(false));
+        client.connect(server.local_addr().expect("an address")).expect("connected");
+        Talk { client, server, sent: 0, answered: 0, next_at: Clock::now() }
+    }
+
+    fn step(&mut self) {
+        let mut buffer = [0; 100];
+        while let Ok((len, from)) = self.server.recv_from(&mut buffer) {
+            self.server.send_to(&buffer[..len], from).expect("sent");
+        }
+        while self.client.recv(&mut buffer).is_ok() {
+            self.answered += 1;
+        }
+        if Clock::now() >= self.next_at {
+            self.client.send(&[7; 50]).expect("sent");
+            (self.sent, self.next_at) = (self.sent + 1, Clock::now() + Duration::from_millis(1));
+        }
+    }
+
+    /// Both sites go on for a while, with packets or without.
+    fn pass(&mut self, a: &mut Site, b: &mut Site, span: Duration, sends: bool) {
+        let end = Clock::now() + span;
+        run(a, b, |_, _| {
+            if sends {
+                self.step();
+            }
+            Clock::now() >= end
+        });
+    }
+}
+
+#[test]
+fn a_path_that_is_cut_is_told_in_time_and_a_quiet_one_costs_nothing() {
+    isolated("a_path_that_is_cut_is_told_in_time_and_a_quiet_one_costs_nothing", || {
+        let (node_a, node_b) = joined();
+        let (mut a, mut b) = (Site::new(node_a, 1), Site::new(node_b, 2));
+        let (key_a, key_b) = (a.key(), b.key());
+        b.learn(1, key_a, Some("192.0.2.1"), Side::Responder);
+        a.learn(2, key_b, Some("192.0.2.2"), Side::Initiator);
+        run(&mut a, &mut b, |a, b| a.has_session() && b.has_session());
+        exchange(&mut a, &mut b, false, 100);
+        let counts = |site: &Site| ["looks", "surveys", "doorbells"].map(|name| site.counter(name));
+        let is_silent = |event: &Event| matches!(event, Event::Silent { .. });
+        let mut talk = Talk::new(&a, &b);
+        let second = Duration::from_secs(1);
+
+        talk.pass(&mut a, &mut b, second * 3, false);
+        let quiet = counts(&a);
+        talk.pass(&mut a, &mut b, second * 3, false);
+        assert_eq!(counts(&a), quiet, "nothing is looked at while nothing goes");
+
+        talk.pass(&mut a, &mut b, second, true);
+        let busy = counts(&a);
+        assert_eq!((busy[1], busy[2]), (quiet[1], quiet[2] + 1), "one ring for {}", talk.sent);
+        assert!(busy[0] - quiet[0] <= 22, "{busy:?} {quiet:?}");
+        // Whoever sends last is not answered.
+        assert!(!a.events.iter().any(is_silent), "{:?}", a.events);
+
+        let words = ["qdisc", "add", "dev", "to-a", "root", "netem", "loss", "100%"];
+        let status = b.node.open(|| Command::new("tc").args(words).status().expect("tc"));
+        assert!(status.success());
+        let (answered, started_at) = (talk.answered, Clock::now());
+        run(&mut a, &mut b, |a, _| {
+            talk.step();
+            a.events.iter().any(is_silent)
+        });
+        let after = started_at.elapsed();
+        println!(
+            "told after {after:?}, {} answers late: {:?}",
+            talk.answered - answered,
+            a.counters()
+        );
+        assert!(after >= second / 5 && after <= second * 45 / 100, "{after:?}");
+        assert_eq!(a.events.last(), Some(&Event::Silent { peer: key_b }));
+
+        // Told again as long as packets go, and no more once they are answered.
+        let told = |site: &Site| site.events.iter().filter(|event| is_silent(event)).count();
+        let before = told(&a);
+        talk.pass(&mut a, &mut b, second, true);
+        assert!((2..=3).contains(&(told(&a) - before)), "{}", told(&a) - before);
+        let words = ["qdisc", "del", "dev", "to-a", "root"];
+        b.node.open(|| Command::new("tc").args(words).status().expect("tc"));
+        talk.pass(&mut a, &mut b, second / 5, true);
+        let before = told(&a);
+        talk.pass(&mut a, &mut b, second, true);
+        assert_eq!((told(&a), a.counter("surveys")), (before, 0));
+
+        // A handover is one request for the interface, and no listing.
+        let counts = |site: &Site| {
+            ["path_requests", "peer_requests", "listings"].map(|name| site.counter(name))
+        };
+        let before = counts(&a);
+        let began_at = Clock::now();
+        a.plane().handle_uplink_change(now());
+        println!("an uplink change took {:?}", began_at.elapsed());
+        assert_eq!(counts(&a), [before[0] + 1, before[1], before[2]]);
+    });
+}
+
 #[test]
 fn kernel_and_user_space_talk_to_each_other_whoever_begins() {
     isolated("kernel_and_user_space_talk_to_each_other_whoever_begins", || {

@@ -133,7 +133,7 @@ impl Userspace {
         match source {
             Source::Tun => self.handle_tun_ready(now),
             Source::Socket { interface, is_v6 } => self.handle_socket_ready(interface, is_v6, now),
-            Source::Messages { .. } => {}
+            Source::Messages { .. } | Source::Doorbell { .. } => {}
         }
         self.io.flush();
     }

@@ -14,9 +14,10 @@ use crate::system;
 const BUFFER_LEN: i32 = 1;
 
 /// How a doorbell stands to its interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Bell {
     /// It is off the interface: packets leave as if there were none.
+    #[default]
     Off,
     /// The next packet that leaves rings it; until it is muted, so do those after it.
     Armed,

@@ -4,4 +4,5 @@ mod endpoints;
 mod model;
 mod quiet;
 mod sessions;
+mod silence;
 mod world;

@@ -10,8 +10,9 @@ use std::rc::Rc;
 
 use control::{Duration, EidPrefix, InstanceId, Instant, PrefixTable};
 use linux::Errno;
-use linux::netlink::Error;
 use linux::netlink::wireguard::{self, AllowedIp, PeerUpdate, PublicKey};
+use linux::netlink::{Error, LinkStatistics};
+use linux::packet::Bell;
 
 use super::super::operations::{Device, Operations, Resolved};
 use crate::engine::packet::Header;
@@ -70,6 +71,23 @@ pub(super) struct Interface {
     pub(super) own: Option<IpAddr>,
     pub(super) peers: BTreeMap<PublicKey, ModelPeer>,
     pub(super) messages: VecDeque<(IpAddr, Vec<u8>)>,
+    pub(super) statistics: LinkStatistics,
+    pub(super) bell: Bell,
+    pub(super) has_rung: bool,
+}
+
+impl Interface {
+    fn count_sent(statistics: &mut LinkStatistics, peer: &mut ModelPeer, len: u64) {
+        statistics.tx_packets += 1;
+        statistics.tx_octets += len;
+        peer.tx += len;
+    }
+
+    fn count_received(statistics: &mut LinkStatistics, peer: &mut ModelPeer, len: u64) {
+        statistics.rx_packets += 1;
+        statistics.rx_octets += len;
+        peer.rx += len;
+    }
 }
 
 /// One machine's kernel.
@@ -128,6 +146,8 @@ impl ModelKernel {
         let header = Header::parse(&packet, InstanceId(0)).expect("a packet");
         let ip = header.destination.address;
         let interface = &mut self.interfaces[place];
+        let is_ours = interface.own == Some(header.source.address);
+        interface.has_rung |= interface.bell == Bell::Armed && !is_ours;
         let mut peers = interface.peers.iter_mut();
         let Some((key, peer)) =
             peers.find(|(_, peer)| peer.allowed_ips.iter().any(|one| covers(one, ip)))
@@ -150,6 +170,7 @@ impl ModelKernel {
         let now = self.now;
         let interface = &mut self.interfaces[place];
         let (sender, from) = (interface.key, interface.address.expect("an address"));
+        let statistics = &mut interface.statistics;
         let Some(peer) = interface.peers.get_mut(&key) else { return };
         let Some(to) = peer.endpoint else { return };
         peer.current = peer.current.take().filter(|keys| now - keys.made_at < REJECT_AFTER);
@@ -160,7 +181,7 @@ impl ModelKernel {
             while let Some(packet) = peer.staged.pop_front() {
                 peer.answer_at = None;
                 let message = Message::Data { sender, id: keys.id, packet };
-                peer.tx += message.len();
+                Interface::count_sent(statistics, peer, message.len());
                 self.outbox.push((from, to, message));
             }
             if !keys.is_initiator || now - keys.made_at < REKEY_AFTER {
@@ -172,7 +193,7 @@ impl ModelKernel {
             peer.initiated_at = Some(now);
             peer.initiation = Some(self.next_id);
             let message = Message::Initiation { sender, id: self.next_id };
-            peer.tx += message.len();
+            Interface::count_sent(statistics, peer, message.len());
             self.outbox.push((from, to, message));
         }
     }
@@ -205,29 +226,31 @@ impl ModelKernel {
         | Message::Response { sender, .. }
         | Message::Data { sender, .. }) = message;
         let len = message.len();
-        let Some(peer) = self.interfaces[place].peers.get_mut(&sender) else { return };
+        let interface = &mut self.interfaces[place];
+        let statistics = &mut interface.statistics;
+        let Some(peer) = interface.peers.get_mut(&sender) else { return };
         match message {
             Message::Initiation { id, .. } => {
                 // Our own handshake is over, whether or not it would be answered.
                 peer.initiation = None;
                 peer.next = Some(Keys { id, made_at: now, is_initiator: false });
-                peer.rx += len;
+                Interface::count_received(statistics, peer, len);
                 peer.endpoint = Some(from);
                 let response = Message::Response { sender: our_key, answers: id, id };
-                peer.tx += response.len();
+                Interface::count_sent(statistics, peer, response.len());
                 self.outbox.push((to, from, response));
             }
             Message::Response { answers, id, .. } => {
                 if peer.initiation.take_if(|initiation| *initiation == answers).is_none() {
                     return;
                 }
-                peer.rx += len;
+                Interface::count_received(statistics, peer, len);
                 peer.endpoint = Some(from);
                 peer.current = Some(Keys { id, made_at: now, is_initiator: true });
                 peer.handshake_at = Some(now);
                 if peer.staged.is_empty() {
                     let message = Message::Data { sender: our_key, id, packet: Vec::new() };
-                    peer.tx += message.len();
+                    Interface::count_sent(statistics, peer, message.len());
                     self.outbox.push((to, from, message));
                 }
                 self.flush(place, sender);
@@ -240,7 +263,7 @@ impl ModelKernel {
                 if peer.current.as_ref().is_none_or(|keys| keys.id != id) {
                     return;
                 }
-                peer.rx += len;
+                Interface::count_received(statistics, peer, len);
                 peer.endpoint = Some(from);
                 if !packet.is_empty() {
                     peer.answer_at = peer.answer_at.or(Some(now + KEEPALIVE_TIMEOUT));
@@ -327,6 +350,30 @@ impl Operations for Handle {
             });
         }
         Ok(())
+    }
+
+    fn forget_paths(&mut self, _device: Device) -> Result<(), Error> {
+        self.0.borrow_mut().requests += 1;
+        Ok(())
+    }
+
+    fn statistics(&mut self, lane: u8) -> Result<LinkStatistics, Error> {
+        Ok(self.0.borrow().interfaces[place(Device::Lane(lane))].statistics)
+    }
+
+    fn bell(&self, lane: u8) -> Bell {
+        self.0.borrow().interfaces[place(Device::Lane(lane))].bell
+    }
+
+    fn set_bell(&mut self, lane: u8, bell: Bell) -> bool {
+        let interface = &mut self.0.borrow_mut().interfaces[place(Device::Lane(lane))];
+        (interface.bell, interface.has_rung) = (bell, false);
+        true
+    }
+
+    fn take_ring(&mut self, lane: u8) -> bool {
+        let interface = &mut self.0.borrow_mut().interfaces[place(Device::Lane(lane))];
+        core::mem::take(&mut interface.has_rung)
     }
 
     fn wall_clock(&self) -> Duration {

@@ -45,7 +45,7 @@ pub(super) fn packet(from: u8, to: u8, number: u8) -> Vec<u8> {
 }
 
 impl Site {
-    fn new(number: u8, lanes: u8) -> Site {
+    fn new(number: u8, lanes: u8, config: &EngineConfig) -> Site {
         let control_key = PeerKey([number; 32]);
         let mut kernel = ModelKernel::new(number.into());
         let interface = |key: PeerKey, own, port| Interface {
@@ -64,7 +64,7 @@ impl Site {
         }
         let identity = Identity { control_key, control_address, lanes: rows };
         let kernel = Rc::new(RefCell::new(kernel));
-        let config = EngineConfig { seed: number.into(), ..EngineConfig::default() };
+        let config = EngineConfig { seed: number.into(), ..*config };
         let mut machine = Machine::new(&config, Handle(kernel.clone()), identity);
         machine.set_database(&[prefix(number)]).expect("room");
         Site { machine, kernel, number, events: Vec::new() }
@@ -127,6 +127,9 @@ impl Site {
                 lane => Device::Lane(lane as u8 - 1),
             };
             self.machine.handle_messages(device, now);
+            if let Device::Lane(lane) = device {
+                self.machine.handle_doorbell(lane, now);
+            }
         }
         if self.machine.poll_at().is_some_and(|at| at <= now) {
             self.machine.handle_timeout(now);
@@ -147,6 +150,8 @@ pub(super) struct World {
     pub(super) delay: Duration,
     pub(super) a: Site,
     pub(super) b: Site,
+    /// Another, numbered 3, where there are three.
+    pub(super) c: Option<Site>,
     travelling: Vec<Travelling>,
     /// Whether a message from an address gets lost.
     pub(super) loses: fn(SocketAddr, &Message) -> bool,
@@ -155,15 +160,25 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(delay: Duration, lanes: u8) -> World {
+        World::with(delay, lanes, &EngineConfig::default())
+    }
+
+    pub(super) fn with(delay: Duration, lanes: u8, config: &EngineConfig) -> World {
         World {
             now: Instant::from_millis(1000),
             delay,
-            a: Site::new(1, lanes),
-            b: Site::new(2, lanes),
+            a: Site::new(1, lanes, config),
+            b: Site::new(2, lanes, config),
+            c: None,
             travelling: Vec::new(),
             loses: |_, _| false,
             sent: 0,
         }
+    }
+
+    /// Adds a third site of one lane.
+    pub(super) fn add_third(&mut self) {
+        self.c = Some(Site::new(3, 1, &EngineConfig::default()));
     }
 
     /// Goes on for a while, in steps of a millisecond.
@@ -191,11 +206,13 @@ impl World {
         let arrived: Vec<Travelling> =
             self.travelling.extract_if(.., |(at, ..)| *at <= now).collect();
         for (_, from, to, message) in arrived {
-            let site = if to.ip() == endpoint(1, 0).ip() { &self.a } else { &self.b };
+            let sites = [&self.a, &self.b].into_iter().chain(&self.c);
+            let mut sites = sites.filter(|site| endpoint(site.number, 0).ip() == to.ip());
+            let Some(site) = sites.next() else { continue };
             site.kernel.borrow_mut().now = now;
             site.kernel.borrow_mut().receive(from, to, message);
         }
-        for site in [&mut self.a, &mut self.b] {
+        for site in [&mut self.a, &mut self.b].into_iter().chain(&mut self.c) {
             site.poll(now);
             for (from, to, message) in site.kernel.borrow_mut().outbox.drain(..) {
                 self.sent += 1;
