@@ -97,8 +97,10 @@ impl Handover {
             }
         }
         for uplink in &best {
+            let is_live = |way: &Way| way.uplink.id == uplink.id && way.is_used && way.is_present();
+            let is_used = self.ways.iter().any(is_live);
             match self.ways.iter_mut().find(|way| is_same(uplink, &way.uplink)) {
-                Some(way) => way.update(uplink, &self.config, now),
+                Some(way) => way.update(uplink, is_used, &self.config, now),
                 None => self.insert(uplink, now),
             }
         }
@@ -309,12 +311,18 @@ impl Way {
         }
     }
 
-    /// It is in the picture, like this. What is in use stays so, whatever changed.
-    fn update(&mut self, uplink: &Uplink, config: &HandoverConfig, now: Instant) {
+    /// It is in the picture, like this. What is in use stays so, whatever changed; `is_used` says
+    /// that its uplink is, in this family or the other one.
+    fn update(&mut self, uplink: &Uplink, is_used: bool, config: &HandoverConfig, now: Instant) {
+        let has_roamed = self.uplink.rloc != uplink.rloc;
         let shown = |uplink: &Uplink| (uplink.rloc, uplink.priority, uplink.metric);
         let is_changed = shown(&self.uplink) != shown(uplink);
         self.uplink = *uplink;
         match self.standing {
+            // The old address went before the new one came.
+            Standing::Gone { .. } if has_roamed && is_used => {
+                self.standing = Standing::Steady { since: now };
+            }
             Standing::Gone { since } => {
                 if now.since(since) >= STEADY {
                     self.hold = config.hold;

@@ -181,6 +181,23 @@ fn another_address_of_an_uplink_in_use_is_followed_at_once() {
 }
 
 #[test]
+fn a_new_address_of_an_uplink_in_use_in_the_other_family_is_not_held() {
+    let mut bench = Bench::new(&[]);
+    let v6 = plain(1, "2001:db8::1", 50);
+    let v4 = [plain(1, "192.0.2.1", 0), plain(1, "192.0.2.9", 0)];
+    bench.picture(&[v4[0], v6]);
+    for address in [1, 0, 1, 0] {
+        bench.moves();
+        assert!(bench.picture(&[v6]));
+        bench.moved(Cause::Roamed, &v6);
+        assert!(bench.picture(&[v4[address], v6]));
+        bench.moved(Cause::Roamed, &v4[address]);
+    }
+    bench.picture(&[v6]);
+    assert!(!bench.picture(&[v4[0], v6]), "what comes back as it was is");
+}
+
+#[test]
 fn a_better_way_is_used_when_it_stood_for_a_second() {
     let mut bench = Bench::new(&[1, 2]);
     bench.picture(&[placed(1, 2)]);
