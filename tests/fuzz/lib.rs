@@ -4,10 +4,12 @@
 #![forbid(unsafe_code)]
 
 mod node;
+mod ubus;
 
 use wire::{Address, Message};
 
 pub use node::node;
+pub use ubus::ubus;
 
 /// A fuzz target and what its inputs may start from.
 pub struct Target {
@@ -27,6 +29,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "map_reply", run: map_reply },
     Target { name: "map_request", run: map_request },
     Target { name: "node", run: node },
+    Target { name: "ubus", run: ubus },
     Target { name: "uci", run: uci },
 ];
 
