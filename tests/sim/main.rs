@@ -1,5 +1,6 @@
 //! Simulated networks: whole nodes, control and data plane, on virtual time.
 
+mod handover;
 mod lanes;
 mod nat;
 mod network;

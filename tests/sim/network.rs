@@ -37,15 +37,31 @@ pub struct Network {
     random: Random,
     flying: BTreeMap<(Instant, u64), Flying>,
     count: u64,
+    /// How many more datagrams are sent before one is lost for certain.
+    doomed_in: Option<u64>,
+    /// Datagrams to and from these addresses are lost, though their links are up.
+    pub dead: Vec<IpAddr>,
 }
 
 impl Network {
     pub fn new(quality: Quality, seed: u8) -> Network {
         let random = Random::new(&[seed; 32], b"network");
-        Network { quality, random, flying: BTreeMap::new(), count: 0 }
+        Network {
+            quality,
+            random,
+            flying: BTreeMap::new(),
+            count: 0,
+            doomed_in: None,
+            dead: Vec::new(),
+        }
     }
 
     pub fn send(&mut self, from: SocketAddr, to: SocketAddr, octets: &[u8], now: Instant) {
+        let is_doomed = self.doomed_in == Some(0);
+        self.doomed_in = self.doomed_in.and_then(|more| more.checked_sub(1));
+        if is_doomed || self.is_dead(from.ip()) || self.is_dead(to.ip()) {
+            return;
+        }
         let copies = if self.chance(self.quality.loss) {
             0
         } else {
@@ -65,8 +81,27 @@ impl Network {
     }
 
     pub fn arrived(&mut self, now: Instant) -> Option<Flying> {
-        let entry = self.flying.first_entry().filter(|entry| entry.key().0 <= now)?;
-        Some(entry.remove())
+        loop {
+            let entry = self.flying.first_entry().filter(|entry| entry.key().0 <= now)?;
+            let flying = entry.remove();
+            if !self.is_dead(flying.from.ip()) && !self.is_dead(flying.to.ip()) {
+                return Some(flying);
+            }
+        }
+    }
+
+    /// Loses the `n`th datagram from now on, counted from 0; `None` loses none any more.
+    pub fn lose(&mut self, n: Option<u64>) {
+        self.doomed_in = n;
+    }
+
+    /// How many datagrams are under way.
+    pub fn len(&self) -> usize {
+        self.flying.len()
+    }
+
+    fn is_dead(&self, address: IpAddr) -> bool {
+        self.dead.contains(&address)
     }
 
     fn chance(&mut self, of_a_thousand: u64) -> bool {

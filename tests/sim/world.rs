@@ -41,6 +41,9 @@ pub struct Router {
     /// How many data keys it has, and its uplinks; none means `address` alone.
     lanes: u8,
     uplinks: Vec<Uplink>,
+    /// Whether its datagrams leave by the best chosen uplink and come in by any, instead of all by
+    /// `address`.
+    is_mobile: bool,
     boots: u32,
 }
 
@@ -170,6 +173,18 @@ impl World {
         }
     }
 
+    /// The site has these uplinks from now on, and no other addresses: what comes to others is lost.
+    pub fn set_links(&mut self, place: usize, uplinks: &[Uplink]) {
+        let now = self.now;
+        let router = &mut self.routers[place];
+        router.uplinks = uplinks.to_vec();
+        router.is_mobile = true;
+        if router.is_up {
+            router.node.handle_uplinks(uplinks, now);
+            self.settle(place);
+        }
+    }
+
     /// The site's configured uplinks get these priorities.
     pub fn set_priorities(&mut self, place: usize, priorities: &[u8]) {
         let now = self.now;
@@ -252,10 +267,12 @@ impl World {
         let eid_prefixes = self.routers[place].eid_prefixes.clone();
         let config = site_config(place, boots, self.seed, &eid_prefixes, self.routers[place].lanes);
         let (was_at, nat) = (self.routers[place].address, self.routers[place].nat.take());
+        let is_mobile = self.routers[place].is_mobile;
         let uplinks = std::mem::take(&mut self.routers[place].uplinks);
         let mut router =
             Router::at(place, &config, eid_prefixes, WALL_CLOCK - clock_back, self.now);
         (router.address, router.nat, router.uplinks) = (was_at, nat, uplinks);
+        router.is_mobile = is_mobile;
         self.routers[place] = router;
         self.start(place, &[]);
     }
@@ -395,7 +412,10 @@ impl World {
             let port = datagram.from_port;
             let from = match &mut router.nat {
                 Some(nat) => nat.translate(port, datagram.to, now),
-                None => SocketAddr::new(router.address, port),
+                None => match router.source(datagram.to.ip()) {
+                    Some(source) => SocketAddr::new(source, port),
+                    None => continue,
+                },
             };
             self.network.send(from, datagram.to, &datagram.octets, now);
         }
@@ -447,6 +467,7 @@ impl Router {
             other_lanes: Vec::new(),
             lanes: config.xtr.as_ref().map_or(0, |xtr| xtr.data_keys.len() as u8),
             uplinks: Vec::new(),
+            is_mobile: false,
             boots: config.boot_counter,
         }
     }
@@ -455,16 +476,33 @@ impl Router {
     fn admit(&self, from: SocketAddr, to: SocketAddr, now: Instant) -> Option<u16> {
         match &self.nat {
             Some(nat) if nat.outer == to.ip() => nat.admit(from, to.port(), now),
-            None if self.address == to.ip() => Some(to.port()),
+            None if self.has(to.ip()) => Some(to.port()),
             _ => None,
         }
+    }
+
+    fn has(&self, address: IpAddr) -> bool {
+        match self.is_mobile {
+            true => self.uplinks.iter().any(|uplink| uplink.rloc == address),
+            false => self.address == address,
+        }
+    }
+
+    /// Where a datagram to this address leaves by, if there is a way.
+    fn source(&self, to: IpAddr) -> Option<IpAddr> {
+        if !self.is_mobile {
+            return Some(self.address);
+        }
+        let best = self.node.uplinks().iter().filter(|uplink| uplink.lane == 0);
+        let mut alike = best.filter(|uplink| uplink.rloc.is_ipv4() == to.is_ipv4());
+        alike.next().map(|uplink| uplink.rloc).filter(|rloc| self.has(*rloc))
     }
 
     /// Where a port is seen from outside.
     fn outer(&self, port: u16) -> Option<SocketAddr> {
         match &self.nat {
             Some(nat) => nat.outer_of(port),
-            None => Some(SocketAddr::new(self.address, port)),
+            None => Some(SocketAddr::new(self.source(address(MAP_SERVER))?, port)),
         }
     }
 
