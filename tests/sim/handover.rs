@@ -166,7 +166,8 @@ fn a_move_from_ipv6_to_ipv4_and_back_takes_no_longer() {
         |place: u8, uplink: Uplink| Uplink { place: Some(place), priority: 1 + place, ..uplink };
     let v6 = configured(0, wlan("2001:db8::2"));
     let v4 = configured(1, lte("198.51.100.2"));
-    let mut world = world(&[v6, v4], &[wan("192.0.2.3"), wan("2001:db8::3")]);
+    let office = [configured(0, wan("2001:db8::3")), configured(1, wan("192.0.2.3"))];
+    let mut world = world(&[v6, v4], &office);
     for (links, cause) in [(&[v4][..], Cause::Lost), (&[v6, v4], Cause::Better)] {
         let [home, office] =
             stream_while(&mut world, seconds(4), |world| world.set_links(1, links));
