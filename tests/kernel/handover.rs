@@ -92,7 +92,7 @@ fn make_before_break(dataplane: &str) {
         world.phone.config.uplinks = vec![uplink("ap1", 2), uplink("ap2", 1)];
         world.use_dataplane(dataplane);
         let _servers = echo_servers(world)?;
-        let echo = start_flow(world, Duration::from_millis(2))?;
+        let echo = start_flow(world, Duration::from_millis(5))?;
         echo.wait_for(50);
         impair(world, &["delay", DELAY])?;
         echo.wait_for(50);
@@ -102,7 +102,7 @@ fn make_before_break(dataplane: &str) {
         add_default_route(phone, &AP2, 10)?;
         let is_at_ap2 = || endpoint(&world.home, PHONE_EID) == Some(AP2.rloc());
         assert!(eventually(is_at_ap2), "home sends to {:?}", endpoint(&world.home, PHONE_EID));
-        echo.wait_for(500);
+        echo.wait_for(200);
         let echoed = echo.finish();
         assert!(echoed.lost.is_empty(), "{echoed:?}");
         Ok(())
