@@ -482,6 +482,53 @@ mod tests {
     }
 
     #[test]
+    fn the_data_plane_is_told_of_other_uplinks_before_anything_is_sent() {
+        let now = Instant::from_millis(5);
+        let mut node = Node::new(&Config { map_server: None, ..config() }, now);
+        let them = PeerKey([7; 32]);
+        let authentication = AuthenticationKey::from_secret(&[9; 32]);
+        let mut config = config();
+        let xtr = config.xtr.as_mut().unwrap();
+        xtr.map_servers = [MapServerPeer { key: them, authentication }].into();
+        node.handle_config(&Config { map_server: None, ..config }, now);
+        let endpoint = SocketAddr::new([192, 0, 2, 9].into(), 51821);
+        node.handle_control_session(them, endpoint, Side::Initiator, None, now);
+        drain(&mut node, now);
+        let way = |id: u32| Uplink { id, ..Uplink::new([192, 0, 2, id as u8].into()) };
+        for (picture, is_move) in [(&[1][..], true), (&[1], false), (&[], false), (&[1], true)] {
+            let picture: Vec<_> = picture.iter().map(|id| way(*id)).collect();
+            node.handle_uplinks(&picture, now);
+            let outputs = drain(&mut node, now);
+            assert_eq!(outputs.first() == Some(&Output::Uplinks), is_move, "{outputs:?}");
+        }
+        node.handle_uplinks(&[way(2)], now);
+        assert_eq!(node.uplinks(), [way(2)]);
+        let outputs = drain(&mut node, now);
+        let moved = Event::Moved {
+            cause: crate::Cause::Lost,
+            from: Some(way(1).rloc),
+            to: Some(way(2).rloc),
+        };
+        assert_eq!(outputs[..2], [Output::Uplinks, Output::Event(moved)]);
+        assert!(matches!(outputs[2], Output::Transmit { peer, .. } if peer == them));
+    }
+
+    #[test]
+    fn a_better_uplink_is_moved_to_when_its_time_has_come() {
+        let now = Instant::from_millis(5);
+        let mut node = Node::new(&Config { xtr: None, map_server: None, ..config() }, now);
+        let way = |id: u32| Uplink { id, metric: id, ..Uplink::new([192, 0, 2, id as u8].into()) };
+        node.handle_uplinks(&[way(2)], now);
+        drain(&mut node, now);
+        node.handle_uplinks(&[way(1), way(2)], now);
+        assert!(drain(&mut node, now).is_empty());
+        let due = node.poll_at().unwrap();
+        assert_eq!(due, now + HandoverConfig::default().hold);
+        assert_eq!(drain(&mut node, due)[0], Output::Uplinks, "a late timeout is none");
+        assert_eq!(node.uplinks(), [way(1)]);
+    }
+
+    #[test]
     fn a_router_that_is_both_acknowledges_each_of_its_own_pushes_at_once() {
         let now = Instant::from_millis(5);
         let (them, mut config) = (PeerKey([7; 32]), config());
