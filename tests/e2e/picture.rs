@@ -350,7 +350,7 @@ fn settle(
 fn random_walk(seed: u64, steps: usize) -> Outcome {
     let machine = Machine::new()?;
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-    let mut policy_now = policy(seed % 2 == 0);
+    let mut policy_now = policy(seed.is_multiple_of(2));
     let mut links = machine.place.inside(|| Ok(Links::new(policy_now.clone())?))?;
     links.refresh()?;
     let (mut pictures, mut done, mut history) = (BTreeSet::new(), 0, format!("seed {seed}\n"));
