@@ -60,8 +60,8 @@ struct Link {
     now: Instant,
     nodes: Vec<Node>,
     boots: Vec<u32>,
-    /// Messages under way: when, in which order, to whom, from whom.
-    flying: BTreeMap<(Instant, u64), (usize, usize, Vec<u8>)>,
+    /// Messages under way: when, in which order, to whom, whether between link addresses, from whom.
+    flying: BTreeMap<(Instant, u64), (usize, bool, PeerKey, Vec<u8>)>,
     random: Random,
     sent: u64,
     changes: u64,
@@ -147,7 +147,7 @@ impl Link {
     fn churn(&mut self) {
         let site = 2 + self.random.next_u64() as usize % (SITES - 1);
         let (low, host) = (self.random.next_u64() as u8 % 40, self.random.next_u64() as u8);
-        match self.random.next_u64() % 12 {
+        match self.random.next_u64() % 13 {
             0 => {
                 self.boots[site] += 1;
                 self.nodes[site] = Node::new(&site_config(site, self.boots[site]), self.now);
@@ -170,6 +170,10 @@ impl Link {
                 let peer = lane_key(site, self.boots[site], host % 2);
                 self.feed(COUNTED, |node, now| node.handle_traffic(peer, now));
             }
+            8 => {
+                let peer = lane_key(site, self.boots[site], host % 2);
+                self.feed(COUNTED, |node, now| node.handle_silent(peer, now));
+            }
             _ => self.feed(COUNTED, |node, now| {
                 node.handle_miss(eid(COUNTED as u8, 1), eid(low, host), now);
             }),
@@ -187,7 +191,12 @@ impl Link {
         loop {
             let output = counted(place, || self.nodes[place].poll_output(self.now, &mut buf));
             match output {
-                Output::Transmit { peer, len, .. } => self.send(place, peer, &buf[..len]),
+                Output::Transmit { link, peer, len } => {
+                    let (to, from) = self.ends(place, link, peer);
+                    if let Some(to) = to {
+                        self.send((to, link, from), &buf[..len]);
+                    }
+                }
                 Output::Change(change) => {
                     let is_shared = matches!(change, Change::SetRoute { forwarding, .. }
                         if matches!(forwarding, Forwarding::Lanes(_)));
@@ -204,14 +213,24 @@ impl Link {
         }
     }
 
+    /// Who has this key, if anybody has it still, and what it knows the sender as.
+    fn ends(&self, from: usize, link: bool, peer: PeerKey) -> (Option<usize>, PeerKey) {
+        if !link {
+            return ((0..=SITES).find(|place| key(*place) == peer), key(from));
+        }
+        let (lane, of) = (peer.0[0], |site: usize| self.boots[site]);
+        let to = (1..=SITES).find(|site| lane_key(*site, of(*site), lane) == peer);
+        (to, lane_key(from, of(from), lane))
+    }
+
     /// One message of ten is lost, one of ten arrives twice.
-    fn send(&mut self, from: usize, peer: PeerKey, message: &[u8]) {
-        let to = (0..=SITES).find(|place| key(*place) == peer).unwrap();
+    fn send(&mut self, (to, link, from): (usize, bool, PeerKey), message: &[u8]) {
         let copies = [0, 2, 1, 1, 1, 1, 1, 1, 1, 1][self.random.next_u64() as usize % 10];
         for _ in 0..copies {
             let delay = Duration::from_micros(1_000 + self.random.next_u64() % 20_000);
             self.sent += 1;
-            self.flying.insert((self.now + delay, self.sent), (to, from, message.to_vec()));
+            let flying = (to, link, from, message.to_vec());
+            self.flying.insert((self.now + delay, self.sent), flying);
         }
     }
 
@@ -225,8 +244,8 @@ impl Link {
             while let Some(entry) = self.flying.first_entry()
                 && entry.key().0 <= at
             {
-                let (to, from, message) = entry.remove();
-                self.feed(to, |node, now| node.handle_datagram(false, key(from), &message, now));
+                let (to, link, from, message) = entry.remove();
+                self.feed(to, |node, now| node.handle_datagram(link, from, &message, now));
             }
             for place in 0..self.nodes.len() {
                 if self.nodes[place].poll_at().is_some_and(|due| due <= at) {

@@ -65,7 +65,8 @@ impl Network {
         let number = octets.iter().take(4).fold(0, |number, octet| number << 8 | u32::from(*octet));
         match step & 7 {
             0 => self.deliver(sender, receiver, octets),
-            1 | 2 => self.deliver(sender, receiver, &signed(octets.to_vec())),
+            2 => self.link(place, octets),
+            1 => self.deliver(sender, receiver, &signed(octets.to_vec())),
             3 => {
                 let (source, destination) =
                     (eid(0x0a00_0001 + (place as u32) * 0x1_0000), eid(number));
@@ -108,6 +109,19 @@ impl Network {
         self.nodes[receiver].handle_datagram(false, control_key(sender), octets, self.now);
     }
 
+    /// A message between link addresses, from the other site or one that does not exist; none at
+    /// all is silence.
+    fn link(&mut self, place: usize, octets: &[u8]) {
+        let first = octets.first().copied().unwrap_or_default();
+        let peer = data_key(usize::from(first & 3), first >> 2 & 1).key;
+        match octets.get(1..) {
+            Some(octets) if !octets.is_empty() => {
+                self.nodes[place].handle_datagram(true, peer, octets, self.now);
+            }
+            _ => self.nodes[place].handle_silent(peer, self.now),
+        }
+    }
+
     /// An honest message with octets changed, each at a place and by a mask.
     fn deliver_changed(&mut self, number: usize, changes: &[u8]) {
         let Some(which) = number.checked_rem(self.honest.len()) else { return };
@@ -145,7 +159,17 @@ impl Network {
                     self.deliver(place, receiver, &buffer[..len]);
                 }
                 Output::Event(event) => drop(format!("{event}")),
-                Output::Transmit { link: true, .. } | Output::Change(_) | Output::Uplinks => {}
+                Output::Transmit { link: true, peer, len } => {
+                    let keys = (1..NODES).flat_map(|place| [0, 1].map(|lane| (place, lane)));
+                    let receiver =
+                        keys.into_iter().find(|(place, lane)| data_key(*place, *lane).key == peer);
+                    if let Some((receiver, lane)) = receiver {
+                        let us = data_key(place, lane).key;
+                        let octets = &buffer[..len];
+                        self.nodes[receiver].handle_datagram(true, us, octets, self.now);
+                    }
+                }
+                Output::Change(_) | Output::Uplinks => {}
             }
             waiting = 0;
         }
