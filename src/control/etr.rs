@@ -1,7 +1,9 @@
 //! The Egress Tunnel Router: what we tell the mapping system of ourselves, and what it pushes.
 
+mod control_path;
 pub(crate) mod database;
 pub(crate) mod nat;
+mod probed;
 pub(crate) mod registrar;
 pub(crate) mod registration;
 pub(crate) mod responder;
@@ -9,13 +11,15 @@ pub(crate) mod responder;
 use core::net::SocketAddr;
 
 use crate::auth::{self, AuthenticationKey};
-use crate::itr::Version;
+use crate::itr::{Standing, Version};
 use crate::random::Random;
 use crate::record;
 use crate::xtr::{Counter, Counters};
 use crate::{Change, Config, Event, Instant, PeerKey, Side, Uplink, XtrConfig};
+use control_path::ControlPath;
 use database::Database;
 use nat::Nat;
+use probed::Probed;
 use registrar::Registrar;
 use responder::{MAX_MESSAGE, Responder};
 use wire::{AlgorithmId, KeyId, MessageType, SentAuthentication, SiteId, XtrIdentity};
@@ -31,6 +35,8 @@ pub(crate) struct Etr {
     pub(crate) database: Database,
     pub(crate) registrar: Registrar,
     pub(crate) nat: Nat,
+    control_path: ControlPath,
+    probed: Probed,
     responder: Responder,
     random: Random,
     identity: XtrIdentity,
@@ -53,6 +59,8 @@ impl Etr {
             database: Database::new(xtr),
             registrar: Registrar::new(&xtr.map_servers, config.boot_counter, interval, now),
             nat: Nat::new(),
+            control_path: ControlPath::new(),
+            probed: Probed::new(),
             responder: Responder::new(),
             random: Random::new(&config.seed, b"etr"),
             identity: XtrIdentity { xtr_id, site_id: SiteId(0) },
@@ -71,6 +79,7 @@ impl Etr {
 
     /// Registers anew and asks for the NAT when our RLOCs changed.
     pub(crate) fn handle_uplinks(&mut self, uplinks: &[Uplink], now: Instant) {
+        self.control_path.handle_uplinks();
         if !self.database.set_uplinks(uplinks) {
             return;
         }
@@ -87,6 +96,32 @@ impl Etr {
                 self.nat.ask(peer, &mut self.random, now);
             }
         }
+    }
+
+    /// Finds out whether the Map-Server can be reached. One of our own proves nothing.
+    pub(crate) fn probe_control_path(&mut self, now: Instant) {
+        let used = self.registrar.used().filter(|used| *used != self.control_key);
+        self.control_path.ask(used, &mut self.random, now);
+    }
+
+    /// What is known of our way out to the Map-Server.
+    pub(crate) fn standing(&self, now: Instant) -> Standing {
+        self.control_path.standing(now)
+    }
+
+    /// The Map-Server said something that only it can say.
+    pub(crate) fn handle_heard(&mut self, map_server: PeerKey, now: Instant) {
+        self.control_path.handle_heard(map_server, now);
+    }
+
+    /// A probe of a data peer; false when it is not answered.
+    pub(crate) fn handle_probe(
+        &mut self,
+        peer: PeerKey,
+        probe: &wire::MapRequest<'_>,
+        now: Instant,
+    ) -> bool {
+        self.probed.handle_probe(peer, probe, &self.database, now)
     }
 
     pub(crate) fn handle_lost(&mut self, peer: PeerKey) {
@@ -111,6 +146,7 @@ impl Etr {
             counters.count(Counter::AuthenticationFailures);
             return Notify::Done;
         }
+        self.control_path.handle_heard(peer, now);
         if self.registrar.is_outstanding(peer, notify.nonce) {
             for record in notify.records.iter() {
                 if let Ok(parsed) = record::parse(&record) {
@@ -140,11 +176,25 @@ impl Etr {
     }
 
     /// False when the Info-Reply answers nothing outstanding or tells no address.
-    pub(crate) fn handle_info_reply(&mut self, peer: PeerKey, info: &wire::Info<'_>) -> bool {
+    pub(crate) fn handle_info_reply(
+        &mut self,
+        peer: PeerKey,
+        info: &wire::Info<'_>,
+        now: Instant,
+    ) -> bool {
+        if self.control_path.handle_reply(peer, info.nonce, now) {
+            return true;
+        }
         let outer = info.nat().and_then(|nat| {
             Some(SocketAddr::new(nat.global_etr.ip()?.to_canonical(), nat.etr_port))
         });
-        outer.is_some_and(|outer| self.nat.handle_reply(peer, info.nonce, outer, &self.database))
+        let round_trip = outer
+            .and_then(|outer| self.nat.handle_reply(peer, info.nonce, outer, &self.database, now));
+        if let Some(round_trip) = round_trip {
+            self.control_path.handle_round_trip(round_trip);
+            self.control_path.handle_heard(peer, now);
+        }
+        round_trip.is_some()
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
@@ -181,12 +231,24 @@ impl Etr {
                 return Some((key, len));
             }
         }
-        while let Some((key, nonce)) = self.nat.poll_request(now) {
+        loop {
+            let request = self.control_path.poll_request(now);
+            let (key, nonce) = request.or_else(|| self.nat.poll_request(now))?;
             if let Some(len) = self.emit_info_request(nonce, buf) {
                 return Some((key, len));
             }
         }
-        None
+    }
+
+    /// Writes the next message to a data peer: to whom and how long it is.
+    pub(crate) fn poll_link_transmit(
+        &mut self,
+        counters: &mut Counters,
+        buf: &mut [u8],
+    ) -> Option<(PeerKey, usize)> {
+        let answer = self.probed.poll_answer(&self.database, buf)?;
+        counters.count(Counter::ProbesAnswered);
+        Some(answer)
     }
 
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
@@ -194,7 +256,10 @@ impl Etr {
     }
 
     pub(crate) fn poll_at(&self) -> Option<Instant> {
-        [self.registrar.poll_at(), self.nat.poll_at()].into_iter().flatten().min()
+        [self.registrar.poll_at(), self.nat.poll_at(), self.control_path.due_at()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// RFC 9301 section 5.7: the Map-Notify's content, authenticated anew.

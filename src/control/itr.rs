@@ -6,12 +6,15 @@ pub(crate) mod map_cache_entry;
 mod map_request;
 mod peers;
 mod policy;
+mod prober;
 pub(crate) mod resolver;
+mod silence;
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 pub(crate) use map_cache_entry::Version;
+pub(crate) use silence::Standing;
 
 use crate::etr::database::Database;
 use crate::etr::nat::KEEPALIVE;
@@ -27,15 +30,17 @@ use map_cache::{Adopted, MapCache};
 use map_cache_entry::{Learned, Origin, Outcome};
 use peers::Ways;
 use policy::{is_within, negative_forwarding, outside, ways};
+use prober::Prober;
 use resolver::{Asked, Resolver};
 
 /// A negative answer is believed for at least so long.
 const MIN_NEGATIVE_TTL: Duration = Duration::from_secs(1);
 
-/// Map-cache, resolver and `lig`.
+/// Map-cache, resolver, prober and `lig`.
 pub(crate) struct Itr {
     pub(crate) map_cache: MapCache,
     pub(crate) resolver: Resolver,
+    prober: Prober,
     ligs: Ligs,
     random: Random,
     eid_space: Vec<EidPrefix>,
@@ -61,6 +66,7 @@ impl Itr {
         Itr {
             map_cache: MapCache::with_limits(limits.map_cache, limits.peers),
             resolver: Resolver::with_limit(limits.pending_requests),
+            prober: Prober::with_limit(limits.peers),
             ligs: Ligs::new(),
             random: Random::new(&config.seed, b"itr"),
             eid_space: xtr.eid_space.clone(),
@@ -167,17 +173,17 @@ impl Itr {
     }
 
     /// A Map-Reply counts only from the Map-Server that was asked, with the nonce it was asked
-    /// with.
+    /// with; false when it answers nothing.
     pub(crate) fn handle_reply(
         &mut self,
         peer: PeerKey,
         reply: &wire::MapReply<'_>,
         context: &mut Context<'_>,
         now: Instant,
-    ) {
+    ) -> bool {
         let Some((asked, origin)) = self.resolver.outstanding(peer, reply.nonce) else {
             context.counters.count(Counter::NoncesUnknown);
-            return;
+            return false;
         };
         context.counters.count(Counter::RepliesAccepted);
         let mut answer: Option<Mapping> = None;
@@ -215,6 +221,7 @@ impl Itr {
             _ if has_way => self.resolver.handle_answer(asked, EidPrefix::host(asked), now),
             _ => self.resolver.handle_useless_answer(asked, now),
         }
+        true
     }
 
     /// A push or publication that is new.
@@ -312,13 +319,17 @@ impl Itr {
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.map_cache
             .poll_event()
+            .or_else(|| self.prober.poll_event())
             .or_else(|| self.resolver.poll_event())
             .or_else(|| self.ligs.poll_event())
             .or_else(|| self.refused_lig.take().map(|eid| Event::Lig { eid, mapping: None }))
     }
 
     pub(crate) fn poll_at(&self) -> Option<Instant> {
-        [self.map_cache.poll_at(), self.resolver.poll_at()].into_iter().flatten().min()
+        [self.map_cache.poll_at(), self.resolver.poll_at(), self.prober.poll_at()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Takes a positive mapping in: how far it reaches, unless it is refused.

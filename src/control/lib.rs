@@ -5,6 +5,7 @@
 extern crate alloc;
 
 pub mod auth;
+mod bucket;
 mod change;
 mod config;
 mod counters;
@@ -21,6 +22,7 @@ mod prefix_table;
 pub mod random;
 mod record;
 mod retransmission;
+mod round_trip;
 mod time;
 pub mod xtr;
 

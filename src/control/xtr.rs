@@ -53,13 +53,15 @@ impl Xtr {
             Err(_) => self.counters.count(Counter::MessagesMalformed),
             Ok(Message::MapReply(reply)) => {
                 let (itr, mut context) = self.split();
-                itr.handle_reply(peer, &reply, &mut context, now);
+                if itr.handle_reply(peer, &reply, &mut context, now) {
+                    self.etr.handle_heard(peer, now);
+                }
             }
             Ok(Message::MapNotify(notify)) if notify.message_type() == MessageType::MapNotify => {
                 self.handle_notify(peer, &notify, datagram, now);
             }
             Ok(Message::Info(info)) if info.is_reply => {
-                if !self.etr.handle_info_reply(peer, &info) {
+                if !self.etr.handle_info_reply(peer, &info, now) {
                     self.counters.count(Counter::NoncesUnknown);
                 }
             }
@@ -122,7 +124,7 @@ impl Xtr {
 
     /// Data was received from a data peer, or it answered what was sent to it.
     pub fn handle_traffic(&mut self, peer: PeerKey, now: Instant) {
-        self.itr.map_cache.peers.handle_traffic(peer, now);
+        self.itr.handle_traffic(peer, now);
         self.handle_timeout(now);
     }
 
@@ -132,21 +134,49 @@ impl Xtr {
         self.handle_timeout(now);
     }
 
-    /// A message out of the data tunnel of `peer`, between link addresses.
-    pub fn handle_link_datagram(&mut self, _peer: PeerKey, _datagram: &[u8], _now: Instant) {}
-
-    /// Data went to a data peer for a while, and nothing came back.
-    pub fn handle_silent(&mut self, _peer: PeerKey, _now: Instant) {}
-
-    /// The lane of an uplink over which nothing is answered any more.
-    pub fn poll_path_failure(&mut self) -> Option<u8> {
-        None
+    /// A message out of the data tunnel of `peer`, between link addresses: a probe, its answer.
+    pub fn handle_link_datagram(&mut self, peer: PeerKey, datagram: &[u8], now: Instant) {
+        match Message::parse(datagram) {
+            _ if datagram.len() > MAX_MESSAGE => self.counters.count(Counter::MessagesMalformed),
+            Err(_) => self.counters.count(Counter::MessagesMalformed),
+            Ok(Message::MapReply(reply)) if reply.is_probe => {
+                let (itr, mut context) = self.split();
+                itr.handle_probe_reply(peer, reply.nonce, &mut context, now);
+            }
+            Ok(Message::MapRequest(request)) if request.is_probe => {
+                let is_admitted = self.itr.map_cache.peers.admits_message(peer, now);
+                if !is_admitted || !self.etr.handle_probe(peer, &request, now) {
+                    self.counters.count(Counter::ProbesRefused);
+                }
+            }
+            Ok(_) => self.counters.count(Counter::MessagesUnexpected),
+        }
+        self.handle_timeout(now);
     }
 
-    /// Our RLOCs are these now.
+    /// Data went to a data peer for a while, and nothing came back: the path is probed, the
+    /// Map-Server asked at the same time whether it is our way out that is broken.
+    pub fn handle_silent(&mut self, peer: PeerKey, now: Instant) {
+        if self.itr.handle_silent(peer, now) {
+            self.etr.probe_control_path(now);
+        }
+        self.handle_timeout(now);
+    }
+
+    /// The lane of an uplink over which nothing is answered any more. Unless
+    /// [`Xtr::handle_uplinks`] follows before the next [`Xtr::poll_output`], there is no other one.
+    pub fn poll_path_failure(&mut self) -> Option<u8> {
+        self.itr.poll_path_failure()
+    }
+
+    /// Our RLOCs are these now, or we just leave by other interfaces: who was active lately is
+    /// probed, at most eight peers.
     pub fn handle_uplinks(&mut self, uplinks: &[Uplink], now: Instant) {
         self.etr.handle_uplinks(uplinks, now);
         self.itr.handle_uplinks(&self.etr.database);
+        if self.itr.probe_recent(now) {
+            self.etr.probe_control_path(now);
+        }
         self.handle_timeout(now);
     }
 
@@ -170,7 +200,9 @@ impl Xtr {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.etr.handle_timeout(now);
         self.itr.set_behind_nat(self.etr.nat.is_behind());
+        let standing = self.etr.standing(now);
         let (itr, mut context) = self.split();
+        itr.judge_silent(standing, &mut context, now);
         itr.handle_timeout(&mut context, now);
     }
 
@@ -181,6 +213,8 @@ impl Xtr {
         if self.poll_at().is_some_and(|at| at <= now) {
             self.handle_timeout(now);
         }
+        let (itr, context) = self.split();
+        itr.handle_stranded(&context, now);
         let change = self.itr.poll_change().or_else(|| self.etr.poll_change(now));
         if let Some(change) = change {
             return Some(Output::Change(change));
@@ -192,6 +226,13 @@ impl Xtr {
         });
         if let Some((peer, len)) = sent {
             return Some(Output::Transmit { link: false, peer, len });
+        }
+        let sent = self.etr.poll_link_transmit(&mut self.counters, buf).or_else(|| {
+            let (itr, mut context) = self.split();
+            itr.poll_probe(&mut context, now, buf)
+        });
+        if let Some((peer, len)) = sent {
+            return Some(Output::Transmit { link: true, peer, len });
         }
         self.etr.poll_event().or_else(|| self.itr.poll_event()).map(Output::Event)
     }

@@ -200,6 +200,11 @@ impl Database {
         self.eid_prefixes.iter().any(|own| own.contains(eid))
     }
 
+    /// The place of our EID-prefix that this one is, or lies in.
+    pub(crate) fn covering(&self, eid_prefix: &EidPrefix) -> Option<usize> {
+        self.eid_prefixes.iter().position(|own| own.covers(eid_prefix))
+    }
+
     /// Whether a claim to `eid_prefix` by others takes one of our EID-prefixes over.
     pub(crate) fn is_claimed_by(&self, eid_prefix: &EidPrefix) -> bool {
         self.eid_prefixes.iter().any(|own| eid_prefix.covers(own))

@@ -28,7 +28,7 @@ pub(crate) struct Nat {
 
 enum State {
     Idle,
-    Asking { map_server: PeerKey, nonce: Nonce, retransmission: Retransmission },
+    Asking { map_server: PeerKey, nonce: Nonce, asked_at: Instant, retransmission: Retransmission },
 }
 
 impl Nat {
@@ -50,28 +50,29 @@ impl Nat {
     pub(crate) fn ask(&mut self, map_server: PeerKey, random: &mut Random, now: Instant) {
         let nonce = Nonce(random.next_u64());
         let retransmission = Retransmission::starting_at(now);
-        self.state = State::Asking { map_server, nonce, retransmission };
+        self.state = State::Asking { map_server, nonce, asked_at: now, retransmission };
     }
 
-    /// The Map-Server's answer; false when it answers nothing outstanding.
+    /// The Map-Server's answer, and how long it took since it was first asked; nothing when it
+    /// answers nothing outstanding.
     pub(crate) fn handle_reply(
         &mut self,
         peer: PeerKey,
         answer: Nonce,
         outer: SocketAddr,
         database: &Database,
-    ) -> bool {
-        if !matches!(self.state, State::Asking { map_server, nonce, .. }
-            if (map_server, nonce) == (peer, answer))
-        {
-            return false;
+        now: Instant,
+    ) -> Option<Duration> {
+        let State::Asking { map_server, nonce, asked_at, .. } = self.state else { return None };
+        if (map_server, nonce) != (peer, answer) {
+            return None;
         }
         self.state = State::Idle;
         let is_behind = !database.is_own_rloc(outer.ip());
         self.is_news = is_behind && (!self.is_behind || self.outer != Some(outer));
         self.is_behind = is_behind;
         self.outer = Some(outer);
-        true
+        Some(now - asked_at)
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
@@ -101,7 +102,9 @@ impl Nat {
     /// The Info-Request that is due: to whom and with which nonce.
     pub(crate) fn poll_request(&mut self, now: Instant) -> Option<(PeerKey, Nonce)> {
         match &mut self.state {
-            State::Asking { map_server, nonce, retransmission } if retransmission.is_due(now) => {
+            State::Asking { map_server, nonce, retransmission, .. }
+                if retransmission.is_due(now) =>
+            {
                 retransmission.sent(now);
                 Some((*map_server, *nonce))
             }

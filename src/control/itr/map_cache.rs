@@ -259,6 +259,11 @@ impl MapCache {
         }
     }
 
+    /// A mapping that leads to this peer.
+    pub(crate) fn mapping_of(&self, peer: PeerKey) -> Option<(EidPrefix, &MapCacheEntry)> {
+        self.iter().find(|(_, row)| row.forwarding.leads_to(peer))
+    }
+
     /// What is known of each peer that carries traffic may be out of date.
     pub(crate) fn doubt_live(&mut self, now: Instant) {
         for place in 0..self.peers.len() {

@@ -1,4 +1,4 @@
-//! The Map-Request as an ITR sends it (RFC 9301 sections 5.3 and 8.1).
+//! The Map-Requests that an ITR sends: questions and probes (RFC 9301 sections 5.3, 7.1 and 8.1).
 
 use core::net::SocketAddr;
 
@@ -44,4 +44,23 @@ pub(super) fn emit_request(
         &message[..len],
     );
     wire::EncapsulatedControl::new(inner.ok()?).emit(buf).ok()
+}
+
+/// Writes a Map-Request with the P-bit, to be sent to the xTR that it is about.
+pub(super) fn emit_probe(
+    nonce: Nonce,
+    source: Eid,
+    probed: EidPrefix,
+    itr_rloc: Option<&Locator>,
+    buf: &mut [u8],
+) -> Option<usize> {
+    let source_eid = record::eid_address(source.instance_id, source.address);
+    let probed_eid = record::eid_address(probed.instance_id(), probed.address());
+    let itr_rlocs = [itr_rloc.map_or(wire::Address::None, |locator| locator.rloc.into())];
+    let eids =
+        [EidRecord { is_subscription: false, mask_len: probed.len(), eid: probed_eid.address() }];
+    let itr_rlocs = Addresses::new(&itr_rlocs);
+    let eids = EidRecords::new(&eids);
+    let request = wire::MapRequest::new(nonce, source_eid.address(), itr_rlocs, eids);
+    wire::MapRequest { is_probe: true, ..request }.emit(buf).ok()
 }

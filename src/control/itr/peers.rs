@@ -5,11 +5,18 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::map_cache_entry::MapCacheEntry;
+use crate::bucket::{Bucket, Rate};
 use crate::{Instant, MAX_LANES, PeerConfig, PeerKey, Side};
 
 /// A peer that carried traffic this recently keeps its mapping against eviction and negative
 /// answers.
 pub(crate) const LIVE: Duration = Duration::from_secs(180);
+
+/// Messages between link addresses that one peer may have us work on: 32 at once, 20/s.
+const MESSAGES: Rate = Rate { burst: 32, interval: Duration::from_millis(50) };
+
+/// Peers that are probed after a change of our uplinks.
+pub(crate) const MAX_RECENT: usize = 8;
 
 /// Rows beyond the limit, for peers on their way out while their successors come in.
 const SLACK: usize = 64;
@@ -32,6 +39,7 @@ struct Row {
     traffic_at: Option<Instant>,
     /// Found in the data plane; the mapping system did not describe it yet.
     is_adopted: bool,
+    messages: Bucket,
 }
 
 /// A peer to be used by a mapping, and how.
@@ -97,7 +105,9 @@ impl Peers {
             let Way { key, lane, endpoint, side, .. } = *way;
             let wanted = Wanted { endpoint, side, keepalive: self.keepalive };
             let (installed, traffic_at) = (None, None);
-            let row = Row { key, lane, wanted, installed, uses: 1, traffic_at, is_adopted: false };
+            let (is_adopted, messages) = (false, Bucket::default());
+            let row =
+                Row { key, lane, wanted, installed, uses: 1, traffic_at, is_adopted, messages };
             self.rows.push(row);
             self.is_dirty = true;
         }
@@ -119,8 +129,10 @@ impl Peers {
         }
         let wanted = Wanted { endpoint, side: Side::Responder, keepalive: self.keepalive };
         let installed = Some(Wanted { keepalive: None, ..wanted });
-        let (uses, traffic_at) = (usize::from(is_used), None);
-        self.rows.push(Row { key, lane, wanted, installed, uses, traffic_at, is_adopted: true });
+        let (uses, traffic_at, is_adopted) = (usize::from(is_used), None, true);
+        let messages = Bucket::default();
+        let row = Row { key, lane, wanted, installed, uses, traffic_at, is_adopted, messages };
+        self.rows.push(row);
     }
 
     /// Whether a peer is among those told of, in the lane that it is known in.
@@ -171,6 +183,48 @@ impl Peers {
         }
         self.is_dirty |= row.wanted.endpoint != endpoint;
         row.wanted.endpoint = endpoint;
+    }
+
+    /// Sends to the peer at this endpoint from now on, whatever roaming has made of it.
+    pub(crate) fn redirect(&mut self, key: PeerKey, endpoint: SocketAddr) {
+        if let Some(row) = self.rows.iter_mut().find(|row| row.key == key) {
+            row.wanted.endpoint = Some(endpoint);
+            row.installed = row.installed.map(|known| Wanted { endpoint: None, ..known });
+            self.is_dirty = true;
+        }
+    }
+
+    /// The lane of a peer that mappings lead to, and where it was last said to be.
+    pub(crate) fn place(&self, key: PeerKey) -> Option<(u8, Option<SocketAddr>)> {
+        let row = self.rows.iter().find(|row| row.key == key && row.uses > 0)?;
+        Some((row.lane, row.wanted.endpoint))
+    }
+
+    /// Whether we may work on a message from this peer.
+    pub(crate) fn admits_message(&mut self, key: PeerKey, now: Instant) -> bool {
+        let row = self.rows.iter_mut().find(|row| row.key == key && row.uses > 0);
+        row.is_some_and(|row| row.messages.take(&MESSAGES, now))
+    }
+
+    /// Those that carried traffic in the last 180 s, most recently active first.
+    pub(crate) fn recent(&self, now: Instant) -> heapless::Vec<PeerKey, MAX_RECENT> {
+        let mut recent: heapless::Vec<(Instant, PeerKey), MAX_RECENT> = heapless::Vec::new();
+        for row in self.rows.iter().filter(|row| row.uses > 0) {
+            let Some(at) = row.traffic_at.filter(|at| now.since(*at) < LIVE) else { continue };
+            let place = recent.iter().position(|(known, _)| *known < at).unwrap_or(recent.len());
+            if recent.is_full() && place < MAX_RECENT {
+                recent.pop();
+            }
+            // In a full list a place after the last one is none.
+            let _ = recent.insert(place, (at, row.key));
+        }
+        recent.iter().map(|(_, key)| *key).collect()
+    }
+
+    /// Whether another peer of this lane was heard since then.
+    pub(crate) fn has_traffic(&self, lane: u8, except: PeerKey, since: Instant) -> bool {
+        let is_late = |row: &Row| row.traffic_at.is_some_and(|at| at >= since);
+        self.rows.iter().any(|row| row.lane == lane && row.key != except && is_late(row))
     }
 
     /// Keeps NAT bindings towards all peers, or stops doing so.

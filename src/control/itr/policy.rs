@@ -5,8 +5,8 @@ use core::net::SocketAddr;
 use super::peers::{Way, Ways};
 use crate::etr::database::Database;
 use crate::{
-    Action, DataKey, Eid, EidPrefix, Forwarding, Lanes, Locator, Locators, MAX_LANES, Side,
-    left_aligned,
+    Action, DataKey, Eid, EidPrefix, Forwarding, Lanes, Locator, Locators, MAX_LANES, MAX_LOCATORS,
+    PeerKey, Side, left_aligned,
 };
 
 pub(super) fn is_within(space: &[EidPrefix], eid_prefix: &EidPrefix) -> bool {
@@ -39,6 +39,21 @@ pub(super) fn outside(hole: EidPrefix, asked: Eid, database: &Database) -> Optio
 pub(super) fn ways(locators: &Locators, database: &Database) -> Ways {
     let common = ways_in(locators, database, |lane| database.has_lane(lane));
     if common.is_empty() { ways_in(locators, database, |_| true) } else { common }
+}
+
+/// Where the peer with this key can be reached from here, the best first.
+pub(super) fn endpoints(
+    locators: &Locators,
+    key: PeerKey,
+    database: &Database,
+) -> heapless::Vec<SocketAddr, MAX_LOCATORS> {
+    let is_usable = |locator: &&Locator| {
+        locator.priority != 255
+            && !database.is_alien(locator.rloc)
+            && locator.data_key.is_some_and(|known| known.key == key)
+    };
+    // Sorted by priority as they are.
+    locators.iter().filter(is_usable).filter_map(endpoint).collect()
 }
 
 fn ways_in(locators: &Locators, database: &Database, is_ours: impl Fn(u8) -> bool) -> Ways {

@@ -57,6 +57,6 @@ crate::counters! {
     acknowledgements_unmatched,
     /// Info-Requests answered.
     info_requests_answered,
-    /// Info-Requests beyond 8 at once and 2/s of one site, or whose outer address is not known.
+    /// Info-Requests beyond 16 at once and 10/s of one site, or whose outer address is not known.
     info_requests_refused,
 }

@@ -5,7 +5,6 @@
 //! another site has a more specific prefix inside it, a holder of the first does not learn of the
 //! second by itself.
 
-mod bucket;
 mod counters;
 mod deadlines;
 mod deliveries;
@@ -28,8 +27,9 @@ use core::time::Duration;
 
 use wire::MessageType;
 
+use crate::bucket::Rate;
 use crate::{Change, Event, Instant, MapServerConfig, PeerKey, Side};
-use bucket::Rate;
+
 use deadlines::Deadlines;
 use prefix_map::PrefixMap;
 use resolver::Reply;

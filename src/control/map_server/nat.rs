@@ -7,14 +7,14 @@ use core::time::Duration;
 use wire::lcaf::Nat;
 use wire::{Address, AddressBuffer, Addresses, AlgorithmId};
 
-use super::bucket::Rate;
+use crate::bucket::Rate;
 use super::rows::RowSet;
 use super::site::SiteIndex;
 use super::{MAX_MESSAGE_LEN, MapServer};
 use crate::{Event, Instant, LISP_PORT};
 
-/// Info-Requests of one site.
-const INFOS: Rate = Rate { burst: 8, interval: Duration::from_millis(500) };
+/// Info-Requests of one site, which asks by them whether its way here still carries.
+const INFOS: Rate = Rate { burst: 16, interval: Duration::from_millis(100) };
 /// A site that moves is seen at its new address before it has registered it, or after: a difference
 /// counts when it lasts.
 const SETTLING: Duration = Duration::from_millis(500);

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use wire::{Record, RecordsWriter};
 
-use super::bucket::Rate;
+use crate::bucket::Rate;
 use super::rows::{Groups, RowSet};
 use super::site::SiteIndex;
 use super::{MAX_MESSAGE_LEN, MapServer};

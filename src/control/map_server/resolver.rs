@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use wire::{MessageType, Nonce, RecordsWriter};
 
-use super::bucket::Rate;
+use crate::bucket::Rate;
 use super::rows::RowSet;
 use super::site::SiteIndex;
 use super::{MAX_MESSAGE_LEN, MapServer};

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::ops::{Index, IndexMut};
 
-use super::bucket::Bucket;
+use crate::bucket::Bucket;
 use super::deliveries::Deliveries;
 use super::registration::LastRegister;
 use super::rows::Rows;

@@ -44,9 +44,20 @@ pub enum Counter {
     AuthenticationFailures,
     /// Replies and acknowledgements to nothing outstanding.
     NoncesUnknown,
+    /// RLOC-probes sent, repetitions too.
+    ProbesSent,
+    /// RLOC-probes answered by their peers.
+    ProbesAccepted,
+    /// Data peers that left a probe and its repetition unanswered.
+    ProbesFailed,
+    /// RLOC-probes of data peers that we answered.
+    ProbesAnswered,
+    /// RLOC-probes not answered: about an EID that is not ours, or more than 100/s of all peers or
+    /// 20/s of one.
+    ProbesRefused,
 }
 
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 25] = [
     "registers_sent",
     "requests_sent",
     "replies_accepted",
@@ -67,6 +78,11 @@ const NAMES: [&str; 20] = [
     "messages_unexpected",
     "authentication_failures",
     "nonces_unknown",
+    "probes_sent",
+    "probes_accepted",
+    "probes_failed",
+    "probes_answered",
+    "probes_refused",
 ];
 
 /// The counts, which wrap.
@@ -103,10 +119,10 @@ mod tests {
     #[test]
     fn each_counter_has_its_name() {
         let mut counters = Counters::default();
-        counters.count(Counter::NoncesUnknown);
+        counters.count(Counter::ProbesRefused);
         counters.count(Counter::RegistersSent);
         assert_eq!(counters.iter().find(|(_, count)| *count == 1), Some(("registers_sent", 1)));
-        assert_eq!(counters.iter().last(), Some(("nonces_unknown", 1)));
-        assert_eq!(counters.of(Counter::NoncesUnknown), 1);
+        assert_eq!(counters.iter().last(), Some(("probes_refused", 1)));
+        assert_eq!(counters.of(Counter::ProbesRefused), 1);
     }
 }

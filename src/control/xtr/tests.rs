@@ -6,5 +6,6 @@ mod hostile;
 mod lanes;
 mod mappings;
 mod model;
+mod probing;
 mod registration;
 mod resolution;

@@ -23,6 +23,8 @@ pub(super) struct Bench {
     pub(super) xtr: Xtr,
     pub(super) now: Instant,
     pub(super) sent: Vec<Sent>,
+    /// What was sent between link addresses.
+    pub(super) linked: Vec<Sent>,
     pub(super) changes: Vec<Change>,
     pub(super) events: Vec<Event>,
 }
@@ -146,8 +148,8 @@ impl Bench {
     pub(super) fn new(config: &Config) -> Bench {
         let xtr = Xtr::new(config, config.xtr.as_ref().unwrap(), Instant::ZERO);
         let now = Instant::ZERO;
-        let (sent, changes, events) = (Vec::new(), Vec::new(), Vec::new());
-        let mut bench = Bench { xtr, now, sent, changes, events };
+        let (sent, linked, changes, events) = Default::default();
+        let mut bench = Bench { xtr, now, sent, linked, changes, events };
         bench.drain();
         bench
     }
@@ -166,6 +168,7 @@ impl Bench {
 
     pub(super) fn clear(&mut self) {
         self.sent.clear();
+        self.linked.clear();
         self.changes.clear();
         self.events.clear();
     }
@@ -175,9 +178,9 @@ impl Bench {
         for _ in 0..10_000 {
             match self.xtr.poll_output(self.now, &mut buf) {
                 Some(Output::Transmit { link, peer, len }) => {
-                    assert!(!link);
                     let (at_ms, octets) = (self.now.as_micros() / 1000, buf[..len].to_vec());
-                    self.sent.push(Sent { at_ms, peer, octets });
+                    let sent = if link { &mut self.linked } else { &mut self.sent };
+                    sent.push(Sent { at_ms, peer, octets });
                 }
                 Some(Output::Change(change)) => self.changes.push(change),
                 Some(Output::Event(event)) => self.events.push(event),
@@ -224,6 +227,17 @@ impl Bench {
 
     pub(super) fn traffic(&mut self, peer: PeerKey) {
         self.xtr.handle_traffic(peer, self.now);
+        self.drain();
+    }
+
+    /// A message out of a data tunnel.
+    pub(super) fn link_datagram(&mut self, peer: PeerKey, octets: &[u8]) {
+        self.xtr.handle_link_datagram(peer, octets, self.now);
+        self.drain();
+    }
+
+    pub(super) fn silent(&mut self, peer: PeerKey) {
+        self.xtr.handle_silent(peer, self.now);
         self.drain();
     }
 
@@ -323,6 +337,14 @@ impl Bench {
     pub(super) fn forwarding(&self, destination: &str) -> Option<Forwarding> {
         self.xtr.lookup(eid(destination)).map(|(_, row)| row.forwarding)
     }
+}
+
+pub(super) fn probe_reply(nonce: Nonce) -> Vec<u8> {
+    let mut buf = [0; 1200];
+    let message =
+        wire::MapReply { is_probe: true, ..wire::MapReply::new(nonce, wire::Records::EMPTY) };
+    let len = message.emit(&mut buf).unwrap();
+    buf[..len].to_vec()
 }
 
 pub(super) fn map_reply(nonce: Nonce, mappings: &[Mapping]) -> Vec<u8> {

@@ -1,24 +1,29 @@
-//! Token buckets: how often one site may make us work.
+//! Token buckets: how often others may make us work.
 
 use core::time::Duration;
 
 use crate::Instant;
 
 /// What a bucket allows: `burst` at once, then one each `interval`.
-pub(super) struct Rate {
-    pub(super) burst: u32,
-    pub(super) interval: Duration,
+pub(crate) struct Rate {
+    pub(crate) burst: u32,
+    pub(crate) interval: Duration,
 }
 
 /// How full one bucket is, as the instant at which it is full again.
 #[derive(Clone, Copy, Default, Debug)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     full_at: Instant,
 }
 
 impl Bucket {
+    /// A full one.
+    pub(crate) const fn new() -> Bucket {
+        Bucket { full_at: Instant::ZERO }
+    }
+
     /// Takes one token, if there is one.
-    pub(super) fn take(&mut self, rate: &Rate, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, rate: &Rate, now: Instant) -> bool {
         let full_at = self.full_at.max(now) + rate.interval;
         let has_token = full_at - now <= rate.interval * rate.burst;
         if has_token {
