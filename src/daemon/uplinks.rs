@@ -120,7 +120,11 @@ impl Router {
                 }
             }
             NodeEvent::PathAnswered { .. } => self.handovers.note(Step::Answered, at),
-            NodeEvent::RegisterAcknowledged { .. } => self.handovers.note(Step::Registered, at),
+            NodeEvent::RegisterAcknowledged { .. } => {
+                // Without a live data peer this is the first answer.
+                self.handovers.note(Step::Answered, at);
+                self.handovers.note(Step::Registered, at);
+            }
             NodeEvent::SiteMoved { site, from: Some(from), to } => {
                 let site = (site, self.names.of(site));
                 self.handovers.begin_site(site, (Some(from), to), at, unix_ms);

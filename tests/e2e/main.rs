@@ -14,6 +14,7 @@ mod handover;
 mod idle;
 mod intruder;
 mod mobility;
+mod netifd;
 mod picture;
 mod refusals;
 mod reload;

@@ -37,20 +37,20 @@ impl Counters {
     /// Each number with its name.
     pub(super) fn named(self) -> [(&'static str, u64); 14] {
         [
-            ("connections", self.connections),
-            ("failed_connections", self.failed_connections),
-            ("lost_connections", self.lost_connections),
-            ("nonsense", self.nonsense),
-            ("timeouts", self.timeouts),
-            ("malformed", self.malformed),
-            ("oversized", self.oversized),
-            ("unexpected", self.unexpected),
-            ("refused", self.refused),
-            ("unanswered", self.unanswered),
-            ("notifications", self.notifications),
-            ("dumps", self.dumps),
-            ("failed_dumps", self.failed_dumps),
-            ("interfaces_refused", self.interfaces_refused),
+            ("ubus_connections", self.connections),
+            ("ubus_failed_connections", self.failed_connections),
+            ("ubus_lost_connections", self.lost_connections),
+            ("ubus_nonsense", self.nonsense),
+            ("ubus_timeouts", self.timeouts),
+            ("ubus_malformed", self.malformed),
+            ("ubus_oversized", self.oversized),
+            ("ubus_unexpected", self.unexpected),
+            ("ubus_refused", self.refused),
+            ("ubus_unanswered", self.unanswered),
+            ("ubus_notifications", self.notifications),
+            ("ubus_dumps", self.dumps),
+            ("ubus_failed_dumps", self.failed_dumps),
+            ("ubus_interfaces_refused", self.interfaces_refused),
         ]
     }
 }

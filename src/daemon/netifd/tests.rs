@@ -119,7 +119,7 @@ fn each_interface_that_is_up_or_about_to_be_has_its_device() {
     for name in ["lan", "alias", "none", "", "wa"] {
         assert_eq!(bench.device_of(name), None, "{name}");
     }
-    assert_eq!(bench.counter("dumps"), 1);
+    assert_eq!(bench.counter("ubus_dumps"), 1);
     assert_eq!(bench.netifd.poll_at(), None, "nothing to do");
 }
 
@@ -140,8 +140,8 @@ fn a_notification_of_either_object_is_followed_at_once() {
     bench.bus.notify("network.device", "link_down");
     bench.pass(SECOND);
     assert_eq!(bench.changes, 2, "nothing that is told here changed");
-    assert_eq!(bench.counter("notifications"), 3);
-    assert_eq!(bench.counter("dumps"), 4);
+    assert_eq!(bench.counter("ubus_notifications"), 3);
+    assert_eq!(bench.counter("ubus_dumps"), 4);
 }
 
 #[test]
@@ -159,8 +159,8 @@ fn a_flood_of_notifications_is_asked_about_every_twenty_milliseconds() {
     bench.bus.notify("network.interface", "interface.update");
     bench.pass(SECOND);
     assert_eq!(bench.device_of("wan"), Some("eth9"), "the last one counts");
-    assert_eq!(bench.counter("notifications"), 2_001);
-    let dumps = bench.counter("dumps");
+    assert_eq!(bench.counter("ubus_notifications"), 2_001);
+    let dumps = bench.counter("ubus_dumps");
     assert!((5..=8).contains(&dumps), "{dumps} dumps in 100 ms");
     assert_eq!(bench.netifd.poll_at(), None);
 }
@@ -175,10 +175,10 @@ fn notifications_during_an_answer_lead_to_one_more_question() {
         bench.settle();
     }
     bench.pass(SECOND);
-    assert_eq!(bench.counter("dumps"), 2, "one at a time");
+    assert_eq!(bench.counter("ubus_dumps"), 2, "one at a time");
     bench.bus.holds_answers = false;
     bench.pass(SECOND);
-    assert_eq!(bench.counter("dumps"), 3);
+    assert_eq!(bench.counter("ubus_dumps"), 3);
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a_bus_that_restarts_is_found_again_and_what_was_known_stays() {
         bench.pass(SECOND);
         assert!(bench.netifd.is_connected());
         assert_eq!(bench.bus.subscriptions(), 2);
-        assert_eq!(bench.counter("connections"), 1 + round);
+        assert_eq!(bench.counter("ubus_connections"), 1 + round);
     }
     assert_eq!(bench.changes, 0);
     bench.bus.interface("wan", true, Some("eth1"), None);
@@ -209,7 +209,7 @@ fn a_machine_without_a_bus_looks_for_one_once_a_minute() {
     bench.pass(Duration::from_secs(3_600));
     assert!(!bench.netifd.is_connected());
     assert!(bench.wakeups < 70, "{} wakeups in an hour", bench.wakeups);
-    assert_eq!(bench.counter("failed_connections"), bench.wakeups as u64);
+    assert_eq!(bench.counter("ubus_failed_connections"), bench.wakeups as u64);
     bench.bus.start();
     bench.bus.interface("wan", true, Some("eth0"), None);
     bench.bus.start_netifd();
@@ -223,10 +223,10 @@ fn a_bus_that_talks_nonsense_is_left_and_tried_again_ever_later() {
     bench.bus.start();
     bench.bus.nonsense = Some(0x5eed);
     bench.pass(Duration::from_secs(3_600));
-    let connections = bench.counter("connections");
+    let connections = bench.counter("ubus_connections");
     assert!((50..70).contains(&connections), "{connections} connections in an hour");
-    assert_eq!(bench.counter("lost_connections"), connections);
-    assert!(bench.counter("nonsense") > 0);
+    assert_eq!(bench.counter("ubus_lost_connections"), connections);
+    assert!(bench.counter("ubus_nonsense") > 0);
     assert!(bench.wakeups < 300, "{} wakeups in an hour", bench.wakeups);
     bench.bus.nonsense = None;
     bench.bus.start_netifd();
@@ -244,7 +244,7 @@ fn a_bus_that_only_accepts_is_left_after_a_while() {
     bench.bus.start();
     bench.bus.is_silent = true;
     bench.pass(Duration::from_secs(3_600));
-    assert!((50..70).contains(&bench.counter("timeouts")));
+    assert!((50..70).contains(&bench.counter("ubus_timeouts")));
     assert!(bench.wakeups < 200, "{} wakeups in an hour", bench.wakeups);
 }
 
@@ -259,7 +259,7 @@ fn an_answer_that_does_not_come_ends_the_connection() {
     bench.bus.holds_answers = false;
     bench.bus.forget_answers();
     bench.pass(Duration::from_secs(3));
-    assert_eq!((bench.counter("timeouts"), bench.counter("connections")), (1, 2));
+    assert_eq!((bench.counter("ubus_timeouts"), bench.counter("ubus_connections")), (1, 2));
     assert!(bench.netifd.is_connected());
 }
 
@@ -304,7 +304,7 @@ fn a_netifd_that_goes_is_subscribed_to_when_it_is_back() {
     bench.settle();
     assert_eq!(bench.device_of("wan"), Some("eth1"), "at once");
     assert_eq!(bench.bus.subscriptions(), 2);
-    assert_eq!(bench.counter("connections"), 1);
+    assert_eq!(bench.counter("ubus_connections"), 1);
     bench.pass(SECOND);
     assert_eq!(bench.netifd.poll_at(), None);
 }
@@ -320,7 +320,7 @@ fn a_netifd_that_goes_while_it_is_asked_is_not_waited_for() {
     bench.bus.forget_answers();
     bench.bus.holds_answers = false;
     bench.pass(Duration::from_secs(20));
-    assert_eq!((bench.counter("timeouts"), bench.counter("connections")), (0, 1));
+    assert_eq!((bench.counter("ubus_timeouts"), bench.counter("ubus_connections")), (0, 1));
     bench.bus.interface("wan", true, Some("eth1"), None);
     bench.bus.start_netifd();
     bench.settle();
@@ -352,7 +352,7 @@ fn carriers_are_told_where_interfaces_are_not() {
     assert_eq!(bench.bus.subscriptions(), 1);
     bench.bus.notify("network.device", "link_up");
     bench.pass(Duration::from_secs(600));
-    assert_eq!((bench.counter("notifications"), bench.counter("dumps")), (1, 0));
+    assert_eq!((bench.counter("ubus_notifications"), bench.counter("ubus_dumps")), (1, 0));
     assert!(bench.wakeups < 60, "{} wakeups in ten minutes", bench.wakeups);
 }
 
@@ -383,7 +383,7 @@ fn more_interfaces_than_there_is_room_for_are_counted() {
     bench.settle();
     assert_eq!(bench.device_of("if63"), Some("eth63"));
     assert_eq!(bench.device_of("if64"), None);
-    assert_eq!(bench.counter("interfaces_refused"), 6);
+    assert_eq!(bench.counter("ubus_interfaces_refused"), 6);
 }
 
 #[test]
@@ -395,8 +395,8 @@ fn an_answer_longer_than_the_buffer_leaves_what_was_known() {
     bench.pass(Duration::from_secs(600));
     assert_eq!(bench.device_of("wan"), Some("eth0"));
     assert!(bench.netifd.is_connected());
-    assert!((2..20).contains(&bench.counter("failed_dumps")));
-    assert_eq!(bench.counter("oversized"), bench.counter("failed_dumps"));
+    assert!((2..20).contains(&bench.counter("ubus_failed_dumps")));
+    assert_eq!(bench.counter("ubus_oversized"), bench.counter("ubus_failed_dumps"));
     bench.bus.filler_len = 0;
     bench.pass(Duration::from_secs(60));
     assert_eq!(bench.device_of("wan"), Some("eth1"));
@@ -410,11 +410,11 @@ fn malformed_interfaces_leave_what_was_known() {
     bench.bus.notify("network.interface", "interface.update");
     bench.pass(Duration::from_secs(10));
     assert_eq!(bench.device_of("wan"), Some("eth0"));
-    assert!(bench.counter("malformed") > 0 && bench.counter("failed_dumps") > 0);
+    assert!(bench.counter("ubus_malformed") > 0 && bench.counter("ubus_failed_dumps") > 0);
     bench.bus.is_malformed = false;
     bench.pass(Duration::from_secs(60));
     assert_eq!(bench.device_of("wan"), Some("eth1"));
-    assert_eq!(bench.counter("connections"), 1);
+    assert_eq!(bench.counter("ubus_connections"), 1);
 }
 
 #[test]
@@ -426,7 +426,7 @@ fn a_bus_that_does_not_read_neither_blocks_nor_wakes() {
         bench.bus.call_us();
         bench.settle();
     }
-    assert!(bench.counter("unanswered") > 0);
+    assert!(bench.counter("ubus_unanswered") > 0);
     bench.wakeups = 0;
     bench.pass(Duration::from_secs(1));
     assert!(bench.wakeups < 5, "{} wakeups", bench.wakeups);
