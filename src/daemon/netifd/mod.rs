@@ -5,7 +5,9 @@
 
 mod back_off;
 mod counters;
+mod failure;
 mod interfaces;
+mod news;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -22,7 +24,8 @@ use linux::unix;
 
 use self::back_off::BackOff;
 use self::counters::Counters;
-use self::session::{Failure, Session};
+use self::failure::Failure;
+use self::session::Session;
 
 pub use self::interfaces::MAX_INTERFACES;
 

@@ -1,20 +1,16 @@
 //! What is asked on one connection to ubusd, in which order, and what follows from the answers.
 
-use std::fmt;
-
 use control::{Duration, Instant};
-use ubus::{Client, Event, Fields, Invocation, ObjectId, Request, Status, Value};
+use ubus::{Client, Event, Invocation, ObjectId, Request, Status};
 
 use super::back_off::BackOff;
 use super::counters::Counters;
+use super::failure::Failure;
 use super::interfaces::Interfaces;
+use super::news::{News, OBJECT_ADDED, PATHS};
 
-/// The object that knows the interfaces, and the one that knows of carriers.
-const PATHS: [&str; 2] = ["network.interface", "network.device"];
 /// The place of the object that knows the interfaces.
 const INTERFACE: usize = 0;
-/// The event of ubusd that tells of a new object.
-const OBJECT_ADDED: &str = "ubus.object.add";
 /// Octets of the longest message that is taken: 64 interfaces with several kilobytes each. Pages
 /// that no message reaches are never touched.
 const RECEIVE_LEN: usize = 256 << 10;
@@ -24,19 +20,6 @@ const TRANSMIT_LEN: usize = 4096;
 const ANSWER_TIME: Duration = Duration::from_secs(5);
 /// The least time between two questions for all interfaces.
 const DUMP_GAP: Duration = Duration::from_millis(20);
-
-/// Why a connection is of no use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Failure {
-    /// What came is no message.
-    Nonsense(ubus::Error),
-    /// ubusd does not take what we send.
-    Stuck(ubus::Error),
-    /// An answer did not come.
-    Timeout,
-    /// We may have no object on the bus.
-    Refused(Status),
-}
 
 /// A question that was asked.
 #[derive(Debug, Clone, Copy)]
@@ -70,13 +53,6 @@ enum Dump {
     Idle,
     Wanted { at: Instant },
     Asked { asked: Asked, is_stale: bool },
-}
-
-/// What our object was told.
-enum News {
-    Added { place: usize, target: Option<u32> },
-    OtherAdded,
-    Notification,
 }
 
 /// One connection after the other; what was learnt and counted stays.
@@ -445,34 +421,5 @@ impl Session {
 impl Asked {
     fn new(request: Result<Request, ubus::Error>, now: Instant) -> Result<Self, Failure> {
         Ok(Self { request: request.map_err(Failure::Stuck)?, until: now + ANSWER_TIME })
-    }
-}
-
-impl News {
-    fn new(invocation: &Invocation, method: &str, fields: Fields<'_>) -> Self {
-        if invocation.caller != 0 || method != OBJECT_ADDED {
-            return Self::Notification;
-        }
-        let (mut added, mut target) = (None, None);
-        for field in fields.map_while(Result::ok) {
-            match (field.name, field.value) {
-                ("path", value) => added = value.text(),
-                ("id", Value::I32(id)) => target = Some(id.cast_unsigned()),
-                _ => {}
-            }
-        }
-        let place = added.and_then(|added| PATHS.iter().position(|path| *path == added));
-        place.map_or(Self::OtherAdded, |place| Self::Added { place, target })
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Nonsense(error) => write!(f, "what came is no message: {error}"),
-            Self::Stuck(error) => write!(f, "nothing can be asked: {error}"),
-            Self::Timeout => f.write_str("no answer"),
-            Self::Refused(status) => write!(f, "no object for us: {status:?}"),
-        }
     }
 }
