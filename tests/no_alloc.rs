@@ -60,13 +60,21 @@ struct Link {
     now: Instant,
     nodes: Vec<Node>,
     boots: Vec<u32>,
-    /// Messages under way: when, in which order, to whom, whether between link addresses, from whom.
-    flying: BTreeMap<(Instant, u64), (usize, bool, PeerKey, Vec<u8>)>,
+    /// Messages under way: when, and in which order.
+    flying: BTreeMap<(Instant, u64), Flying>,
     random: Random,
     sent: u64,
     changes: u64,
     lanes: u64,
     answers: u64,
+}
+
+/// A message to a node from who has this key: between link addresses it is a data key.
+struct Flying {
+    to: usize,
+    link: bool,
+    from: PeerKey,
+    message: Vec<u8>,
 }
 
 #[test]
@@ -229,7 +237,7 @@ impl Link {
         for _ in 0..copies {
             let delay = Duration::from_micros(1_000 + self.random.next_u64() % 20_000);
             self.sent += 1;
-            let flying = (to, link, from, message.to_vec());
+            let flying = Flying { to, link, from, message: message.to_vec() };
             self.flying.insert((self.now + delay, self.sent), flying);
         }
     }
@@ -244,7 +252,7 @@ impl Link {
             while let Some(entry) = self.flying.first_entry()
                 && entry.key().0 <= at
             {
-                let (to, link, from, message) = entry.remove();
+                let Flying { to, link, from, message } = entry.remove();
                 self.feed(to, |node, now| node.handle_datagram(link, from, &message, now));
             }
             for place in 0..self.nodes.len() {

@@ -226,6 +226,23 @@ fn both_ends_that_move_at_once_meet_through_the_map_server() {
 }
 
 #[test]
+fn an_uplink_that_dies_silently_is_left_and_tried_again_later() {
+    let both = [wlan("192.0.2.2"), lte("198.51.100.2")];
+    let mut world = world(&both, &[wan("192.0.2.3")]);
+    let [home, office] = stream_while(&mut world, seconds(5), |world| {
+        world.network.dead = vec![both[0].rloc];
+    });
+    // Silence, two timeouts of 50 ms at most, and the round trip by the other uplink.
+    let most = millis(300 + 2 * 50) + ROUND_TRIP * 2;
+    assert!(home.gap <= most && office.gap <= most, "{home:?} {office:?}");
+    assert_eq!(causes(&world, 1), [Cause::First, Cause::Silent]);
+    assert!(is_known(&world, 1) && flows(&mut world));
+    world.network.dead.clear();
+    assert_eq!(stream(&mut world, seconds(20)), [Flow::default(); 2], "it is moved back");
+    assert_eq!(causes(&world, 1), [Cause::First, Cause::Silent, Cause::Better]);
+}
+
+#[test]
 fn without_a_map_server_data_moves_all_the_same_and_it_learns_when_it_is_back() {
     let mut world = world(&[wlan("192.0.2.2"), lte("198.51.100.2")], &[wan("192.0.2.3")]);
     world.kill(MAP_SERVER);
