@@ -458,6 +458,18 @@ impl Talk {
     }
 }
 
+/// Packet sockets that hear what the data interface carries.
+fn listeners(site: &mut Site) -> usize {
+    let index = site.node.index("lg-data0").to_string();
+    let read = || std::fs::read_to_string("/proc/thread-self/net/packet").expect("a listing");
+    let listing = site.node.open(read);
+    // sk RefCnt Type Proto Iface R Rmem User Inode
+    let columns = |line: &str| line.split_whitespace().map(String::from).collect::<Vec<_>>();
+    let is_here =
+        |line: &[String]| line.get(4) == Some(&index) && line.get(3) != Some(&"0000".into());
+    listing.lines().map(columns).filter(|line| is_here(line)).count()
+}
+
 #[test]
 fn a_path_that_is_cut_is_told_in_time_and_a_quiet_one_costs_nothing() {
     isolated("a_path_that_is_cut_is_told_in_time_and_a_quiet_one_costs_nothing", || {
@@ -477,11 +489,13 @@ fn a_path_that_is_cut_is_told_in_time_and_a_quiet_one_costs_nothing() {
         let quiet = counts(&a);
         talk.pass(&mut a, &mut b, second * 3, false);
         assert_eq!(counts(&a), quiet, "nothing is looked at while nothing goes");
+        assert_eq!(listeners(&mut a), 1);
 
         talk.pass(&mut a, &mut b, second, true);
         let busy = counts(&a);
         assert_eq!((busy[1], busy[2]), (quiet[1], quiet[2] + 1), "one ring for {}", talk.sent);
         assert!(busy[0] - quiet[0] <= 22, "{busy:?} {quiet:?}");
+        assert_eq!(listeners(&mut a), 0, "nobody is beside packets that go");
         // Whoever sends last is not answered.
         assert!(!a.events.iter().any(is_silent), "{:?}", a.events);
 
