@@ -13,6 +13,7 @@ mod monitor;
 mod multipath;
 #[cfg(test)]
 mod oracle;
+mod qdisc;
 mod route;
 mod rule;
 mod socket;
@@ -26,6 +27,7 @@ pub use link::{InterfaceName, Link, LinkStatistics};
 pub use message::{Message, Part, Parts};
 pub use monitor::{Event, Monitor};
 pub use multipath::{NextHop, NextHops};
+pub use qdisc::Netem;
 pub use route::{Route, RouteKind, RouteQuery, TABLE_LOCAL, TABLE_MAIN};
 pub use rule::{Rule, RuleAction};
 pub use socket::Socket;

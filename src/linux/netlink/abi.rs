@@ -1,5 +1,6 @@
 //! Numbers of the netlink ABI, the same on every architecture (linux/netlink.h, linux/rtnetlink.h,
-//! linux/if_link.h, linux/if_addr.h, linux/neighbour.h, linux/fib_rules.h, linux/genetlink.h, linux/wireguard.h).
+//! linux/if_link.h, linux/if_addr.h, linux/neighbour.h, linux/fib_rules.h, linux/pkt_sched.h,
+//! linux/genetlink.h, linux/wireguard.h).
 #![allow(missing_docs)]
 
 pub const AF_UNSPEC: u8 = 0;
@@ -47,6 +48,8 @@ pub const RTM_NEWNEIGH: u16 = 28;
 pub const RTM_NEWRULE: u16 = 32;
 pub const RTM_DELRULE: u16 = 33;
 pub const RTM_GETRULE: u16 = 34;
+pub const RTM_NEWQDISC: u16 = 36;
+pub const RTM_DELQDISC: u16 = 37;
 pub const RTM_NEWSTATS: u16 = 92;
 pub const RTM_GETSTATS: u16 = 94;
 
@@ -117,6 +120,11 @@ pub const FR_ACT_BLACKHOLE: u8 = 6;
 pub const FR_ACT_UNREACHABLE: u8 = 7;
 pub const FR_ACT_PROHIBIT: u8 = 8;
 pub const FIB_RULE_INVERT: u32 = 0x2;
+
+pub const TC_H_ROOT: u32 = 0xffff_ffff;
+pub const TCA_KIND: u16 = 1;
+pub const TCA_OPTIONS: u16 = 2;
+pub const TCA_NETEM_RATE: u16 = 6;
 
 pub const GENL_ID_CTRL: u16 = 0x10;
 pub const CTRL_VERSION: u8 = 1;

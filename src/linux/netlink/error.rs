@@ -112,6 +112,14 @@ impl Error {
             _ => false,
         }
     }
+
+    /// True when the kernel lacks the kind of link or queueing discipline that was asked for, or all
+    /// of them.
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        // ENOENT is what it says of a queueing discipline.
+        matches!(self, Self::Refused { errno: Errno::EOPNOTSUPP | Errno::ENOENT, .. })
+    }
 }
 
 impl From<Errno> for Error {
@@ -220,6 +228,13 @@ mod tests {
         assert!(refused(Errno::ENOENT).is_missing());
         assert!(Error::Socket(Errno::EPROTONOSUPPORT).is_missing());
         assert!(!Error::Socket(Errno::ENOENT).is_missing() && !Error::Malformed.is_missing());
+    }
+
+    #[test]
+    fn a_kernel_without_a_kind_says_it_is_unsupported() {
+        assert!(refused(Errno::ENOENT).is_unsupported());
+        assert!(refused(Errno::EOPNOTSUPP).is_unsupported());
+        assert!(!refused(Errno::ENODEV).is_unsupported() && !Error::Malformed.is_unsupported());
     }
 
     fn refused(errno: Errno) -> Error {

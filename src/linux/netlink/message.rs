@@ -94,8 +94,13 @@ impl<'b> Message<'b> {
 
     /// Appends an attribute that holds what `build` appends.
     pub fn nested(&mut self, kind: u16, build: impl FnOnce(&mut Self)) -> &mut Self {
+        self.unmarked(kind | NLA_F_NESTED, build)
+    }
+
+    /// As `nested`, without the flag that says so: older subsystems know none.
+    pub(super) fn unmarked(&mut self, kind: u16, build: impl FnOnce(&mut Self)) -> &mut Self {
         let start = self.len;
-        self.attribute(kind | NLA_F_NESTED, &[]);
+        self.attribute(kind, &[]);
         build(self);
         match u16::try_from(self.len - start) {
             Ok(len) if !self.has_overflowed => {

@@ -10,8 +10,8 @@ use isolated::{Node, eventually, ip, isolated, joined};
 use linux::Errno;
 use linux::icmp::EchoSocket;
 use linux::netlink::{
-    Address, Error, Event, Family, Link, Monitor, NextHop, Route, RouteKind, RouteQuery, Rule,
-    RuleAction, TABLE_MAIN,
+    Address, Error, Event, Family, Link, Monitor, Netem, NextHop, Route, RouteKind, RouteQuery,
+    Rule, RuleAction, TABLE_MAIN,
 };
 
 fn ping(node: &Node, to: &str) {
@@ -174,6 +174,18 @@ fn a_refusal_has_the_kernels_words() {
         route.gateway = Some(ip("198.51.100.1"));
         let error = node.netlink.add_route(&route).expect_err("no way to the gateway");
         assert!(error.to_string().contains("gateway"), "{error}");
+    });
+}
+
+#[test]
+fn netem_is_there_or_unsupported() {
+    isolated("netem_is_there_or_unsupported", || {
+        let mut node = Node::new();
+        let index = node.index("lo");
+        match node.netlink.replace_netem(index, &Netem::default()) {
+            Ok(()) => node.netlink.delete_root_qdisc(index).expect("deleted"),
+            Err(error) => assert!(error.is_unsupported(), "{error}"),
+        }
     });
 }
 
