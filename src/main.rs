@@ -22,6 +22,7 @@ Usage: lispguard COMMAND [OPTION...]
   demo [OPTION...]   build a small internet in network namespaces and try everything
                      in it (`lispguard demo --help`)
   bench dataplane    measure tunnels side by side (`lispguard bench --help`)
+  bench handover     measure how long a mobile node is not heard while it moves
 
 Options:
   -c, --config FILE  the configuration (default /etc/config/lispguard)

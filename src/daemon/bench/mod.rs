@@ -1,6 +1,7 @@
-//! `lispguard bench`: tunnels side by side between the same two sites in network namespaces.
+//! `lispguard bench`: measurements in network namespaces, of tunnels side by side and of handovers.
 
 mod case;
+mod handover;
 mod machine;
 mod meter;
 mod numbers;
@@ -17,6 +18,7 @@ mod tools;
 mod traffic;
 mod udp;
 mod wireguard;
+mod words;
 
 use std::ffi::OsString;
 use std::io;
@@ -39,6 +41,11 @@ use crate::demo::{PROGRAM, check_tun};
 /// Exit code 0 when every run was good, 1 when one failed or nothing could be built, 2 on wrong
 /// usage.
 pub fn main(words: &[OsString]) -> ExitCode {
+    if let Some((subject, rest)) = words.split_first()
+        && subject == "handover"
+    {
+        return handover::main(rest);
+    }
     match options::parse(words) {
         Ok(Asked::Run(options)) => run(&options).unwrap_or_else(|error| {
             eprintln!("lispguard bench: {error}");
@@ -46,6 +53,10 @@ pub fn main(words: &[OsString]) -> ExitCode {
         }),
         Ok(Asked::Help) => {
             print(&options::help());
+            if words.len() == 1 {
+                print("\n");
+                return handover::main(words);
+            }
             ExitCode::SUCCESS
         }
         Err(reason) => {

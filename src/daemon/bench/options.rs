@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::case::Case;
 use super::tools::Tools;
 use super::traffic::Traffic;
+use super::words::{Value, add};
 
 /// What a bench is asked to do.
 #[derive(Clone, PartialEq, Debug)]
@@ -60,11 +61,7 @@ pub(super) fn parse(words: &[OsString]) -> Result<Asked, String> {
     let mut has_subject = false;
     while let Some(word) = words.next() {
         let text = word.to_string_lossy();
-        let (name, attached) = match text.split_once('=') {
-            Some((name, value)) if name.starts_with("--") => (name, Some(value.to_owned())),
-            _ => (&*text, None),
-        };
-        let mut value = Value { name, attached, words: &mut words };
+        let (name, mut value) = Value::of(&text, &mut words);
         match name {
             "-h" | "--help" => return Ok(Asked::Help),
             "dataplane" if !has_subject => has_subject = true,
@@ -78,20 +75,20 @@ pub(super) fn parse(words: &[OsString]) -> Result<Asked, String> {
                 Traffic::named,
                 &Traffic::ALL.map(Traffic::name).join(", "),
             )?,
-            "--seconds" => options.span = seconds(&value.take()?)?,
-            "--rounds" => options.rounds = rounds(&value.take()?)?,
+            "--seconds" => {
+                options.span = Duration::from_secs_f64(value.number(0.05..=3600.0)?);
+            }
+            "--rounds" => options.rounds = value.number(1..=1000)?,
             "--svg" => options.svg = Some(value.path()?),
             "--wg" => options.tools.wg = Some(value.path()?),
             "--boringtun-cli" => options.tools.boringtun_cli = Some(value.path()?),
             "--wireguard-go" => options.tools.wireguard_go = Some(value.path()?),
             other => return Err(format!("unexpected '{other}'")),
         }
-        if value.attached.is_some() {
-            return Err(format!("{name} takes no value"));
-        }
+        value.expect_used()?;
     }
     if !has_subject {
-        return Err("say what: lispguard bench dataplane".into());
+        return Err("say what: lispguard bench dataplane, or lispguard bench handover".into());
     }
     complete(options).map(Asked::Run)
 }
@@ -109,57 +106,6 @@ fn complete(mut options: Options) -> Result<Options, String> {
             if options.is_sweep { vec![Traffic::Udp1362] } else { Traffic::ALL.into() };
     }
     Ok(options)
-}
-
-/// The value behind an option, as `--name value` or `--name=value`.
-struct Value<'a, 'b> {
-    name: &'a str,
-    attached: Option<String>,
-    words: &'a mut std::slice::Iter<'b, OsString>,
-}
-
-impl Value<'_, '_> {
-    fn take(&mut self) -> Result<String, String> {
-        let next = || Some(self.words.next()?.to_string_lossy().into_owned());
-        let value = self.attached.take().or_else(next).filter(|value| !value.is_empty());
-        value.ok_or_else(|| format!("{} needs a value", self.name))
-    }
-
-    fn path(&mut self) -> Result<PathBuf, String> {
-        self.take().map(PathBuf::from)
-    }
-}
-
-/// Adds the names of a list, each once.
-fn add<T: PartialEq>(
-    chosen: &mut Vec<T>,
-    names: &str,
-    what: &str,
-    named: impl Fn(&str) -> Option<T>,
-    all: &str,
-) -> Result<(), String> {
-    for name in names.split(',').filter(|name| !name.is_empty()) {
-        let one =
-            named(name).ok_or_else(|| format!("there is no {what} '{name}'; there are {all}"))?;
-        if !chosen.contains(&one) {
-            chosen.push(one);
-        }
-    }
-    Ok(())
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok().filter(|seconds| (0.05..=3600.0).contains(seconds));
-    seconds
-        .map(Duration::from_secs_f64)
-        .ok_or_else(|| format!("--seconds is a number from 0.05 to 3600, not '{text}'"))
-}
-
-fn rounds(text: &str) -> Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|rounds| (1..=1000).contains(rounds))
-        .ok_or_else(|| format!("--rounds is a number from 1 to 1000, not '{text}'"))
 }
 
 fn cases() -> String {

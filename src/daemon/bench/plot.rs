@@ -22,9 +22,9 @@ const LEGEND: f64 = 34.0;
 /// readable.
 const CUT: f64 = 1.5;
 
-const OURS: &str = "#1f6fb4";
+pub(super) const OURS: &str = "#1f6fb4";
 const OTHERS: &str = "#a9b4bf";
-const INK: &str = "#222";
+pub(super) const INK: &str = "#222";
 
 /// Draws rows; those without a rate are left out.
 pub(super) fn draw(rows: &[Row]) -> String {
@@ -188,14 +188,14 @@ impl Axis {
 }
 
 /// 1, 2 or 5 times a power of ten that is not less than this.
-fn nice_step(least: f64) -> f64 {
+pub(super) fn nice_step(least: f64) -> f64 {
     let power = 10_f64.powf(least.max(1e-3).log10().floor());
     let step = [1.0, 2.0, 5.0].into_iter().map(|digit| digit * power);
     step.into_iter().find(|step| *step >= least).unwrap_or(10.0 * power)
 }
 
 /// With commas between thousands, and one decimal where it tells something.
-fn grouped(value: f64) -> String {
+pub(super) fn grouped(value: f64) -> String {
     let text = if value < 10.0 && value.fract() > 0.049 {
         format!("{value:.1}")
     } else {
@@ -213,7 +213,7 @@ fn grouped(value: f64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn row(case: Case, traffic: Traffic, median: f64) -> Row {
@@ -228,7 +228,7 @@ mod tests {
     }
 
     /// Every tag is closed in turn, and no bare ampersand stands anywhere.
-    fn assert_well_formed(svg: &str) {
+    pub(in super::super) fn assert_well_formed(svg: &str) {
         let mut open = Vec::new();
         for part in svg.split('<').skip(1) {
             let (tag, text) = part.split_once('>').expect("a tag ends");

@@ -22,6 +22,26 @@ impl Summary {
     }
 }
 
+/// Of many runs, of which the slow ones matter.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+pub(super) struct Spread {
+    pub(super) min: f64,
+    pub(super) median: f64,
+    /// 95 of 100 are not above it: always one of the values.
+    pub(super) p95: f64,
+    pub(super) max: f64,
+}
+
+impl Spread {
+    /// `None` of nothing.
+    pub(super) fn of(values: &[f64]) -> Option<Spread> {
+        let sorted = sorted(values);
+        let (min, max) = (*sorted.first()?, *sorted.last()?);
+        let rank = (sorted.len() * 95).div_ceil(100);
+        Some(Spread { min, median: median_of_sorted(&sorted)?, p95: sorted[rank - 1], max })
+    }
+}
+
 /// The median; `None` of nothing.
 pub(super) fn median(values: &[f64]) -> Option<f64> {
     median_of_sorted(&sorted(values))
@@ -79,6 +99,18 @@ mod tests {
         assert_eq!(summary, Summary { min: 1.0, median: 2.0, max: 3.0 });
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
         assert_eq!((Summary::of(&[]), median(&[])), (None, None));
+    }
+
+    #[test]
+    fn the_95th_percentile_is_the_smallest_value_that_is_enough() {
+        for (count, p95) in [(1, 1.0), (10, 10.0), (19, 19.0), (20, 19.0), (50, 48.0), (100, 95.0)]
+        {
+            let spread = Spread::of(&up_to(count)).unwrap();
+            assert_eq!((spread.p95, spread.max), (p95, f64::from(count)), "{count}");
+        }
+        let spread = Spread::of(&[4.0, 1.0, 2.0, 3.0]).unwrap();
+        assert_eq!(spread, Spread { min: 1.0, median: 2.5, p95: 4.0, max: 4.0 });
+        assert_eq!(Spread::of(&[]), None);
     }
 
     /// Values of the sign test's table, one-sided 5 %.

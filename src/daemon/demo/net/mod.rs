@@ -17,6 +17,7 @@ pub use echo::{EchoOutcome, EchoPlan, EchoServer, PORT as ECHO_PORT, stream};
 pub use node::Node;
 pub use observer::Observer;
 pub use place::Place;
+pub(crate) use place::parse_prefix;
 pub use privilege::has_privilege;
 pub use scratch::Scratch;
 pub use status::{NodeStatus, SiteStatus, TunnelStatus, request};

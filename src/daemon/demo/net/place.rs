@@ -62,11 +62,19 @@ impl Place {
         work()
     }
 
+    /// A socket for links, addresses, routes and rules of this machine.
+    ///
+    /// # Errors
+    /// When the kernel gives none.
+    pub fn open_netlink(&self) -> io::Result<Socket> {
+        self.inside(|| Ok(Socket::open()?))
+    }
+
     fn netlink<T>(
         &self,
         work: impl FnOnce(&mut Socket) -> Result<T, linux::netlink::Error>,
     ) -> io::Result<T> {
-        self.inside(|| Ok(work(&mut Socket::open()?)?))
+        Ok(work(&mut self.open_netlink()?)?)
     }
 
     /// Connects a device here with a device there; both come up.
@@ -264,7 +272,8 @@ fn absent(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
-fn parse_prefix(text: &str) -> io::Result<(IpAddr, u8)> {
+/// Reads `ADDRESS/LENGTH`.
+pub(crate) fn parse_prefix(text: &str) -> io::Result<(IpAddr, u8)> {
     text.split_once('/')
         .and_then(|(ip, len)| Some((ip.parse().ok()?, len.parse().ok()?)))
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, format!("address '{text}'")))

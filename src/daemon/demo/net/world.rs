@@ -48,8 +48,10 @@ pub const HOME_UPLINK: &str = "192.0.2.18/28";
 pub const OFFICE_UPLINK: &str = "198.51.100.2/28";
 /// Its address behind an address translation.
 const OFFICE_PRIVATE: &str = "192.168.7.2/28";
-const AP1: &str = "203.0.113.2/28";
-const AP2: &str = "203.0.113.18/28";
+/// Where `phone` is at first, with the length of its link.
+pub const AP1: &str = "203.0.113.2/28";
+/// Where it moves to.
+pub const AP2: &str = "203.0.113.18/28";
 
 /// How long a started process may take until its control socket answers.
 const STARTING: Duration = Duration::from_secs(5);
@@ -274,7 +276,7 @@ impl World {
 }
 
 /// The first address of the /28 around an address.
-fn gateway(address: &str) -> io::Result<Ipv4Addr> {
+pub(crate) fn gateway(address: &str) -> io::Result<Ipv4Addr> {
     Ok(Ipv4Addr::from_bits((parse_address(address)?.to_bits() & !15) + 1))
 }
 
