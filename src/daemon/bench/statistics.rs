@@ -40,6 +40,13 @@ impl Spread {
         let rank = (sorted.len() * 95).div_ceil(100);
         Some(Spread { min, median: median_of_sorted(&sorted)?, p95: sorted[rank - 1], max })
     }
+
+    /// With three decimals.
+    pub(super) fn rounded(self) -> Spread {
+        let [min, median, p95, max] =
+            [self.min, self.median, self.p95, self.max].map(|value| rounded(value, 3));
+        Spread { min, median, p95, max }
+    }
 }
 
 /// The median; `None` of nothing.

@@ -116,8 +116,8 @@ Usage: lispguard bench handover [OPTION...]
 
 const NOTES: &str = "
 The phone sends a UDP datagram each millisecond to the host behind home, which
-echoes it; that host sends it 16 Mbit/s by TCP meanwhile. Both run before the
-links change. gap: the longest time between two echoes around the event; lost:
+echoes it; that host sends it 1,300 octets each 2 ms by TCP meanwhile. Both run
+before the links change. gap: the longest time between two echoes around the event; lost:
 datagrams never echoed (with --loss, those the links lose among them); TCP
 stall: the longest time in which no octet arrived. Median, lowest, highest run
 and 95th percentile. A run that is not heard again within 10 s has failed.

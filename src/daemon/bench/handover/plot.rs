@@ -87,7 +87,7 @@ impl Area {
             self.top - 14.0,
             end + 34.0,
             names.0,
-            self.top - 2.0,
+            self.top - 13.0,
             names.1
         );
         let across = nice_step((self.to - self.from) / 8.0);
@@ -189,8 +189,8 @@ fn octets(body: &mut String, area: &Area, traces: &Traces) {
 fn legend(body: &mut String, top: f64) -> f64 {
     let mut x = LEFT;
     for (colour, text, width) in [
-        (OURS, "echo of a datagram: when it was sent, and how long it took", 370.0),
-        (LOST, "datagram without an echo", 180.0),
+        (OURS, "echo of a datagram: when it was sent, and how long it took", 400.0),
+        (LOST, "datagram without an echo", 190.0),
         (TCP, "octets by TCP in 20 ms", 0.0),
     ] {
         let _ = writeln!(

@@ -191,9 +191,9 @@ impl Series {
             underlay: self.underlay,
             runs: self.gaps_ms.len(),
             failed: self.failed,
-            gap_ms: Spread::of(&self.gaps_ms),
+            gap_ms: Spread::of(&self.gaps_ms).map(Spread::rounded),
             lost: Spread::of(&self.lost),
-            tcp_stall_ms: Spread::of(&self.tcp_stalls_ms),
+            tcp_stall_ms: Spread::of(&self.tcp_stalls_ms).map(Spread::rounded),
         }
     }
 }
