@@ -117,10 +117,12 @@ Usage: lispguard bench handover [OPTION...]
 const NOTES: &str = "
 The phone sends a UDP datagram each millisecond to the host behind home, which
 echoes it; that host sends it 1,300 octets each 2 ms by TCP meanwhile. Both run
-before the links change. gap: the longest time between two echoes around the event; lost:
-datagrams never echoed (with --loss, those the links lose among them); TCP
-stall: the longest time in which no octet arrived. Median, lowest, highest run
-and 95th percentile. A run that is not heard again within 10 s has failed.
+before the links change. gap: the longest time between two echoes around the
+event; before: the same before the event, when only a busy machine makes gaps;
+lost: datagrams never echoed (with --loss, those the links lose among them); TCP
+stall: the longest time in which no octet arrived. Median, lowest, 95th
+percentile and highest run. A run that is not heard again within 10 s has
+failed. On a busy machine, start it with `chrt -r 1`.
 
 Links are changed by netlink from this process. Round trip, loss and rate are
 the kernel's netem where it has that, else a forwarder of lispguard's own: the

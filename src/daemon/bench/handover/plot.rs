@@ -159,10 +159,9 @@ fn octets(body: &mut String, area: &Area, traces: &Traces) {
     let count = ((area.to - from) / bin).floor() as usize;
     let mut bins = vec![0_usize; count];
     for arrival in &traces.arrivals {
-        let at = arrival.at.as_secs_f64() - traces.event_at.as_secs_f64() - from;
-        if at >= 0.0
-            && let Some(bin) = bins.get_mut((at / bin) as usize)
-        {
+        let at = (arrival.at + BEFORE).checked_sub(traces.event_at);
+        let bin = at.map(|at| (at.as_micros() / BIN.as_micros()) as usize);
+        if let Some(bin) = bin.and_then(|bin| bins.get_mut(bin)) {
             *bin += arrival.octets;
         }
     }
@@ -270,6 +269,7 @@ mod tests {
         };
         Run {
             gap: ms(gap),
+            gap_before: ms(2),
             lost: 3,
             tcp_stall: ms(40),
             underlay: "netem",

@@ -26,6 +26,7 @@ pub(super) struct Series {
     failed: usize,
     underlay: Option<&'static str>,
     pub(super) gaps_ms: Vec<f64>,
+    gaps_before_ms: Vec<f64>,
     lost: Vec<f64>,
     tcp_stalls_ms: Vec<f64>,
     /// Of the first run.
@@ -44,6 +45,7 @@ struct Row {
     runs: usize,
     failed: usize,
     gap_ms: Option<Spread>,
+    gap_before_ms: Option<Spread>,
     lost: Option<Spread>,
     tcp_stall_ms: Option<Spread>,
 }
@@ -82,7 +84,7 @@ impl Results {
         self.series.iter().map(|series| series.row(&self.quality)).collect()
     }
 
-    /// What the links were like, and three lines for each case and backend.
+    /// What the links were like, and four lines for each case and backend.
     pub(super) fn table(&self) -> String {
         let rows = self.rows();
         let mut table = conditions(&self.quality, rows.iter().find_map(|row| row.underlay));
@@ -98,6 +100,7 @@ impl Results {
             };
             for (index, (what, spread, decimals)) in [
                 ("gap ms", row.gap_ms, 1),
+                ("before ms", row.gap_before_ms, 1),
                 ("lost", row.lost, 0),
                 ("TCP stall ms", row.tcp_stall_ms, 1),
             ]
@@ -148,8 +151,9 @@ pub(super) fn conditions(quality: &Quality, underlay: Option<&str>) -> String {
 /// One run in a line.
 pub(super) fn line(run: &Run) -> String {
     format!(
-        "gap {:.1} ms, {} lost, TCP stalls for {:.1} ms",
+        "gap {:.1} ms (before the event {:.1} ms), {} lost, TCP stalls for {:.1} ms",
         milliseconds(run.gap),
+        milliseconds(run.gap_before),
         run.lost,
         milliseconds(run.tcp_stall)
     )
@@ -163,6 +167,7 @@ impl Series {
             failed: 0,
             underlay: None,
             gaps_ms: Vec::new(),
+            gaps_before_ms: Vec::new(),
             lost: Vec::new(),
             tcp_stalls_ms: Vec::new(),
             traces: None,
@@ -175,6 +180,7 @@ impl Series {
             return;
         };
         self.gaps_ms.push(milliseconds(run.gap));
+        self.gaps_before_ms.push(milliseconds(run.gap_before));
         self.lost.push(run.lost as f64);
         self.tcp_stalls_ms.push(milliseconds(run.tcp_stall));
         self.underlay = Some(run.underlay);
@@ -192,6 +198,7 @@ impl Series {
             runs: self.gaps_ms.len(),
             failed: self.failed,
             gap_ms: Spread::of(&self.gaps_ms).map(Spread::rounded),
+            gap_before_ms: Spread::of(&self.gaps_before_ms).map(Spread::rounded),
             lost: Spread::of(&self.lost),
             tcp_stall_ms: Spread::of(&self.tcp_stalls_ms).map(Spread::rounded),
         }
@@ -234,6 +241,7 @@ mod tests {
         for number in 1..=20_u64 {
             let run = Run {
                 gap: Duration::from_micros(number * 1500),
+                gap_before: Duration::from_millis(2),
                 lost: number as usize,
                 tcp_stall: Duration::from_millis(number * 10),
                 underlay: "forwarder",
@@ -263,14 +271,14 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_three_lines_for_each_case_and_backend() {
+    fn the_table_has_four_lines_for_each_case_and_backend() {
         let table = results().table();
         let lines: Vec<_> = table.lines().collect();
         let links = "round trip 10 ms, 1 % lost between any two nodes, by a forwarder of our own";
-        assert_eq!((lines[0], lines.len()), (links, 9), "{table}");
+        assert_eq!((lines[0], lines.len()), (links, 11), "{table}");
         assert!(lines[3].starts_with("link-down          userspace  gap ms"), "{table}");
         assert!(lines[3].ends_with("15.8       1.5      28.5      30.0"), "{table}");
         assert!(lines[4].starts_with("21 runs, 1 FAILED"), "{table}");
-        assert!(lines[6].ends_with("-         -         -         -"), "{table}");
+        assert!(lines[7].ends_with("-         -         -         -"), "{table}");
     }
 }

@@ -26,6 +26,8 @@ const STRAGGLING: Duration = Duration::from_millis(200);
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Run {
     pub(super) gap: Duration,
+    /// The longest time without an echo before the event: what the machine does by itself.
+    pub(super) gap_before: Duration,
     pub(super) lost: usize,
     pub(super) tcp_stall: Duration,
     /// What delayed the packets.
@@ -111,13 +113,14 @@ impl Flow {
 
 impl Traces {
     fn judge(self, measured_from: Duration, underlay: &'static str) -> Run {
-        let heard = self.echoes.iter().filter_map(|echo| echo.received_at);
-        let gap = longest_gap(heard, self.event_at, self.end_at);
+        let heard = || self.echoes.iter().filter_map(|echo| echo.received_at);
+        let gap = longest_gap(heard(), self.event_at, self.end_at);
+        let gap_before = longest_gap(heard(), measured_from, self.event_at);
         let of_tcp = self.arrivals.iter().map(|arrival| arrival.at);
         let tcp_stall = longest_gap(of_tcp, self.event_at, self.end_at);
         let is_lost = |echo: &&Echo| echo.sent_at >= measured_from && echo.received_at.is_none();
         let lost = self.echoes.iter().filter(is_lost).count();
-        Run { gap, lost, tcp_stall, underlay, traces: self }
+        Run { gap, gap_before, lost, tcp_stall, underlay, traces: self }
     }
 }
 
@@ -145,10 +148,6 @@ mod tests {
         };
         let run = traces.judge(ms(1), "netem");
         assert_eq!((run.gap, run.lost, run.tcp_stall), (ms(11), 10, ms(70)));
-        assert_eq!(traces_of(&run), 100);
-    }
-
-    fn traces_of(run: &Run) -> usize {
-        run.traces.echoes.len()
+        assert_eq!((run.gap_before, run.traces.echoes.len()), (ms(1), 100));
     }
 }
