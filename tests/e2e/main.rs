@@ -19,5 +19,6 @@ mod picture;
 mod refusals;
 mod reload;
 mod restarts;
+mod silence;
 mod testbed;
 mod tunnel;
