@@ -39,7 +39,7 @@ pub(crate) struct Etr {
     probed: Probed,
     responder: Responder,
     random: Random,
-    identity: XtrIdentity,
+    pub(crate) identity: XtrIdentity,
     control_key: PeerKey,
 }
 
@@ -47,6 +47,8 @@ pub(crate) struct Etr {
 pub(crate) enum Notify {
     /// A push or publication that is new.
     Push(Version),
+    /// The answer to a question of ours.
+    Answer,
     /// Nothing more to be done.
     Done,
 }
@@ -129,12 +131,13 @@ impl Etr {
     }
 
     /// A Map-Notify proves nothing unless it verifies with the key of the Map-Server whose tunnel
-    /// it came through.
+    /// it came through. `is_answer` says that its nonce is that of a question to this Map-Server.
     pub(crate) fn handle_notify(
         &mut self,
         peer: PeerKey,
         notify: &wire::MapNotify<'_>,
         message: &[u8],
+        is_answer: bool,
         counters: &mut Counters,
         now: Instant,
     ) -> Notify {
@@ -159,7 +162,12 @@ impl Etr {
             }
             return Notify::Done;
         }
-        if registrar::is_register(notify.nonce) {
+        if is_answer {
+            self.registrar.note_publisher(peer);
+            self.responder.acknowledge(peer, message);
+            return Notify::Answer;
+        }
+        if registrar::is_own(notify.nonce) {
             counters.count(Counter::NoncesUnknown);
             return Notify::Done;
         }

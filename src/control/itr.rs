@@ -28,10 +28,12 @@ use core::time::Duration;
 use lig::Ligs;
 use map_cache::{Adopted, MapCache};
 use map_cache_entry::{Learned, Origin, Outcome};
+use map_request::Question;
 use peers::Ways;
 use policy::{is_within, negative_forwarding, outside, ways};
 use prober::Prober;
 use resolver::{Asked, Resolver};
+use wire::XtrIdentity;
 
 /// A negative answer is believed for at least so long.
 const MIN_NEGATIVE_TTL: Duration = Duration::from_secs(1);
@@ -57,6 +59,8 @@ pub(crate) struct Context<'a> {
     pub(crate) database: &'a Database,
     /// The Map-Server that acknowledges our registration.
     pub(crate) map_server: Option<PeerKey>,
+    /// Who subscribes to what is asked for.
+    pub(crate) identity: XtrIdentity,
     pub(crate) counters: &'a mut Counters,
 }
 
@@ -172,23 +176,24 @@ impl Itr {
         }
     }
 
-    /// A Map-Reply counts only from the Map-Server that was asked, with the nonce it was asked
-    /// with; false when it answers nothing.
-    pub(crate) fn handle_reply(
+    /// A Map-Reply, or a Map-Notify that answers a subscription, counts only from the Map-Server that
+    /// was asked, with the nonce it was asked with; false when it answers nothing.
+    pub(crate) fn handle_answer(
         &mut self,
         peer: PeerKey,
-        reply: &wire::MapReply<'_>,
+        nonce: wire::Nonce,
+        records: &wire::Records<'_>,
         context: &mut Context<'_>,
         now: Instant,
     ) -> bool {
-        let Some((asked, origin)) = self.resolver.outstanding(peer, reply.nonce) else {
+        let Some((asked, origin)) = self.resolver.outstanding(peer, nonce) else {
             context.counters.count(Counter::NoncesUnknown);
             return false;
         };
         context.counters.count(Counter::RepliesAccepted);
         let mut answer: Option<Mapping> = None;
         let mut answered = None;
-        for record in reply.records.iter() {
+        for record in records.iter() {
             let Ok(parsed) = record::parse(&record) else {
                 context.counters.count(Counter::RecordsUnusable);
                 continue;
@@ -308,7 +313,8 @@ impl Itr {
     ) -> Option<(PeerKey, usize)> {
         while let Some((map_server, nonce, source, eid)) = self.resolver.poll_request(now) {
             let itr_rloc = context.database.locators().first();
-            if let Some(len) = map_request::emit_request(nonce, source, eid, itr_rloc, buf) {
+            let question = Question { nonce, source, eid, itr_rloc, subscriber: context.identity };
+            if let Some(len) = question.emit(buf) {
                 context.counters.count(Counter::RequestsSent);
                 return Some((map_server, len));
             }

@@ -53,7 +53,7 @@ impl Xtr {
             Err(_) => self.counters.count(Counter::MessagesMalformed),
             Ok(Message::MapReply(reply)) => {
                 let (itr, mut context) = self.split();
-                if itr.handle_reply(peer, &reply, &mut context, now) {
+                if itr.handle_answer(peer, reply.nonce, &reply.records, &mut context, now) {
                     self.etr.handle_heard(peer, now);
                 }
             }
@@ -77,11 +77,18 @@ impl Xtr {
         datagram: &[u8],
         now: Instant,
     ) {
+        let is_answer = self.itr.resolver.outstanding(peer, notify.nonce).is_some();
         let counters = &mut self.counters;
-        if let Notify::Push(version) = self.etr.handle_notify(peer, notify, datagram, counters, now)
-        {
-            let (itr, mut context) = self.split();
-            itr.handle_push(&notify.records, version, &mut context, now);
+        match self.etr.handle_notify(peer, notify, datagram, is_answer, counters, now) {
+            Notify::Push(version) => {
+                let (itr, mut context) = self.split();
+                itr.handle_push(&notify.records, version, &mut context, now);
+            }
+            Notify::Answer => {
+                let (itr, mut context) = self.split();
+                itr.handle_answer(peer, notify.nonce, &notify.records, &mut context, now);
+            }
+            Notify::Done => {}
         }
     }
 
@@ -308,6 +315,7 @@ impl Xtr {
     fn split(&mut self) -> (&mut Itr, Context<'_>) {
         let Xtr { itr, etr, counters } = self;
         let map_server = etr.registrar.used();
-        (itr, Context { database: &etr.database, map_server, counters })
+        let (database, identity) = (&etr.database, etr.identity);
+        (itr, Context { database, map_server, identity, counters })
     }
 }

@@ -31,12 +31,17 @@ const HANDSHAKE_INTERVAL: Duration = Duration::from_secs(1);
 const JITTER_PERCENT: u32 = 10;
 
 /// Set in the lower half of our nonces; pushes of a Map-Server count from 0 there, so that one is
-/// never taken for the acknowledgement of a register.
-const REGISTER_BIT: u32 = 0x8000_0000;
+/// never taken for the acknowledgement of a register, nor a late answer to a subscription for one.
+const OWN_BIT: u32 = 0x8000_0000;
 
-/// Whether a nonce is one of ours, given the lower half's first bit.
-pub(crate) fn is_register(nonce: Nonce) -> bool {
-    nonce.0 & u64::from(REGISTER_BIT) != 0
+/// Whether a Map-Notify's nonce is one that we chose.
+pub(crate) fn is_own(nonce: Nonce) -> bool {
+    nonce.0 & u64::from(OWN_BIT) != 0
+}
+
+/// A nonce that is known as ours.
+pub(crate) fn own(number: u64) -> Nonce {
+    Nonce(number | u64::from(OWN_BIT))
 }
 
 /// The registrations with all our Map-Servers, the preferred one first.
@@ -68,7 +73,7 @@ impl Registrar {
         Registrar {
             servers: servers.map(|peer| Server::new(peer, now)).collect(),
             boot_counter,
-            sequence: REGISTER_BIT,
+            sequence: OWN_BIT,
             used: None,
             interval,
         }
@@ -103,6 +108,18 @@ impl Registrar {
         &self.servers
     }
 
+    /// The Map-Server answered a subscription as one that publishes does (RFC 9437).
+    pub(crate) fn note_publisher(&mut self, key: PeerKey) {
+        if let Some(server) = self.servers.iter_mut().find(|server| server.key == key) {
+            server.is_publisher = true;
+        }
+    }
+
+    /// Whether this Map-Server tells of changes those who hold our mappings.
+    pub(crate) fn is_publisher(&self, key: PeerKey) -> bool {
+        self.servers.iter().any(|server| server.key == key && server.is_publisher)
+    }
+
     /// What authenticates the messages of this Map-Server.
     pub(crate) fn authentication(&self, key: PeerKey) -> Option<&AuthenticationKey> {
         self.servers.iter().find(|server| server.key == key).map(|server| &server.authentication)
@@ -117,7 +134,8 @@ impl Registrar {
         let state = match self.servers[place].state {
             State::Down { .. } => State::Standby { return_at: Some(now + RETURN_DELAY) },
             State::Registering(exchange) if side == Side::Responder => {
-                State::Registering(self.exchange(exchange.is_refresh, now))
+                let fresh = self.exchange(exchange.is_refresh, now);
+                State::Registering(Exchange { is_change: exchange.is_change, ..fresh })
             }
             State::Registered { .. } if side == Side::Responder => {
                 State::Registering(self.exchange(true, now))
@@ -144,7 +162,8 @@ impl Registrar {
                 State::Registered { .. } => true,
                 State::Down { .. } | State::Standby { .. } => continue,
             };
-            self.servers[place].state = State::Registering(self.exchange(is_refresh, now));
+            let fresh = self.exchange(is_refresh, now);
+            self.servers[place].state = State::Registering(Exchange { is_change: true, ..fresh });
         }
     }
 
@@ -174,13 +193,15 @@ impl Registrar {
         if next < len {
             let part = (next, 0);
             let fresh = self.exchange(exchange.is_refresh, now);
-            self.servers[place].state = State::Registering(Exchange { part, ..fresh });
+            let is_change = exchange.is_change;
+            self.servers[place].state = State::Registering(Exchange { part, is_change, ..fresh });
             return false;
         }
         let server = &mut self.servers[place];
         if !exchange.is_refresh {
             server.news = Some(News::Registered);
         }
+        server.has_acknowledged = exchange.is_change;
         server.acknowledged_at = Some(now);
         let interval = random.shortened(self.interval, JITTER_PERCENT);
         server.state = State::Registered { refresh_at: now + interval };
@@ -276,10 +297,12 @@ impl Registrar {
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.servers.iter_mut().find_map(|server| {
             let map_server = server.key;
-            Some(match server.news.take()? {
-                News::Registered => Event::Registered { map_server },
-                News::Lost => Event::RegistrationLost { map_server },
-            })
+            match server.news.take() {
+                Some(News::Registered) => Some(Event::Registered { map_server }),
+                Some(News::Lost) => Some(Event::RegistrationLost { map_server }),
+                None => core::mem::take(&mut server.has_acknowledged)
+                    .then_some(Event::RegisterAcknowledged { map_server }),
+            }
         })
     }
 
@@ -288,13 +311,14 @@ impl Registrar {
     }
 
     fn exchange(&mut self, is_refresh: bool, now: Instant) -> Exchange {
-        self.sequence = self.sequence.wrapping_add(1) | REGISTER_BIT;
+        self.sequence = self.sequence.wrapping_add(1) | OWN_BIT;
         Exchange {
             part: (0, 0),
             nonce: Nonce(u64::from(self.boot_counter) << 32 | u64::from(self.sequence)),
             retransmission: Retransmission::starting_at(now),
             silent_at: Some(now + PATIENCE),
             is_refresh,
+            is_change: !is_refresh,
             handshake_at: now,
         }
     }

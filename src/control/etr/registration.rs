@@ -21,6 +21,10 @@ pub struct Server {
     pub(super) state: State,
     /// What a person is to be told of it.
     pub(super) news: Option<News>,
+    /// It answered a subscription by a Map-Notify.
+    pub(super) is_publisher: bool,
+    /// What we changed is acknowledged, and nobody was told yet.
+    pub(super) has_acknowledged: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,6 +56,8 @@ pub(super) struct Exchange {
     pub(super) silent_at: Option<Instant>,
     /// An earlier registration still counts.
     pub(super) is_refresh: bool,
+    /// What is registered changed.
+    pub(super) is_change: bool,
     /// When a handshake may be asked for again.
     pub(super) handshake_at: Instant,
 }
@@ -77,6 +83,8 @@ impl Server {
             authentication: peer.authentication.clone(),
             state: State::Down { patient_until: Some(now + PATIENCE) },
             news: None,
+            is_publisher: false,
+            has_acknowledged: false,
         }
     }
 

@@ -1,4 +1,5 @@
-//! Answers pushes and publications: each is acknowledged, and new ones are let in once.
+//! Answers Map-Notifies: pushes and publications are each acknowledged, and let in once; answers to
+//! subscriptions are acknowledged (RFC 9437).
 //!
 //! A push tells the data key and RLOCs of a site that has asked for us, or a change of what we
 //! hold (RFC 9301 section 5.7, unsolicited Map-Notify).
@@ -63,11 +64,16 @@ impl Responder {
         message: &[u8],
         now: Instant,
     ) -> Option<Version> {
+        self.acknowledge(map_server, message);
+        let epoch = self.note(map_server, nonce.0)?;
+        Some(Version { map_server, epoch, number: nonce.0, pushed_at: now })
+    }
+
+    /// A Map-Notify that verified is to be acknowledged with its own content.
+    pub(crate) fn acknowledge(&mut self, map_server: PeerKey, message: &[u8]) {
         self.message.clear();
         let fits = self.message.extend_from_slice(message).is_ok();
         self.acknowledgement = Some(map_server).filter(|_| fits);
-        let epoch = self.note(map_server, nonce.0)?;
-        Some(Version { map_server, epoch, number: nonce.0, pushed_at: now })
     }
 
     /// The message to be acknowledged.

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::map_cache_entry::Origin;
+use crate::etr::registrar;
 use crate::random::Random;
 use crate::retransmission::Retransmission;
 use crate::{Change, Eid, EidPrefix, Event, Instant, PeerKey};
@@ -249,7 +250,7 @@ impl Resolver {
             }
             let State::Waiting { give_up_at } = request.state else { continue };
             if let Some(map_server) = map_server {
-                let nonce = Nonce(random.next_u64());
+                let nonce = registrar::own(random.next_u64());
                 let retransmission = Retransmission::starting_at(now);
                 request.state = State::Asking { map_server, nonce, asked_at: now, retransmission };
             } else if give_up_at <= now {

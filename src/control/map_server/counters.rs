@@ -33,6 +33,12 @@ crate::counters! {
     registrations_expired,
     /// Map-Requests answered with a mapping.
     requests_answered,
+    /// Of these, answered by a Map-Notify, because they subscribe (RFC 9437).
+    subscriptions_answered,
+    /// Map-Requests that withdraw a subscription.
+    subscriptions_withdrawn,
+    /// Answers to subscriptions that were acknowledged.
+    answers_acknowledged,
     /// Map-Requests answered by a negative Map-Reply.
     negative_replies,
     /// Map-Requests left unanswered: the site may register at any moment.

@@ -8,6 +8,7 @@
 mod counters;
 mod deadlines;
 mod deliveries;
+mod moves;
 mod nat;
 mod prefix_map;
 mod publisher;

@@ -13,7 +13,7 @@ use crate::record::{self, Sender};
 use crate::{Instant, PeerKey};
 
 /// Octets that a push has room for: what remains beside its header and a MAC of 32 octets.
-const RECORDS_LEN: usize = MAX_MESSAGE_LEN - wire::map_notify::HEADER_LEN - 32;
+pub(super) const RECORDS_LEN: usize = MAX_MESSAGE_LEN - wire::map_notify::HEADER_LEN - 32;
 /// Expired holdings are looked for at most this often.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -99,13 +99,20 @@ impl MapServer {
             self.counters.malformed += 1;
             return;
         };
-        let Some(owner) = row.deliveries.acknowledge(packet.nonce().0, now) else {
+        let nonce = packet.nonce().0;
+        if let Some(place) = row.answers.iter().position(|answer| *answer == nonce) {
+            row.answers.remove(place);
+            self.counters.answers_acknowledged += 1;
+            return;
+        }
+        let Some(owner) = row.deliveries.acknowledge(nonce, now) else {
             self.counters.acknowledgements_unmatched += 1;
             return;
         };
         self.counters.pushes_acknowledged += 1;
         let expires_at = self.holding_expires_at(owner, now);
         self.sites[site].deliveries.extend(owner, expires_at);
+        self.advance_publication(owner, site);
         self.enqueue(site);
         self.reschedule(site);
     }
@@ -115,6 +122,9 @@ impl MapServer {
         for place in 0..self.sites[owner].holders.len() {
             let holder = self.sites[owner].holders[place];
             self.sites[holder].deliveries.forget_rows(owner, 1 << row);
+        }
+        if let Some(publication) = self.sites[owner].publication {
+            self.advance_publication(owner, publication.next());
         }
     }
 
@@ -138,6 +148,7 @@ impl MapServer {
         if let Ok(place) = holders.binary_search(&holder) {
             holders.remove(place);
         }
+        self.advance_publication(owner, holder);
     }
 
     /// A holder may still have what it got when its record TTL has passed, and uses it a little longer.
@@ -175,6 +186,9 @@ impl MapServer {
             };
             let Written { len, sent, settled } = self.write_push(holder, owner, rows, buf);
             self.sites[holder].deliveries.sent(owner, again, sent, settled, now);
+            if settled != 0 {
+                self.advance_publication(owner, holder);
+            }
             if sent == 0 {
                 continue;
             }
@@ -216,22 +230,34 @@ impl MapServer {
             }
             sent |= 1 << place;
         }
-        let to = &self.sites[holder];
+        let nonce = Nonce(self.sites[holder].deliveries.next_number());
+        let len = self.write_notify(holder, nonce, writer.finish(), buf);
+        Written { len, sent, settled }
+    }
+
+    /// Writes a Map-Notify that carries at most [`RECORDS_LEN`] octets of records.
+    pub(super) fn write_notify(
+        &self,
+        to: SiteIndex,
+        nonce: Nonce,
+        records: wire::Records<'_>,
+        buf: &mut [u8],
+    ) -> usize {
         let notify = wire::MapNotify {
             is_ack: false,
             is_through_rtr: false,
-            nonce: Nonce(to.deliveries.next_number()),
+            nonce,
             key_id: KeyId(0),
             algorithm: AlgorithmId::HmacSha256_128,
             authentication_data: SentAuthentication::default().blank(AlgorithmId::HmacSha256_128),
-            records: writer.finish(),
+            records,
             xtr_identity: None,
         };
         let len = notify.emit(buf).expect("the records were limited to the room for them");
-        let key = to.config.authentication.as_bytes();
+        let key = self.sites[to].config.authentication.as_bytes();
         wire::auth::sign(&mut buf[..len], key, SentAuthentication::default())
             .expect("room was left for the whole MAC");
-        Written { len, sent, settled }
+        len
     }
 
     /// Whether a withdrawn EID-prefix is another site's now, of which the holder hears as well: the

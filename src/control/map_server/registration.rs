@@ -4,10 +4,10 @@ use core::time::Duration;
 
 use wire::{Record, RecordsWriter};
 
-use crate::bucket::Rate;
 use super::rows::{Groups, RowSet};
 use super::site::SiteIndex;
 use super::{MAX_MESSAGE_LEN, MapServer};
+use crate::bucket::Rate;
 use crate::record::{self, Parsed};
 use crate::{Action, Change, EidPrefix, Event, Instant};
 
@@ -144,6 +144,7 @@ impl MapServer {
         let last = self.sites[site].last_register.replace(this);
         let is_rebooted = last.is_none_or(|last| last.boot() != this.boot());
         let keys = self.sites[site].rows.groups();
+        let was_at = self.sites[site].rows.best_rloc();
         self.sites[site].memory_ends_at = None;
         self.counters.registers_accepted += 1;
 
@@ -170,6 +171,7 @@ impl MapServer {
             changed |= self.check_nat(site, !was_registered, now);
         }
         self.publish(site, changed);
+        self.note_move(site, was_at, changed, now);
         if count > 0 && (changed != 0 || !was_registered) {
             let key = self.sites[site].config.key;
             self.remark(site, Event::SiteRegistered { site: key, eid_prefixes: count }, now);

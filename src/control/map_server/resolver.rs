@@ -1,14 +1,16 @@
 //! The Map-Resolver: Map-Requests, bare or encapsulated, their Map-Replies and negative Map-Replies
-//! (RFC 9301 sections 5.2, 5.4, 8.3 and 8.4).
+//! (RFC 9301 sections 5.2, 5.4, 8.3 and 8.4). A request that subscribes is answered by a Map-Notify
+//! instead, when there is something to subscribe to (RFC 9437).
 
 use core::time::Duration;
 
 use wire::{MessageType, Nonce, RecordsWriter};
 
-use crate::bucket::Rate;
+use super::publisher::RECORDS_LEN as NOTIFY_LEN;
 use super::rows::RowSet;
 use super::site::SiteIndex;
 use super::{MAX_MESSAGE_LEN, MapServer};
+use crate::bucket::Rate;
 use crate::record::{self, Sender};
 use crate::{Action, Eid, EidPrefix, Instant, Locators, Mapping, PeerKey};
 
@@ -17,7 +19,7 @@ pub(super) const MAX_EIDS: usize = 8;
 /// Map-Requests of one site, each EID counted.
 const REQUESTS: Rate = Rate { burst: 256, interval: Duration::from_millis(10) };
 /// Octets that a Map-Reply has room for.
-const RECORDS_LEN: usize = MAX_MESSAGE_LEN - wire::map_reply::HEADER_LEN;
+const REPLY_LEN: usize = MAX_MESSAGE_LEN - wire::map_reply::HEADER_LEN;
 /// How long after its start the Map-Server does not yet know who is absent (RFC 9301 section 8.2:
 /// sites register each minute).
 const QUIET_AFTER_START: Duration = Duration::from_secs(60);
@@ -33,7 +35,33 @@ const UNREGISTERED_TTL: Duration = Duration::from_secs(60);
 pub(super) struct Reply {
     asker: SiteIndex,
     nonce: Nonce,
+    wish: Wish,
     answer: Answer,
+}
+
+/// What a request is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Wish {
+    /// An answer.
+    Ask,
+    /// And all changes from now on, which everybody who asks is told of; what differs is the form
+    /// of the answer.
+    Subscribe,
+    /// To be told of no more changes.
+    Unsubscribe,
+}
+
+impl Wish {
+    /// RFC 9437: xTR-ID and N-bit subscribe, unless the only ITR-RLOC is none.
+    fn of(request: &wire::MapRequest<'_>, asked: &wire::EidRecord<'_>) -> Wish {
+        let mut itr_rlocs = request.itr_rlocs.iter();
+        let is_nowhere = itr_rlocs.all(|rloc| rloc == wire::Address::None);
+        match asked.is_subscription && request.xtr_identity.is_some() {
+            false => Wish::Ask,
+            true if is_nowhere && request.itr_rlocs.count() == 1 => Wish::Unsubscribe,
+            true => Wish::Subscribe,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -109,7 +137,8 @@ impl MapServer {
             match asked.eid.ip_eid() {
                 Some((instance_id, address)) if place < MAX_EIDS => {
                     let eid = Eid { instance_id, address };
-                    self.answer_eid(site, source_row, request.nonce, eid, now);
+                    let wish = Wish::of(&request, &asked);
+                    self.answer_eid(site, source_row, request.nonce, wish, eid, now);
                 }
                 _ => self.counters.requests_unsupported += 1,
             }
@@ -118,28 +147,57 @@ impl MapServer {
 
     /// The next Map-Reply.
     pub(super) fn poll_reply(&mut self, now: Instant, buf: &mut [u8]) -> Option<(PeerKey, usize)> {
-        let Reply { asker, nonce, answer } = self.replies.pop_front()?;
-        let mut buffer = [0; RECORDS_LEN];
-        let mut writer = RecordsWriter::new(&mut buffer);
-        match answer {
-            Answer::Row { owner, row } => {
+        let Reply { asker, nonce, wish, answer } = self.replies.pop_front()?;
+        let key = self.sites[asker].config.key;
+        let mut buffer = [0; REPLY_LEN];
+        let negative = match answer {
+            Answer::Negative(negative) => negative,
+            // What a site asks of its own it is not told of: it knows.
+            Answer::Row { owner, row } if wish == Wish::Ask || owner == asker => {
+                let mut writer = RecordsWriter::new(&mut buffer);
                 let (sent, rest) = self.write_rows(owner, row, &mut writer);
-                if owner != asker {
-                    self.hold(owner, asker, sent, now);
-                }
-                if owner != asker && rest != 0 {
-                    self.push(owner, asker, rest, now);
-                }
+                self.hold_answered(owner, asker, sent, rest, now);
+                let reply = wire::MapReply::new(nonce, writer.finish());
+                let len = reply.emit(buf).expect("the records were limited to the room for them");
+                return Some((key, len));
             }
-            Answer::Negative(Negative { eid_prefix, record_ttl, action }) => {
-                let mapping = Mapping { eid_prefix, record_ttl, action, locators: Locators::new() };
-                let sender = Sender::MapServer { is_behind_nat: false };
-                record::write(&mut writer, &mapping, sender).expect("one record always fits");
+            Answer::Row { owner, row } => {
+                let mut writer = RecordsWriter::new(&mut buffer[..NOTIFY_LEN]);
+                let (sent, rest) = self.write_rows(owner, row, &mut writer);
+                if wish == Wish::Subscribe {
+                    self.hold_answered(owner, asker, sent, rest, now);
+                    self.counters.subscriptions_answered += 1;
+                }
+                self.sites[asker].note_answer(nonce.0);
+                return Some((key, self.write_notify(asker, nonce, writer.finish(), buf)));
             }
-        }
+        };
+        let Negative { eid_prefix, record_ttl, action } = negative;
+        let mapping = Mapping { eid_prefix, record_ttl, action, locators: Locators::new() };
+        let sender = Sender::MapServer { is_behind_nat: false };
+        let mut writer = RecordsWriter::new(&mut buffer);
+        record::write(&mut writer, &mapping, sender).expect("one record always fits");
         let reply = wire::MapReply::new(nonce, writer.finish());
         let len = reply.emit(buf).expect("the records were limited to the room for them");
-        Some((self.sites[asker].config.key, len))
+        Some((key, len))
+    }
+
+    /// The asker holds what an answer has, and gets the rest by pushes.
+    fn hold_answered(
+        &mut self,
+        owner: SiteIndex,
+        asker: SiteIndex,
+        sent: RowSet,
+        rest: RowSet,
+        now: Instant,
+    ) {
+        if owner == asker {
+            return;
+        }
+        self.hold(owner, asker, sent, now);
+        if rest != 0 {
+            self.push(owner, asker, rest, now);
+        }
     }
 
     /// The registered row that the source EID of a request lies in; it must be the asker's own.
@@ -160,13 +218,16 @@ impl MapServer {
         asker: SiteIndex,
         source_row: usize,
         nonce: Nonce,
+        wish: Wish,
         eid: Eid,
         now: Instant,
     ) {
         let source_rows = self.sites[asker].rows.group_of(source_row);
         let answer = match self.find(eid) {
             Found::Row { owner, row } => {
-                if owner != asker {
+                if wish == Wish::Unsubscribe {
+                    self.unsubscribe(owner, asker);
+                } else if owner != asker {
                     self.push(asker, owner, source_rows, now);
                     self.hold(owner, asker, 1 << row, now);
                 }
@@ -174,7 +235,9 @@ impl MapServer {
                 Answer::Row { owner, row }
             }
             Found::Unregistered { owner, configured } => {
-                if owner != asker {
+                if wish == Wish::Unsubscribe {
+                    self.unsubscribe(owner, asker);
+                } else if owner != asker {
                     self.push(asker, owner, source_rows, now);
                     self.hold(owner, asker, 0, now);
                 }
@@ -191,7 +254,14 @@ impl MapServer {
                 Answer::Negative(self.negative(eid, 0, UNKNOWN_TTL, Action::NativelyForward))
             }
         };
-        self.replies.push_back(Reply { asker, nonce, answer });
+        self.replies.push_back(Reply { asker, nonce, wish, answer });
+    }
+
+    /// The asker is told of no more changes.
+    fn unsubscribe(&mut self, owner: SiteIndex, asker: SiteIndex) {
+        self.counters.subscriptions_withdrawn += 1;
+        self.sites[asker].deliveries.forget(owner);
+        self.remove_holder(owner, asker);
     }
 
     fn find(&self, eid: Eid) -> Found {

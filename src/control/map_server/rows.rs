@@ -1,6 +1,7 @@
 //! The records of one site, as it registered them.
 
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use core::time::Duration;
 
 use crate::{EidPrefix, Instant, Mapping, PeerKey};
@@ -148,6 +149,14 @@ impl Rows {
     /// The longest record TTL, which bounds how long holders keep what they have.
     pub(super) fn record_ttl(&self) -> Duration {
         self.iter().map(|(_, row)| row.mapping.record_ttl).max().unwrap_or(Duration::ZERO)
+    }
+
+    /// Where the site is best reached: of all registered locators the one of lowest priority.
+    pub(super) fn best_rloc(&self) -> Option<IpAddr> {
+        let registered = self.iter().filter(|(_, row)| row.is_registered());
+        let locators = registered.flat_map(|(_, row)| row.mapping.locators.iter());
+        let usable = locators.filter(|locator| locator.priority != 255);
+        usable.map(|locator| (locator.priority, locator.rloc)).min().map(|(_, rloc)| rloc)
     }
 
     /// The registered rows by data key.

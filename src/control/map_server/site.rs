@@ -5,14 +5,19 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::ops::{Index, IndexMut};
 
-use crate::bucket::Bucket;
 use super::deliveries::Deliveries;
+use super::moves::Publication;
 use super::registration::LastRegister;
 use super::rows::Rows;
+use crate::bucket::Bucket;
 use crate::{Duration, Instant, PeerKey, SiteConfig};
 
 /// A WireGuard session ends this long after its handshake: what lives longer made another one.
 pub(super) const SESSION_LIFETIME: Duration = Duration::from_secs(180);
+
+/// Answers to subscriptions of one site whose acknowledgements are known as such; of more, the
+/// oldest is forgotten.
+pub(super) const MAX_ANSWERS: usize = 8;
 
 /// A site's place; it keeps it while it is configured or remembered.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -44,6 +49,8 @@ pub(super) struct Site {
     pub(super) holders: Vec<SiteIndex>,
     /// Whose records it holds.
     pub(super) deliveries: Deliveries,
+    /// Nonces of the last answers to subscriptions, to know their acknowledgements by.
+    pub(super) answers: heapless::Vec<u64, MAX_ANSWERS>,
     /// Whether it is in the queue of sites to send to.
     pub(super) is_runnable: bool,
     /// The outer address of its control tunnel.
@@ -58,6 +65,9 @@ pub(super) struct Site {
     pub(super) requests: Bucket,
     pub(super) infos: Bucket,
     pub(super) remarks: Bucket,
+    pub(super) moves: Bucket,
+    /// Who is yet to acknowledge that it moved.
+    pub(super) publication: Option<Publication>,
 }
 
 impl Site {
@@ -71,6 +81,7 @@ impl Site {
             memory_ends_at: None,
             holders: Vec::new(),
             deliveries: Deliveries::new(boot_counter),
+            answers: heapless::Vec::new(),
             is_runnable: false,
             outer: None,
             has_session: false,
@@ -81,7 +92,20 @@ impl Site {
             requests: Bucket::default(),
             infos: Bucket::default(),
             remarks: Bucket::default(),
+            moves: Bucket::default(),
+            publication: None,
         }
+    }
+
+    /// A subscription is answered under this nonce.
+    pub(super) fn note_answer(&mut self, nonce: u64) {
+        if self.answers.contains(&nonce) {
+            return;
+        }
+        if self.answers.is_full() {
+            self.answers.remove(0);
+        }
+        self.answers.push(nonce).expect("a place was made");
     }
 
     pub(super) const fn is_registered(&self) -> bool {

@@ -9,3 +9,4 @@ mod model;
 mod probing;
 mod registration;
 mod resolution;
+mod subscription;

@@ -2,11 +2,13 @@
 
 mod hostile;
 mod interop;
+mod moves;
 mod nat;
 mod publication;
 mod registration;
 mod reload;
 mod resolution;
+mod subscription;
 
 use alloc::string::{String, ToString};
 use alloc::vec;

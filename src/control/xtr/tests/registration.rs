@@ -26,10 +26,35 @@ fn registers_go_out_at_50_ms_doubling_until_acknowledged() {
         bench.changes.iter().filter(|change| **change == Change::InitiateControl(SERVER));
     assert_eq!(handshakes.count(), 2, "not before four tries, at most one a second");
     bench.acknowledge_registers();
-    assert_eq!(bench.events, [Event::Registered { map_server: SERVER }]);
+    let map_server = SERVER;
+    let told = [Event::Registered { map_server }, Event::RegisterAcknowledged { map_server }];
+    assert_eq!(bench.events, told);
     bench.clear();
     bench.run_ms(50_000);
     assert!(!bench.sent.iter().any(Sent::is_register));
+}
+
+#[test]
+fn each_acknowledged_change_is_told_once_it_is_whole_and_refreshes_are_not() {
+    let mut config = config();
+    let many = (0..30).map(|place| prefix(&std::format!("10.1.{place}.0/24")));
+    config.xtr.as_mut().unwrap().database.extend(many.map(Into::<crate::DatabaseEntry>::into));
+    let mut bench = Bench::registered(&config);
+    bench.run_with_server(Duration::from_secs(300));
+    assert!(bench.events.is_empty(), "{:?}", bench.events);
+    for place in 1..5 {
+        bench.clear();
+        bench.uplinks(&[&std::format!("198.51.100.{place}")]);
+        // One that is lost, and one that a new session overtakes.
+        bench.run_ms(60);
+        bench.session(SERVER, Side::Responder);
+        assert!(bench.events.is_empty());
+        bench.acknowledge_registers();
+        let parts = bench.sent.iter().filter(|sent| sent.is_register()).count();
+        assert!(parts > 3, "{parts} messages");
+        let told = [Event::RegisterAcknowledged { map_server: SERVER }];
+        assert_eq!(bench.events, told);
+    }
 }
 
 #[test]
