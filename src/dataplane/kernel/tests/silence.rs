@@ -5,6 +5,8 @@ use core::net::SocketAddr;
 use control::{Duration, Instant, PeerKey, Side};
 use linux::packet::Bell;
 
+use super::super::operations::Device;
+use super::super::peers::Peer;
 use super::model::Message;
 use super::world::{World, key, packet};
 use crate::{Channel, EngineConfig, Event};
@@ -199,20 +201,19 @@ fn keepalives_handshakes_and_messages_of_ours_are_no_data() {
     assert_eq!(told(&world), []);
 }
 
+fn talk_to_both(world: &mut World, span: Duration) {
+    let end = world.now + span;
+    while world.now < end {
+        send(world, 2, 0);
+        exchange(world, 3, 0);
+        world.b.kernel.borrow_mut().send_from_host(packet(2, 1, 0));
+    }
+}
+
 #[test]
 fn a_silent_peer_is_found_beside_one_that_answers() {
     let mut world = quiet(true);
-    let talk = |world: &mut World, span: Duration| {
-        let end = world.now + span;
-        while world.now < end {
-            send(world, 2, 0);
-            exchange(world, 3, 0);
-            if (world.loses)(SocketAddr::from(([192, 0, 2, 2], 0)), &ANY) {
-                continue;
-            }
-            world.b.kernel.borrow_mut().send_from_host(packet(2, 1, 0));
-        }
-    };
+    let talk = talk_to_both;
     for offset in 0..10 {
         world.loses = |_, _| false;
         talk(&mut world, Duration::from_secs(1));
@@ -233,7 +234,32 @@ fn a_silent_peer_is_found_beside_one_that_answers() {
     }
 }
 
-const ANY: Message = Message::Initiation { sender: [0; 32], id: 0 };
+#[test]
+fn of_many_peers_the_kernel_is_asked_less_often() {
+    let mut world = quiet(true);
+    let now = world.now;
+    for number in 0..70 {
+        let key = PeerKey([100 + number; 32]);
+        let address = control::auth::link_address(key);
+        let mut peer = Peer::new(key, Device::Lane(0), address, now);
+        (peer.is_installed, peer.session_at) = (true, Some(now));
+        world.a.machine.data.add(peer);
+        let mut kernel = world.a.kernel.borrow_mut();
+        kernel.interfaces[1].peers.entry(key.0).or_default().handshake_at = Some(now);
+    }
+    let before = counters(&world);
+    talk_to_both(&mut world, Duration::from_secs(2));
+    let [looks, surveys, _] = counters(&world);
+    let (looks, surveys) = (looks - before[0], surveys - before[1]);
+    assert!(looks >= 36 && surveys <= looks / 2 + 1, "{surveys} {looks}");
+    assert_eq!(told(&world), []);
+    world.loses = from_second;
+    let cut_at = world.now;
+    talk_to_both(&mut world, SILENCE + LOOK * 5);
+    let told = told(&world);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].0 - cut_at <= SILENCE + LOOK * 4, "{:?}", told[0].0 - cut_at);
+}
 
 #[test]
 fn a_peer_that_talks_alone_has_the_others_asked_about_rarely() {
