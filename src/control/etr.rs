@@ -7,6 +7,7 @@ mod probed;
 pub(crate) mod registrar;
 pub(crate) mod registration;
 pub(crate) mod responder;
+mod solicitor;
 
 use core::net::SocketAddr;
 
@@ -22,6 +23,7 @@ use nat::Nat;
 use probed::Probed;
 use registrar::Registrar;
 use responder::{MAX_MESSAGE, Responder};
+use solicitor::Solicitor;
 use wire::{AlgorithmId, KeyId, MessageType, SentAuthentication, SiteId, XtrIdentity};
 
 /// Key-ID 0: one secret per pair.
@@ -38,6 +40,9 @@ pub(crate) struct Etr {
     control_path: ControlPath,
     probed: Probed,
     responder: Responder,
+    solicitor: Solicitor,
+    /// Our RLOCs changed since the last whole registration.
+    has_moved: bool,
     random: Random,
     pub(crate) identity: XtrIdentity,
     control_key: PeerKey,
@@ -49,6 +54,8 @@ pub(crate) enum Notify {
     Push(Version),
     /// The answer to a question of ours.
     Answer,
+    /// Our new RLOCs are acknowledged by a Map-Server that tells nobody of them.
+    Unpublished,
     /// Nothing more to be done.
     Done,
 }
@@ -64,6 +71,8 @@ impl Etr {
             control_path: ControlPath::new(),
             probed: Probed::new(),
             responder: Responder::new(),
+            solicitor: Solicitor::with_limit(config.limits.peers),
+            has_moved: false,
             random: Random::new(&config.seed, b"etr"),
             identity: XtrIdentity { xtr_id, site_id: SiteId(0) },
             control_key: config.control_key,
@@ -85,6 +94,7 @@ impl Etr {
         if !self.database.set_uplinks(uplinks) {
             return;
         }
+        self.has_moved = true;
         self.registrar.restart(now);
         if let Some(used) = self.registrar.used() {
             self.nat.ask(used, &mut self.random, now);
@@ -98,6 +108,11 @@ impl Etr {
                 self.nat.ask(peer, &mut self.random, now);
             }
         }
+    }
+
+    /// This data peer is to ask anew for what it knows of us.
+    pub(crate) fn solicit(&mut self, peer: PeerKey, now: Instant) {
+        self.solicitor.solicit(peer, &mut self.random, now);
     }
 
     /// Finds out whether the Map-Server can be reached. One of our own proves nothing.
@@ -157,8 +172,12 @@ impl Etr {
                 }
             }
             let (len, random) = (self.database.len(), &mut self.random);
-            if self.registrar.handle_acknowledgement(peer, len, random, now) {
-                self.database.handle_registered();
+            if !self.registrar.handle_acknowledgement(peer, len, random, now) {
+                return Notify::Done;
+            }
+            self.database.handle_registered();
+            if core::mem::take(&mut self.has_moved) && !self.registrar.is_publisher(peer) {
+                return Notify::Unpublished;
             }
             return Notify::Done;
         }
@@ -173,6 +192,7 @@ impl Etr {
         }
         match self.responder.handle_push(peer, notify.nonce, message, now) {
             Some(version) => {
+                self.registrar.note_publisher(peer);
                 counters.count(Counter::PushesAccepted);
                 Notify::Push(version)
             }
@@ -212,6 +232,7 @@ impl Etr {
             self.nat.ask(begun, &mut self.random, now);
         }
         self.nat.handle_timeout(now);
+        self.solicitor.handle_timeout(&mut self.random, now);
     }
 
     pub(crate) fn poll_change(&mut self, now: Instant) -> Option<Change> {
@@ -252,11 +273,17 @@ impl Etr {
     pub(crate) fn poll_link_transmit(
         &mut self,
         counters: &mut Counters,
+        now: Instant,
         buf: &mut [u8],
     ) -> Option<(PeerKey, usize)> {
-        let answer = self.probed.poll_answer(&self.database, buf)?;
-        counters.count(Counter::ProbesAnswered);
-        Some(answer)
+        if let Some(answer) = self.probed.poll_answer(&self.database, buf) {
+            counters.count(Counter::ProbesAnswered);
+            return Some(answer);
+        }
+        let (peer, nonce) = self.solicitor.poll_solicit(now)?;
+        let len = solicitor::emit(nonce, &self.database, buf)?;
+        counters.count(Counter::SolicitsSent);
+        Some((peer, len))
     }
 
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
@@ -264,10 +291,9 @@ impl Etr {
     }
 
     pub(crate) fn poll_at(&self) -> Option<Instant> {
-        [self.registrar.poll_at(), self.nat.poll_at(), self.control_path.due_at()]
-            .into_iter()
-            .flatten()
-            .min()
+        let registration = [self.registrar.poll_at(), self.nat.poll_at()];
+        let paths = [self.control_path.due_at(), self.solicitor.poll_at()];
+        registration.into_iter().chain(paths).flatten().min()
     }
 
     /// RFC 9301 section 5.7: the Map-Notify's content, authenticated anew.

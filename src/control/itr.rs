@@ -38,6 +38,9 @@ use wire::XtrIdentity;
 /// A negative answer is believed for at least so long.
 const MIN_NEGATIVE_TTL: Duration = Duration::from_secs(1);
 
+/// EIDs of one SMR that are looked at, besides its source.
+const MAX_SOLICITED: usize = 8;
+
 /// Map-cache, resolver, prober and `lig`.
 pub(crate) struct Itr {
     pub(crate) map_cache: MapCache,
@@ -261,6 +264,30 @@ impl Itr {
         }
     }
 
+    /// A data peer says that its mappings changed. One that leads to it is asked for, by way of the
+    /// mapping system (RFC 9301 section 6.1); the answer brings all of them.
+    pub(crate) fn handle_smr(
+        &mut self,
+        peer: PeerKey,
+        smr: &wire::MapRequest<'_>,
+        context: &mut Context<'_>,
+        now: Instant,
+    ) {
+        let is_admitted = self.map_cache.peers.admits_message(peer, now);
+        let named = smr.eids.iter().take(MAX_SOLICITED).map(|named| named.eid);
+        let mut named = core::iter::once(smr.source_eid).chain(named).filter_map(|named| {
+            let (instance_id, address) = named.ip_eid()?;
+            Some(Eid { instance_id, address })
+        });
+        let solicited = named.find(|eid| is_admitted && self.map_cache.solicit(*eid, peer, now));
+        let is_asked = solicited.is_some_and(|eid| {
+            let source = context.database.source_for(eid);
+            source.is_some_and(|source| self.resolver.ask_solicited(eid, source, now) == Asked::Yes)
+        });
+        let accepted = if is_asked { Counter::SolicitsAccepted } else { Counter::SolicitsRefused };
+        context.counters.count(accepted);
+    }
+
     /// Does what is due: expiry, refresh, requests.
     pub(crate) fn handle_timeout(&mut self, context: &mut Context<'_>, now: Instant) {
         self.map_cache.handle_timeout(context.map_server.is_some(), now);
@@ -311,9 +338,15 @@ impl Itr {
         now: Instant,
         buf: &mut [u8],
     ) -> Option<(PeerKey, usize)> {
-        while let Some((map_server, nonce, source, eid)) = self.resolver.poll_request(now) {
-            let itr_rloc = context.database.locators().first();
-            let question = Question { nonce, source, eid, itr_rloc, subscriber: context.identity };
+        while let Some((map_server, nonce, request)) = self.resolver.poll_request(now) {
+            let question = Question {
+                nonce,
+                source: request.source,
+                eid: request.eid,
+                itr_rloc: context.database.locators().first(),
+                subscriber: context.identity,
+                is_smr_invoked: request.is_smr_invoked,
+            };
             if let Some(len) = question.emit(buf) {
                 context.counters.count(Counter::RequestsSent);
                 return Some((map_server, len));

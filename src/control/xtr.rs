@@ -88,6 +88,13 @@ impl Xtr {
                 let (itr, mut context) = self.split();
                 itr.handle_answer(peer, notify.nonce, &notify.records, &mut context, now);
             }
+            Notify::Unpublished => {
+                for place in 0..self.itr.map_cache.peers.len() {
+                    if let Some(peer) = self.itr.map_cache.peers.live_at(place, now) {
+                        self.etr.solicit(peer, now);
+                    }
+                }
+            }
             Notify::Done => {}
         }
     }
@@ -141,7 +148,8 @@ impl Xtr {
         self.handle_timeout(now);
     }
 
-    /// A message out of the data tunnel of `peer`, between link addresses: a probe, its answer.
+    /// A message out of the data tunnel of `peer`, between link addresses: a probe, its answer, or
+    /// an SMR.
     pub fn handle_link_datagram(&mut self, peer: PeerKey, datagram: &[u8], now: Instant) {
         match Message::parse(datagram) {
             _ if datagram.len() > MAX_MESSAGE => self.counters.count(Counter::MessagesMalformed),
@@ -155,6 +163,10 @@ impl Xtr {
                 if !is_admitted || !self.etr.handle_probe(peer, &request, now) {
                     self.counters.count(Counter::ProbesRefused);
                 }
+            }
+            Ok(Message::MapRequest(request)) if request.is_smr => {
+                let (itr, mut context) = self.split();
+                itr.handle_smr(peer, &request, &mut context, now);
             }
             Ok(_) => self.counters.count(Counter::MessagesUnexpected),
         }
@@ -234,7 +246,7 @@ impl Xtr {
         if let Some((peer, len)) = sent {
             return Some(Output::Transmit { link: false, peer, len });
         }
-        let sent = self.etr.poll_link_transmit(&mut self.counters, buf).or_else(|| {
+        let sent = self.etr.poll_link_transmit(&mut self.counters, now, buf).or_else(|| {
             let (itr, mut context) = self.split();
             itr.poll_probe(&mut context, now, buf)
         });

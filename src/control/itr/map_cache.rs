@@ -36,6 +36,9 @@ const FULL_PAUSE: Duration = Duration::from_secs(1);
 /// Until a refresh that got no answer is tried again (RFC 9301 section 5.3).
 const REFRESH_PAUSE: Duration = Duration::from_secs(30);
 
+/// A mapping is asked for again because its site says so at most this often (RFC 9301 section 6.1).
+const SOLICITED_INTERVAL: Duration = Duration::from_secs(3);
+
 struct Tombstone {
     eid_prefix: EidPrefix,
     version: Version,
@@ -259,6 +262,19 @@ impl MapCache {
         }
     }
 
+    /// The peer solicits a Map-Request for this EID; false when its mapping does not lead there, or
+    /// it was solicited less than 3 s ago (RFC 9301 section 6.1).
+    pub(crate) fn solicit(&mut self, eid: Eid, peer: PeerKey, now: Instant) -> bool {
+        let found = self.lookup(eid).filter(|(_, row)| row.forwarding.leads_to(peer));
+        let Some((eid_prefix, _)) = found else { return false };
+        let row = self.rows.get_mut(&eid_prefix).expect("the row was just found");
+        let is_early = row.solicited_at.is_some_and(|at| now - at < SOLICITED_INTERVAL);
+        if !is_early {
+            row.solicited_at = Some(now);
+        }
+        !is_early
+    }
+
     /// A mapping that leads to this peer.
     pub(crate) fn mapping_of(&self, peer: PeerKey) -> Option<(EidPrefix, &MapCacheEntry)> {
         self.iter().find(|(_, row)| row.forwarding.leads_to(peer))
@@ -383,6 +399,7 @@ impl MapCache {
     fn put(&mut self, eid_prefix: EidPrefix, mut row: MapCacheEntry, now: Instant) {
         let held = self.rows.get(&eid_prefix);
         row.installed = held.and_then(|held| held.installed);
+        row.solicited_at = held.and_then(|held| held.solicited_at);
         if held.is_none_or(|held| held.is_leaving) {
             if self.live_rows >= self.limit {
                 self.evict(now);

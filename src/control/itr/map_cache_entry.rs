@@ -69,6 +69,8 @@ pub struct MapCacheEntry {
     pub(super) refresh_at: Option<Instant>,
     /// To be asked for again, though its peer may have been silent.
     pub(super) is_doubtful: bool,
+    /// When its site last asked us to ask again.
+    pub(super) solicited_at: Option<Instant>,
     pub(super) version: Option<Version>,
     pub(super) installed: Option<Forwarding>,
     pub(super) is_leaving: bool,
@@ -93,6 +95,7 @@ impl MapCacheEntry {
             expires_at: now + record_ttl,
             refresh_at: Some(now + record_ttl * 9 / 10),
             is_doubtful: false,
+            solicited_at: None,
             version,
             installed: None,
             is_leaving: false,

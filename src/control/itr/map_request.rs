@@ -18,6 +18,8 @@ pub(super) struct Question<'a> {
     pub(super) itr_rloc: Option<&'a Locator>,
     /// Who wants to be told of changes from now on (RFC 9437).
     pub(super) subscriber: XtrIdentity,
+    /// The site that is asked for wants it.
+    pub(super) is_smr_invoked: bool,
 }
 
 impl Question<'_> {
@@ -48,7 +50,8 @@ impl Question<'_> {
         let (itr_rlocs, eids) = (Addresses::new(&itr_rlocs), EidRecords::new(&eids));
         let request = wire::MapRequest::new(self.nonce, source_eid.address(), itr_rlocs, eids);
         let xtr_identity = Some(self.subscriber).filter(|_| is_subscription);
-        wire::MapRequest { xtr_identity, ..request }.emit(buf).ok()
+        let is_smr_invoked = self.is_smr_invoked;
+        wire::MapRequest { xtr_identity, is_smr_invoked, ..request }.emit(buf).ok()
     }
 }
 

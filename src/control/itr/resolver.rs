@@ -45,6 +45,8 @@ pub struct Request {
     fails_packets: bool,
     /// A person is to be told.
     is_news: bool,
+    /// The site that is asked for wants it (RFC 9301 section 6.1).
+    pub(super) is_smr_invoked: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -149,10 +151,25 @@ impl Resolver {
         if !self.make_room() {
             return Asked::Full;
         }
-        let (fails_packets, is_news) = (false, false);
-        let request = Request { eid, source, state, has_packets, fails_packets, is_news };
-        self.requests.push(request);
+        self.requests.push(Request {
+            eid,
+            source,
+            state,
+            has_packets,
+            fails_packets: false,
+            is_news: false,
+            is_smr_invoked: false,
+        });
         Asked::Yes
+    }
+
+    /// Asks for `eid` because its site solicits it.
+    pub(crate) fn ask_solicited(&mut self, eid: Eid, source: Eid, now: Instant) -> Asked {
+        let asked = self.ask(eid, source, false, now);
+        if let Some(request) = self.requests.iter_mut().find(|request| request.eid == eid) {
+            request.is_smr_invoked = asked == Asked::Yes;
+        }
+        asked
     }
 
     /// Whether at most half of the places are taken by questions that are open.
@@ -196,7 +213,7 @@ impl Resolver {
                 _ => now,
             };
             request.state = State::Answered { eid_prefix, until: asked_at + REQUEST_INTERVAL };
-            request.has_packets = false;
+            (request.has_packets, request.is_smr_invoked) = (false, false);
         }
     }
 
@@ -270,13 +287,13 @@ impl Resolver {
     }
 
     /// The next Map-Request to be sent: to whom, with which nonce, for what.
-    pub(crate) fn poll_request(&mut self, now: Instant) -> Option<(PeerKey, Nonce, Eid, Eid)> {
+    pub(crate) fn poll_request(&mut self, now: Instant) -> Option<(PeerKey, Nonce, &Request)> {
         self.requests.iter_mut().find_map(|request| match &mut request.state {
             State::Asking { map_server, nonce, retransmission, .. }
                 if retransmission.is_due(now) && retransmission.tries() < MAX_TRIES =>
             {
                 retransmission.sent(now);
-                Some((*map_server, *nonce, request.source, request.eid))
+                Some((*map_server, *nonce, &*request))
             }
             _ => None,
         })
@@ -321,7 +338,7 @@ mod tests {
         let mut now = Instant::from_millis(from);
         while now <= Instant::from_millis(until) {
             resolver.handle_timeout(server, &mut random, now, |_| false);
-            while let Some((_, nonce, _, _)) = resolver.poll_request(now) {
+            while let Some((_, nonce, _)) = resolver.poll_request(now) {
                 sent.push((now.as_micros() / 1000, nonce));
             }
             while resolver.poll_event().is_some() {}

@@ -55,9 +55,15 @@ pub enum Counter {
     /// RLOC-probes not answered: about an EID that is not ours, or more than 100/s of all peers or
     /// 20/s of one.
     ProbesRefused,
+    /// SMRs sent, repetitions too.
+    SolicitsSent,
+    /// SMRs that made us ask for a mapping again.
+    SolicitsAccepted,
+    /// SMRs ignored: too many, or about what does not lead to who sends them.
+    SolicitsRefused,
 }
 
-const NAMES: [&str; 25] = [
+const NAMES: [&str; 28] = [
     "registers_sent",
     "requests_sent",
     "replies_accepted",
@@ -83,6 +89,9 @@ const NAMES: [&str; 25] = [
     "probes_failed",
     "probes_answered",
     "probes_refused",
+    "solicits_sent",
+    "solicits_accepted",
+    "solicits_refused",
 ];
 
 /// The counts, which wrap.
@@ -119,10 +128,10 @@ mod tests {
     #[test]
     fn each_counter_has_its_name() {
         let mut counters = Counters::default();
-        counters.count(Counter::ProbesRefused);
+        counters.count(Counter::SolicitsRefused);
         counters.count(Counter::RegistersSent);
         assert_eq!(counters.iter().find(|(_, count)| *count == 1), Some(("registers_sent", 1)));
-        assert_eq!(counters.iter().last(), Some(("probes_refused", 1)));
-        assert_eq!(counters.of(Counter::ProbesRefused), 1);
+        assert_eq!(counters.iter().last(), Some(("solicits_refused", 1)));
+        assert_eq!(counters.of(Counter::SolicitsRefused), 1);
     }
 }

@@ -9,4 +9,5 @@ mod model;
 mod probing;
 mod registration;
 mod resolution;
+mod smr;
 mod subscription;
