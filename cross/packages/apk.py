@@ -127,7 +127,8 @@ def _write_dependencies(writer, dependencies):
     for dependency in dependencies:
         if isinstance(dependency, str):
             dependency = _parse_dependency(dependency)
-        words = {name: (writer.int if DEPENDENCY[name] == INT else writer.blob)(dependency[name]) for name in dependency}
+        write = {INT: writer.int, BLOB: writer.blob}
+        words = {name: write[DEPENDENCY[name]](value) for name, value in dependency.items()}
         written[dependency["name"]] = writer.object(DEPENDENCY, words)
     return writer.array([written[name] for name in sorted(written)])
 

@@ -18,8 +18,8 @@ def package(control, scripts, tree, time):
     control = re.sub(r"(?m)^Installed-Size: .*$", f"Installed-Size: {len(data)}", control)
     members = [("control", 0o644, control)] + [(name, mode, text) for name, (mode, text) in scripts.items()]
     folder = [("./", 0o755, None)] + [(f"./{name}", mode, text.encode()) for name, mode, text in sorted(members)]
-    outer = [("./debian-binary", b"2.0\n"), ("./data.tar.gz", zip_up(data)), ("./control.tar.gz", zip_up(_tar(folder, time)))]
-    return zip_up(_tar([(name, 0o644, content) for name, content in outer], time))
+    outer = {"debian-binary": b"2.0\n", "data.tar.gz": zip_up(data), "control.tar.gz": zip_up(_tar(folder, time))}
+    return zip_up(_tar([(f"./{name}", 0o644, content) for name, content in outer.items()], time))
 
 
 def archive(tree, time):

@@ -5,6 +5,7 @@ PKG_NAME ?= $(LUCI_NAME)
 
 define Package/$(PKG_NAME)
   SECTION:=luci
+  CATEGORY:=LuCI
   TITLE:=$(LUCI_TITLE)
   DEPENDS:=$(LUCI_DEPENDS)
   URL:=$(LUCI_URL)

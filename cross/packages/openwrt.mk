@@ -12,7 +12,8 @@ INCLUDE_DIR := $(TOPDIR)/include
 PKG_BUILD_DIR := $(CURDIR)
 RUST_ARCH_DEPENDS := @(aarch64||arm||mips||mipsel||x86_64)
 
-fields := TITLE SECTION DEPENDS EXTRA_DEPENDS PROVIDES CONFLICTS ALTERNATIVES USERID URL MAINTAINER \
+required := TITLE CATEGORY SECTION
+fields := $(required) DEPENDS EXTRA_DEPENDS PROVIDES CONFLICTS ALTERNATIVES USERID URL MAINTAINER \
 	PKGARCH VARIANT DEFAULT_VARIANT
 general := PKG_NAME PKG_VERSION PKG_RELEASE PKG_LICENSE PKG_LICENSE_FILES PKG_MAINTAINER RUST_PKG_FEATURES
 texts := description conffiles preinst postinst prerm postrm
@@ -26,6 +27,7 @@ write = $(file >$(STAGE)/$(1),$(2))
 define BuildPackage
   $(foreach field,$(fields),$(eval $(field):=))
   $(eval $(Package/$(1)))
+  $(foreach field,$(required),$(if $($(field)),,$(error $(1) has no $(field))))
   $(if $(PACKAGE),$(if $(filter $(1),$(PACKAGE)),$(eval $(call Stage,$(1)))),$(info $(1) $(VARIANT)))
 endef
 

@@ -167,8 +167,8 @@ class Package:
         _append(tree, f"{folder}.list", "".join(listed))
         if self.conffiles:
             _append(tree, f"{folder}.conffiles", "".join(f"{path}\n" for path in self.conffiles))
-            contents = [(path, _content(tree, path.lstrip("/"))) for path in self.conffiles]
-            digests = [f"{path} {hashlib.sha256(content).hexdigest()}\n" for path, content in contents if content is not None]
+            contents = {path: _content(tree, path.lstrip("/")) for path in self.conffiles}
+            digests = [f"{path} {_sha256(content)}\n" for path, content in contents.items() if content is not None]
             if digests:
                 _append(tree, f"{folder}.conffiles_static", "".join(digests))
         return tree
@@ -176,7 +176,8 @@ class Package:
     def _scripts_for_apk(self):
         start = _APK_START.format(name=self.name)
         # They are put together, so that only the first line of the whole may name the shell.
-        own = {text: re.sub(r"(?m)^\s*#!.*\n", "", self.fields.get(text, "")) for text in ("preinst", "postinst", "prerm")}
+        parts = ("preinst", "postinst", "prerm")
+        own = {part: re.sub(r"(?m)^\s*#!.*\n", "", self.fields.get(part, "")) for part in parts}
         installed = '[ "${IPKG_NO_SCRIPT}" = "1" ] && exit 0\n' + start + "add_group_and_user\ndefault_postinst\n"
         scripts = {
             "post-install": _SHELL + installed + own["postinst"],
@@ -259,6 +260,10 @@ def _read_tree(root):
             name = os.path.relpath(path, root)
             tree["" if name == "." else name] = File(os.stat(path).st_mode & 0o7777, content)
     return tree
+
+
+def _sha256(octets):
+    return hashlib.sha256(octets).hexdigest()
 
 
 def _content(tree, path):

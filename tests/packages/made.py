@@ -32,12 +32,30 @@ def make(tree, **environment):
         return made
 
 
+def copy_of_tree():
+    """A copy of what packages are made of, with other times and permissions; it goes with the tests."""
+    copy = temporary_folder()
+    for folder in ("cross", "openwrt", "uci"):
+        shutil.copytree(f"{ROOT}/{folder}", f"{copy}/{folder}", copy_function=shutil.copyfile)
+    for command in ("package", "sizes"):
+        os.chmod(f"{copy}/cross/{command}", 0o700)
+    return copy
+
+
+def temporary_folder():
+    """A folder that goes with the tests."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder)
+    return folder
+
+
 FEEDS = make(ROOT)
 
 
 def name_of(path):
     """A package's name from its file's."""
-    return os.path.basename(path).partition("_")[0] if path.endswith(".ipk") else os.path.basename(path).rsplit("-", 2)[0]
+    name = os.path.basename(path)
+    return name.partition("_")[0] if name.endswith(".ipk") else name.rsplit("-", 2)[0]
 
 
 IPKS = {name_of(path): ipk.read(octets) for path, octets in FEEDS.items() if path.endswith(".ipk")}
@@ -53,10 +71,3 @@ def control_of(package):
     """The fields of an ipk, the description by lines of the text."""
     lines = IPKS[package][0]["control"].decode().split("\n")
     return dict(line.split(": ", 1) for line in lines if ": " in line and line[0] != " ")
-
-
-def temporary_folder():
-    """A folder that goes with the tests."""
-    folder = tempfile.mkdtemp()
-    atexit.register(shutil.rmtree, folder)
-    return folder

@@ -2,14 +2,17 @@
 
 import gzip
 import hashlib
+import json
 import os
 import re
-import shutil
+import subprocess
+import tempfile
 import unittest
 
 import made
 import adb
 import apk
+import ipk
 from made import APKS, DAEMONS, FEEDS, IPKS, ROOT, control_of
 
 PATHS = {
@@ -69,8 +72,8 @@ class Files(unittest.TestCase):
                 if content is None:
                     self.assertEqual(mode, 0o755, name)
                     seen.add(name)
-            folders = {f"./{folder.get('name', b'').decode()}/".replace(".//", "./") for folder in APKS[package][0]["paths"]}
-            self.assertEqual(folders - seen, {"./lib/apk/", "./lib/apk/packages/"} & folders)
+            names = [folder.get("name", b"").decode() for folder in APKS[package][0]["paths"]]
+            self.assertLessEqual({f"./{name}/" for name in names if name}, seen | {"./lib/apk/", "./lib/apk/packages/"})
 
     def test_both_forms_bring_the_same(self):
         for package in IPKS:
@@ -79,7 +82,7 @@ class Files(unittest.TestCase):
             self.assertEqual(files_of_ipk(package), {path: both[path] for path in both.keys() - lists})
 
     def test_nothing_in_the_tree_is_forgotten(self):
-        installed = {content for package in IPKS for _, content in files_of_ipk(package).values()}
+        installed = [content for package in IPKS for _, content in files_of_ipk(package).values()]
         left = []
         for folder in ("openwrt", "uci"):
             for path, _, names in os.walk(f"{ROOT}/{folder}"):
@@ -89,8 +92,9 @@ class Files(unittest.TestCase):
                         continue
                     with open(f"{path}/{name}", "rb") as file:
                         content = file.read()
-                    # The keep list is one that OpenWrt appends to.
-                    if not any(content == one or name.endswith(".upgrade") and one.startswith(content) for one in installed):
+                    # OpenWrt appends to the keep list.
+                    is_there = name.endswith(".upgrade") and any(one.startswith(content) for one in installed)
+                    if not is_there and content not in installed:
                         left.append(os.path.relpath(f"{path}/{name}", ROOT))
         self.assertEqual(left, [])
 
@@ -102,7 +106,8 @@ class Files(unittest.TestCase):
     def test_apk_has_the_lists_that_openwrts_scripts_read(self):
         for package in DAEMONS:
             files = {path: content.decode() for path, (_, content) in files_of_apk(package).items()}
-            lists = {path.rpartition(".")[2]: text for path, text in files.items() if path.startswith(f"lib/apk/packages/{package}.")}
+            names = [path for path in files if path.startswith(f"lib/apk/packages/{package}.")]
+            lists = {path.rpartition(".")[2]: files[path] for path in names}
             listed = lists["list"].split()
             own = {path for path in files if "/packages/" not in path} | {f"lib/apk/packages/{package}.rusers"}
             self.assertEqual(listed, sorted(f"/{path}" for path in own))
@@ -188,10 +193,7 @@ class Indexes(unittest.TestCase):
 
 class Reproduction(unittest.TestCase):
     def test_another_copy_time_and_place_make_the_same_octets(self):
-        copy = made.temporary_folder()
-        for folder in ("cross", "openwrt", "uci"):
-            shutil.copytree(f"{ROOT}/{folder}", f"{copy}/{folder}", copy_function=shutil.copyfile)
-        os.chmod(f"{copy}/cross/package", 0o700)
+        copy = made.copy_of_tree()
         umask = os.umask(0o077)
         try:
             again = made.make(copy, TZ="Pacific/Auckland", LC_ALL="C.UTF-8", MAKEFLAGS="-j2")
@@ -199,6 +201,64 @@ class Reproduction(unittest.TestCase):
             os.umask(umask)
         self.assertEqual(again.keys(), FEEDS.keys())
         self.assertEqual([path for path in FEEDS if again[path] != FEEDS[path]], [])
+
+
+class Luci(unittest.TestCase):
+    MAKEFILE = """
+include $(TOPDIR)/rules.mk
+LUCI_TITLE:=An example
+LUCI_DEPENDS:=+luci-base +lispguard
+PKG_VERSION:=0.1.0
+PKG_RELEASE:=1
+PKG_LICENSE:=Apache-2.0
+include $(TOPDIR)/feeds/luci/luci.mk
+"""
+
+    def test_a_folder_is_a_package_for_every_architecture(self):
+        copy = made.copy_of_tree()
+        folder = f"{copy}/openwrt/luci-app-example"
+        for path in ("htdocs/luci-static/resources/view/example.js", "root/usr/share/luci/menu.d/example.json"):
+            os.makedirs(os.path.dirname(f"{folder}/{path}"))
+            with open(f"{folder}/{path}", "w") as file:
+                file.write("{}\n")
+        with open(f"{folder}/Makefile", "w") as file:
+            file.write(self.MAKEFILE)
+        feeds = made.make(copy)
+        control, members = ipk.read(feeds["ipk/luci-app-example_0.1.0-r1_all.ipk"])
+        self.assertIn(b"\nDepends: libc, luci-base, lispguard\n", control["control"])
+        files = [(name, mode) for name, mode, content in members if content is not None]
+        paths = ("./usr/share/luci/menu.d/example.json", "./www/luci-static/resources/view/example.js")
+        self.assertEqual(files, [(path, 0o644) for path in paths])
+        described, _ = apk.read(feeds["apk/luci-app-example-0.1.0-r1.apk"])
+        self.assertEqual(described["info"]["arch"], b"noarch")
+
+
+class Sizes(unittest.TestCase):
+    def sizes(self, octets, *arguments):
+        with tempfile.NamedTemporaryFile() as file:
+            # Incompressible.
+            file.write(b"".join(hashlib.sha256(b"%d" % number).digest() for number in range(octets // 32)))
+            file.flush()
+            command = [f"{ROOT}/cross/sizes", "-b", file.name, *arguments]
+            return subprocess.run(command, capture_output=True, text=True)
+
+    def test_they_are_told_by_target_package_and_part(self):
+        done = self.sizes(64 * 1024, "--json")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        told = json.loads(done.stdout)
+        self.assertEqual(list(told), ["mips_24kc", "arm_cortex-a9_vfpv3-d16"])
+        for package in DAEMONS:
+            sizes = told["mips_24kc"][package]
+            self.assertEqual(sizes["binary"], 64 * 1024)
+            self.assertTrue(sizes["binary"] < sizes["ipk"] < sizes["installed"])
+            self.assertTrue(sizes["binary"] < sizes["apk"] < sizes["installed"])
+
+    def test_what_is_over_a_budget_is_told(self):
+        done = self.sizes(200 * 1024, "mips_24kc")
+        self.assertEqual(done.returncode, 1)
+        told = [sentence.split(" is ")[0] for sentence in done.stderr.splitlines()]
+        self.assertEqual(told, ["mips_24kc lispguard: ipk", "mips_24kc lispguard: apk"])
+        self.assertEqual(self.sizes(200 * 1024, "x86_64").returncode, 0)
 
 
 if __name__ == "__main__":

@@ -80,11 +80,11 @@ class Scripts(unittest.TestCase):
             with open(f"{root}/package", "wb") as copy:
                 copy.write(FEEDS[file])
             # Unpacked by another program than the one that reads it in the other tests.
-            commands = "tar -xzf package && tar -xzf data.tar.gz && tar -tzf data.tar.gz && tar -xzf control.tar.gz -C control"
-            os.mkdir(f"{root}/control")
-            done = subprocess.run(["busybox", "sh", "-c", commands], cwd=root, check=True, capture_output=True, text=True)
+            commands = """set -e; tar -xzf package; mkdir control; tar -xzf control.tar.gz -C control
+                tar -xzf data.tar.gz; tar -tzf data.tar.gz"""
+            unpacked = subprocess.check_output(["busybox", "sh", "-c", commands], cwd=root, text=True)
             with open(f"{info}/{package}.list", "w") as listed:
-                listed.writelines(f"{line.removeprefix('.')}\n" for line in done.stdout.split() if line[-1] != "/")
+                listed.writelines(f"{line.removeprefix('.')}\n" for line in unpacked.split() if line[-1] != "/")
             for name in os.listdir(f"{root}/control"):
                 os.rename(f"{root}/control/{name}", f"{info}/{package}.{name}")
             self.assertEqual(run(root, f"{info}/{package}.postinst", "configure"), (0, ""))
