@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 pub(crate) use map_cache_entry::Version;
+pub(crate) use prober::is_plea;
 pub(crate) use silence::Standing;
 
 use crate::etr::database::Database;
@@ -401,6 +402,9 @@ impl Itr {
             ways,
             is_both_nat: is_unreachable && self.is_behind_nat,
         };
+        if self.map_cache.is_elsewhere(&eid_prefix, &mapping.locators) {
+            learned.ways.iter().for_each(|way| self.prober.trust(way.key));
+        }
         let outcome = self.map_cache.learn(&learned, origin, now);
         count_outcome(outcome, context.counters);
         (outcome != Outcome::NoPeer).then_some(eid_prefix)

@@ -16,7 +16,7 @@ pub use crate::itr::resolver::{Progress, Request};
 pub use counters::{Counter, Counters};
 
 use crate::etr::{Etr, Notify};
-use crate::itr::{Context, Itr};
+use crate::itr::{Context, Itr, is_plea};
 use crate::node::Output;
 use crate::{
     Config, Eid, EidPrefix, Forwarding, Instant, Locators, PeerKey, Side, Uplink, XtrConfig,
@@ -162,6 +162,8 @@ impl Xtr {
                 let is_admitted = self.itr.map_cache.peers.admits_message(peer, now);
                 if !is_admitted || !self.etr.handle_probe(peer, &request, now) {
                     self.counters.count(Counter::ProbesRefused);
+                } else if is_plea(request.nonce) {
+                    return self.handle_silent(peer, now);
                 }
             }
             Ok(Message::MapRequest(request)) if request.is_smr => {

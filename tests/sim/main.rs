@@ -4,5 +4,6 @@ mod handover;
 mod lanes;
 mod nat;
 mod network;
+mod probing;
 mod scenarios;
 mod world;

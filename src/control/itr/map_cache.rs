@@ -193,6 +193,11 @@ impl MapCache {
         self.rows.get(eid_prefix).is_some_and(|row| self.peers.carry(row, now))
     }
 
+    /// Whether a mapping is held with other locators.
+    pub(crate) fn is_elsewhere(&self, eid_prefix: &EidPrefix, locators: &Locators) -> bool {
+        self.rows.get(eid_prefix).is_some_and(|row| row.locators != *locators)
+    }
+
     /// Judges every mapping's locators anew. One that would have no way keeps those that it has.
     pub(crate) fn set_ways(&mut self, ways_of: impl Fn(&Locators) -> Ways) {
         for (_, row) in self.rows.values_mut() {

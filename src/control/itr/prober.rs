@@ -16,8 +16,11 @@ use wire::Nonce;
 const TRIES: u8 = 2;
 /// Transmissions of one that only measures: a new path's first packets may be lost.
 const MEASURING_TRIES: u8 = 4;
+/// The bit of a probe's nonce that says that earlier ones went unanswered: it may be the way out of
+/// the one who gets it that is broken, though what comes to it arrives.
+const PLEA_BIT: u64 = 0b001;
 /// Bits of a nonce that tell which of its transmissions is answered.
-const TRY_BITS: u64 = 0b11;
+const TRY_BITS: u64 = 0b110;
 /// Pause after all that could be tried was, doubling.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// What it doubles to.
@@ -80,6 +83,11 @@ struct Probe {
     is_answered: bool,
 }
 
+/// Whether the sender of a probe got no answer to the one before.
+pub(crate) fn is_plea(nonce: Nonce) -> bool {
+    nonce.0 & PLEA_BIT != 0
+}
+
 /// What a Map-Reply with the P-bit turned out to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Answered {
@@ -110,7 +118,7 @@ impl Prober {
             State::Paused { until } if until <= now => {}
             _ => return false,
         }
-        row.begin(State::Doubted, random, now);
+        row.begin(State::Doubted, false, random, now);
         true
     }
 
@@ -119,7 +127,7 @@ impl Prober {
         if let Some(row) = self.row(peer, now)
             && matches!(row.state, State::Idle | State::Measuring | State::Paused { .. })
         {
-            row.begin(State::Measuring, random, now);
+            row.begin(State::Measuring, false, random, now);
         }
     }
 
@@ -137,15 +145,16 @@ impl Prober {
             row.tried = 0;
             if matches!(row.state, State::Doubted | State::Unanswered { .. } | State::Failed { .. })
             {
-                row.begin(State::Doubted, random, now);
+                let is_plea = row.state != State::Doubted || row.probe.nonce & PLEA_BIT != 0;
+                row.begin(State::Doubted, is_plea, random, now);
                 is_doubting = true;
             }
         }
         is_doubting
     }
 
-    /// The peer sends: it was not, or is not any more, out of reach.
-    pub(crate) fn handle_traffic(&mut self, peer: PeerKey) {
+    /// The peer sends, or is elsewhere: it was not, or is not any more, out of reach.
+    pub(crate) fn trust(&mut self, peer: PeerKey) {
         if let Some(row) = self.rows.iter_mut().find(|row| row.peer == peer) {
             row.trust();
         }
@@ -240,7 +249,7 @@ impl Prober {
     pub(crate) fn retry(&mut self, place: usize, random: &mut Random, now: Instant) {
         let row = &mut self.rows[place];
         row.round_trip.expire();
-        row.begin(State::Doubted, random, now);
+        row.begin(State::Doubted, true, random, now);
     }
 
     /// All was tried: the peer is left alone for a while.
@@ -313,10 +322,10 @@ impl Row {
         }
     }
 
-    fn begin(&mut self, state: State, random: &mut Random, now: Instant) {
+    fn begin(&mut self, state: State, is_plea: bool, random: &mut Random, now: Instant) {
         self.state = state;
         let sent_at = [now; MEASURING_TRIES as usize];
-        let nonce = random.next_u64() & !TRY_BITS;
+        let nonce = random.next_u64() & !(TRY_BITS | PLEA_BIT) | u64::from(is_plea);
         self.probe = Probe { nonce, sent_at, tries: 0, due_at: now, is_answered: false };
     }
 
@@ -347,7 +356,7 @@ impl Row {
         probe.sent_at[place] = now;
         probe.tries += 1;
         probe.due_at = now + interval;
-        Some((self.peer, Nonce(probe.nonce | place as u64)))
+        Some((self.peer, Nonce(probe.nonce | (place as u64) << TRY_BITS.trailing_zeros())))
     }
 
     fn due_at(&self) -> Option<Instant> {
@@ -362,7 +371,7 @@ impl Row {
 impl Probe {
     /// When the transmission that this nonce answers was sent.
     fn sent_at(&self, answer: Nonce) -> Option<Instant> {
-        let place = (answer.0 & TRY_BITS) as usize;
+        let place = ((answer.0 & TRY_BITS) >> TRY_BITS.trailing_zeros()) as usize;
         let is_sent = answer.0 & !TRY_BITS == self.nonce && place < usize::from(self.tries);
         is_sent.then(|| self.sent_at[place])
     }

@@ -42,7 +42,7 @@ impl Itr {
         if self.prober.is_new(peer) {
             self.prober.measure(peer, &mut self.random, now);
         }
-        self.prober.handle_traffic(peer);
+        self.prober.trust(peer);
     }
 
     /// We leave by other uplinks: who was active last is probed first, so that it learns of it. True

@@ -349,9 +349,9 @@ fn a_probe_of_a_known_peer_about_our_own_eid_is_answered_with_our_mapping() {
         bench.link_datagram(B, &probe(asked, 42));
         assert_eq!(bench.linked.len(), usize::from(is_answered), "{asked}");
     }
-    bench.link_datagram(B, &probe("10.1.0.0/16", 43));
+    bench.link_datagram(B, &probe("10.1.0.0/16", 46));
     let Message::MapReply(reply) = bench.linked[0].message() else { panic!() };
-    assert!(reply.is_probe && reply.nonce == Nonce(43));
+    assert!(reply.is_probe && reply.nonce == Nonce(46));
     let record = reply.records.iter().next().unwrap();
     assert_eq!((record.mask_len, record.locators.len()), (16, 1));
     bench.clear();
@@ -361,20 +361,39 @@ fn a_probe_of_a_known_peer_about_our_own_eid_is_answered_with_our_mapping() {
 }
 
 #[test]
+fn a_peer_that_says_it_got_no_answers_is_probed_in_turn() {
+    let mut bench = talking(&["192.0.2.2"], 20);
+    for nonce in [41, 43, 45] {
+        bench.link_datagram(B, &probe("10.1.0.0/16", nonce));
+    }
+    let is_probe = |sent: &&Sent| matches!(sent.message(), Message::MapRequest(_));
+    assert_eq!(bench.linked.iter().filter(is_probe).count(), 1, "which it is already");
+    bench.run_ms(50);
+    assert_eq!(bench.xtr.poll_path_failure(), Some(0), "our way out it is");
+    bench.clear();
+    bench.uplinks(&["198.51.100.1"]);
+    assert_eq!(bench.linked[0].nonce().0 % 2, 1, "we say so as well");
+    bench.answer_probe();
+    bench.clear();
+    bench.silent(B);
+    assert_eq!(bench.linked[0].nonce().0 % 2, 0, "the first one says nothing");
+}
+
+#[test]
 fn a_flood_of_probes_is_bounded_and_starves_no_other_peer() {
     let mut bench = talking(&["192.0.2.2"], 20);
     let other = PeerKey([0xc0; 32]);
     bench.resolve("10.3.0.1", &[mapping("10.3.0.0/16", "192.0.2.9", other)]);
     bench.clear();
     for nonce in 0..10_000 {
-        bench.link_datagram(B, &probe("10.1.0.0/16", nonce));
+        bench.link_datagram(B, &probe("10.1.0.0/16", 2 * nonce));
     }
     assert_eq!(bench.linked.len(), 32);
-    bench.link_datagram(other, &probe("10.1.0.0/16", 1));
+    bench.link_datagram(other, &probe("10.1.0.0/16", 2));
     assert_eq!(bench.linked.len(), 33);
     bench.run_ms(1_000);
     for nonce in 0..10_000 {
-        bench.link_datagram(B, &probe("10.1.0.0/16", nonce));
+        bench.link_datagram(B, &probe("10.1.0.0/16", 2 * nonce));
     }
     assert_eq!(bench.linked.len(), 53);
 }
