@@ -21,4 +21,5 @@ mod reload;
 mod restarts;
 mod silence;
 mod testbed;
+mod timeline;
 mod tunnel;
