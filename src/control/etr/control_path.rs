@@ -130,3 +130,67 @@ impl ControlPath {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVER: PeerKey = PeerKey([1; 32]);
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_millis(ms)
+    }
+
+    fn asked() -> (ControlPath, Random, Nonce) {
+        let (mut path, mut random) = (ControlPath::new(), Random::new(&[1; 32], b"test"));
+        path.ask(Some(SERVER), &mut random, at(0));
+        let (map_server, nonce) = path.poll_request(at(0)).unwrap();
+        assert_eq!((map_server, path.poll_request(at(0))), (SERVER, None));
+        (path, random, nonce)
+    }
+
+    #[test]
+    fn an_unanswered_question_is_sent_twice_and_then_the_map_server_is_silent() {
+        let (mut path, ..) = asked();
+        assert_eq!(path.due_at(), Some(at(50)));
+        assert!(path.poll_request(at(50)).is_some());
+        assert_eq!(path.due_at(), None);
+        assert_eq!(path.standing(at(99)), Standing::Asked(at(100)));
+        assert_eq!(path.standing(at(100)), Standing::Silent);
+    }
+
+    #[test]
+    fn its_answer_or_anything_else_from_the_map_server_proves_the_way() {
+        let (mut path, mut random, nonce) = asked();
+        assert!(!path.handle_reply(PeerKey([2; 32]), nonce, at(10)));
+        assert!(!path.handle_reply(SERVER, Nonce(nonce.0 | TRY_BIT), at(10)), "not sent yet");
+        assert!(path.handle_reply(SERVER, nonce, at(10)));
+        assert_eq!((path.standing(at(900)), path.due_at()), (Standing::Heard, None));
+        path.ask(Some(SERVER), &mut random, at(1_000));
+        assert_eq!(
+            path.standing(at(1_000)),
+            Standing::Asked(at(1_050)),
+            "twice 10 ms, at least 50"
+        );
+        path.handle_heard(PeerKey([2; 32]), at(1_001));
+        assert_eq!(path.standing(at(1_060)), Standing::Silent);
+        path.handle_heard(SERVER, at(1_070));
+        assert_eq!(path.standing(at(1_070)), Standing::Heard, "late is not never");
+    }
+
+    #[test]
+    fn questions_are_a_quarter_of_a_second_apart_unless_the_way_changes() {
+        let (mut path, mut random, _) = asked();
+        path.poll_request(at(50));
+        path.ask(Some(SERVER), &mut random, at(249));
+        assert_eq!(path.poll_request(at(249)), None);
+        path.ask(Some(SERVER), &mut random, at(250));
+        assert!(path.poll_request(at(250)).is_some());
+        path.handle_uplinks();
+        assert_eq!(path.standing(at(251)), Standing::Silent);
+        path.ask(Some(SERVER), &mut random, at(251));
+        assert!(path.poll_request(at(251)).is_some());
+        path.ask(None, &mut random, at(252));
+        assert_eq!(path.standing(at(252)), Standing::Silent, "there is nobody to ask");
+    }
+}

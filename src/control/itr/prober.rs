@@ -376,3 +376,82 @@ impl Probe {
         is_sent.then(|| self.sent_at[place])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(number: u8) -> PeerKey {
+        PeerKey([number; 32])
+    }
+
+    /// Sends what is due until then: when, to whom, under which nonce.
+    fn run(prober: &mut Prober, until: u64) -> Vec<(u64, u8, Nonce)> {
+        let mut sent = Vec::new();
+        while let Some(now) = prober.poll_at().filter(|at| *at <= Instant::from_millis(until)) {
+            prober.handle_timeout(now);
+            while let Some((place, ..)) = prober.unanswered(0) {
+                prober.pause(place, now);
+            }
+            while let Some((peer, nonce)) = prober.poll_probe(now) {
+                sent.push((now.as_micros() / 1_000, peer.0[0], nonce));
+            }
+            assert!(prober.poll_at().is_none_or(|at| at > now));
+        }
+        sent
+    }
+
+    #[test]
+    fn each_transmission_is_known_by_its_nonce() {
+        let mut random = Random::new(&[1; 32], b"test");
+        for answered in 0..4_usize {
+            let mut prober = Prober::with_limit(1);
+            prober.measure(peer(1), &mut random, Instant::ZERO);
+            let sent = run(&mut prober, 750);
+            let times: Vec<_> = sent.iter().map(|(at, ..)| *at).collect();
+            assert_eq!(times, [0, 100, 300, 700]);
+            let (at, _, nonce) = sent[answered];
+            let now = Instant::from_millis(750);
+            assert_eq!(prober.handle_reply(peer(2), nonce, now), Answered::Unknown);
+            assert_eq!(prober.handle_reply(peer(1), Nonce(!nonce.0), now), Answered::Unknown);
+            assert_eq!(prober.handle_reply(peer(1), nonce, now), Answered::Now);
+            let round_trip = Duration::from_millis(750 - at);
+            assert_eq!(
+                prober.poll_event(),
+                Some(Event::PathAnswered { peer: peer(1), round_trip })
+            );
+            assert_eq!(prober.handle_reply(peer(1), sent[0].2, now), Answered::Again);
+            assert_eq!((prober.poll_event(), prober.poll_at()), (None, None));
+        }
+    }
+
+    #[test]
+    fn a_full_table_forgets_who_is_idle_for_longest_and_nobody_who_is_asked() {
+        let mut random = Random::new(&[1; 32], b"test");
+        let mut prober = Prober::with_limit(2);
+        for number in 1..=3 {
+            let is_in = prober.handle_silent(peer(number), &mut random, Instant::ZERO);
+            assert_eq!(is_in, number < 3, "two are being asked");
+        }
+        run(&mut prober, 200);
+        let now = Instant::from_millis(300);
+        assert!(!prober.handle_silent(peer(1), &mut random, now), "it pauses");
+        assert!(prober.handle_silent(peer(3), &mut random, now));
+        assert!(prober.is_new(peer(2)) && !prober.is_new(peer(1)));
+    }
+
+    #[test]
+    fn events_that_nobody_polls_are_bounded() {
+        let mut random = Random::new(&[1; 32], b"test");
+        let mut prober = Prober::with_limit(20);
+        for number in 0..20 {
+            prober.measure(peer(number), &mut random, Instant::ZERO);
+        }
+        for (_, peer, nonce) in run(&mut prober, 0) {
+            prober.handle_reply(PeerKey([peer; 32]), nonce, Instant::ZERO);
+        }
+        let told: Vec<_> = core::iter::from_fn(|| prober.poll_event()).collect();
+        assert_eq!(told.len(), MAX_EVENTS);
+        assert!(matches!(told[7], Event::PathAnswered { peer, .. } if peer.0[0] == 19));
+    }
+}
