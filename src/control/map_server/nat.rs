@@ -7,10 +7,10 @@ use core::time::Duration;
 use wire::lcaf::Nat;
 use wire::{Address, AddressBuffer, Addresses, AlgorithmId};
 
-use crate::bucket::Rate;
 use super::rows::RowSet;
 use super::site::SiteIndex;
 use super::{MAX_MESSAGE_LEN, MapServer};
+use crate::bucket::Rate;
 use crate::{Event, Instant, LISP_PORT};
 
 /// Info-Requests of one site, which asks by them whether its way here still carries.
