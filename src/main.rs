@@ -26,6 +26,7 @@ Usage: lispguard COMMAND [OPTION...]
 
 Options:
   -c, --config FILE  the configuration (default /etc/config/lispguard)
+      --named FILE   the configuration is a copy, for run and check: errors call it FILE
   -s, --socket PATH  the control socket of the running router, for status, handovers
                      and lig (default: what the configuration says)
   -h, --help         this text
@@ -42,6 +43,7 @@ struct Arguments {
     command: Option<String>,
     operand: Option<String>,
     config: Option<PathBuf>,
+    named: Option<String>,
     socket: Option<PathBuf>,
     is_json: bool,
 }
@@ -82,6 +84,7 @@ fn parse(parser: &mut lexopt::Parser) -> Result<Parsed, lexopt::Error> {
             }
             Short('c') | Long("config") => arguments.config = Some(parser.value()?.into()),
             Short('s') | Long("socket") => arguments.socket = Some(parser.value()?.into()),
+            Long("named") => arguments.named = Some(parser.value()?.string()?),
             Long("json") => arguments.is_json = true,
             Value(word) if arguments.command.is_none() => {
                 let command = word.string()?;
@@ -102,12 +105,13 @@ fn parse(parser: &mut lexopt::Parser) -> Result<Parsed, lexopt::Error> {
 
 fn run(arguments: Arguments) -> ExitCode {
     let config = arguments.config.unwrap_or_else(|| PathBuf::from("/etc/config/lispguard"));
+    let name = arguments.named.unwrap_or_else(|| config.display().to_string());
     let socket = arguments.socket;
     let command = arguments.command.as_deref();
     match (command, arguments.operand) {
-        (Some("run"), None) => daemon::run(&config),
+        (Some("run"), None) => daemon::run(&config, &name),
         (Some("down"), None) => daemon::down(&config),
-        (Some("check"), None) => commands::check(&config),
+        (Some("check"), None) => commands::check(&config, &name),
         (Some("status"), None) => client::status(&config, socket, arguments.is_json),
         (Some("handovers"), None) => client::handovers(&config, socket, arguments.is_json),
         (Some("lig"), Some(eid)) => client::lig(&config, socket, &eid, arguments.is_json),

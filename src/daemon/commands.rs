@@ -16,23 +16,23 @@ pub fn print(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());
 }
 
-/// Says whether the configuration is right; exit 2 when it is not.
-pub fn check(path: &Path) -> ExitCode {
-    match load(path) {
+/// Says whether the configuration, which errors call `name`, is right; exit 2 when it is not.
+pub fn check(path: &Path, name: &str) -> ExitCode {
+    match load(path, name) {
         Ok(_) => {
-            print(&format!("{}: right\n", path.display()));
+            print(&format!("{name}: right\n"));
             ExitCode::SUCCESS
         }
         Err(code) => code,
     }
 }
 
-/// Loads the configuration.
+/// Loads the configuration, which errors call `name`.
 ///
 /// # Errors
 /// Exit code 2; what is wrong is on standard error then, one error a line.
-pub fn load(path: &Path) -> Result<Config, ExitCode> {
-    Config::load(path).map_err(|errors| {
+pub fn load(path: &Path, name: &str) -> Result<Config, ExitCode> {
+    Config::load_as(path, name).map_err(|errors| {
         for error in &errors {
             eprintln!("lispguard: {error}");
         }

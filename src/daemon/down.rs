@@ -25,7 +25,7 @@ enum DownError {
 
 /// Removes what a run of this configuration left; exit 1 when something stays.
 pub fn down(path: &Path) -> ExitCode {
-    let config = match commands::load(path) {
+    let config = match commands::load(path, &path.display().to_string()) {
         Ok(config) => config,
         Err(code) => return code,
     };

@@ -9,7 +9,7 @@ use crate::wiring;
 impl Router {
     /// Reads the configuration again and changes what differs; a wrong one changes nothing.
     pub(crate) fn reload(&mut self, now: Instant) {
-        let config = match Config::load(&self.path) {
+        let config = match Config::load_as(&self.file.0, &self.file.1) {
             Ok(config) => config,
             Err(errors) => {
                 for error in &errors {

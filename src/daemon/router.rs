@@ -93,7 +93,8 @@ pub struct Router {
     pub(crate) names: Names,
     /// How often the wall clock was stepped.
     pub(crate) clock_steps: u64,
-    pub(crate) path: PathBuf,
+    /// The configuration's path, and what errors call it.
+    pub(crate) file: (PathBuf, String),
     pub(crate) overlay: Option<Overlay>,
     pub(crate) poller: Poller,
     plane_sources: Vec<dataplane::Source>,
@@ -111,7 +112,7 @@ pub struct Router {
 
 /// What start-up made for the router.
 pub(crate) struct Parts {
-    pub(crate) path: PathBuf,
+    pub(crate) file: (PathBuf, String),
     pub(crate) config: Config,
     pub(crate) start: Start,
     pub(crate) plane: Backend,
@@ -124,7 +125,7 @@ impl Router {
     /// Puts the parts together and starts the tunnels.
     pub(crate) fn new(parts: Parts) -> io::Result<Router> {
         let now = now();
-        let Parts { path, config, start, plane, overlay, signals, socket } = parts;
+        let Parts { file, config, start, plane, overlay, signals, socket } = parts;
         let node = Node::new(&wiring::control_config(&config, &start), now);
         let policy = wiring::link_policy(&config);
         let links = Links::new(policy).map_err(io::Error::other)?;
@@ -146,7 +147,7 @@ impl Router {
             handovers: Handovers::new(),
             names,
             clock_steps: 0,
-            path,
+            file,
             overlay,
             poller: Poller::new()?,
             plane_sources: Vec::new(),

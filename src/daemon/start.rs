@@ -43,14 +43,14 @@ enum StartError {
     Overlay(OverlayError),
 }
 
-/// Runs the router that `path` describes until a signal ends it.
-pub fn run(path: &Path) -> ExitCode {
-    let config = match commands::load(path) {
+/// Runs the router that `path` describes until a signal ends it. Errors call the file `name`.
+pub fn run(path: &Path, name: &str) -> ExitCode {
+    let config = match commands::load(path, name) {
         Ok(config) => config,
         Err(code) => return code,
     };
     logging::start(config.log_level);
-    match start(path, config) {
+    match start((path, name), config) {
         Ok(mut router) => match router.run() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -65,7 +65,7 @@ pub fn run(path: &Path) -> ExitCode {
     }
 }
 
-fn start(path: &Path, config: Config) -> Result<Router, StartError> {
+fn start((path, name): (&Path, &str), config: Config) -> Result<Router, StartError> {
     let system = |what| move |error| StartError::System(what, error);
     if let Err(error) = linux::process::deny_core_dumps() {
         log::warn!("core dumps stay possible: {error}");
@@ -82,11 +82,12 @@ fn start(path: &Path, config: Config) -> Result<Router, StartError> {
         Start { boot_counter: boot_counter(&config), seed, data_keys: wiring::data_keys(&plane) };
     let overlay = overlay(&config, &plane).inspect_err(|_| undo(&config, &plane))?;
     report_start(&config, &plane);
-    let (names, is_new) = (config.clone(), has_nothing_adopted(&plane));
-    let parts = Parts { path: path.to_path_buf(), config, start, plane, overlay, signals, socket };
+    let (as_started, is_new) = (config.clone(), has_nothing_adopted(&plane));
+    let file = (path.to_path_buf(), name.to_owned());
+    let parts = Parts { file, config, start, plane, overlay, signals, socket };
     Router::new(parts).map_err(|error| {
         if is_new {
-            remove_devices(&names);
+            remove_devices(&as_started);
         }
         StartError::System("descriptors", error)
     })

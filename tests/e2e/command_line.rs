@@ -55,3 +55,15 @@ fn lig_answers_as_a_person_reads_it_and_as_json() {
         Ok(())
     });
 }
+
+#[test]
+fn errors_of_a_copy_name_the_original() {
+    let copy = std::env::temp_dir().join(format!("lispguard-copy-{}", std::process::id()));
+    std::fs::write(&copy, "config lispguard 'main'\n\toption nonsense '1'\n").expect("written");
+    let path = copy.to_string_lossy().into_owned();
+    let said = lispguard(["check", "-c", &path, "--named", "/etc/config/lispguard"]);
+    std::fs::remove_file(&copy).expect("removed");
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.err.contains("lispguard: /etc/config/lispguard:2: option 'nonsense'"), "{said:?}");
+    assert!(!said.err.contains(&path), "{said:?}");
+}

@@ -23,11 +23,18 @@ impl Config {
     /// # Errors
     /// All that is wrong, each with line, option and remedy.
     pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
-        let name = path.display().to_string();
+        Config::load_as(path, &path.display().to_string())
+    }
+
+    /// As `load`, for a copy of the file that errors call `name`.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub fn load_as(path: &Path, name: &str) -> Result<Config, ConfigErrors> {
         match file::read(path, MAX_FILE) {
-            Ok(contents) => read(&contents.octets, &name, Some((path, contents.mode))),
+            Ok(contents) => read(&contents.octets, name, Some((path, contents.mode))),
             Err(problem) => {
-                let mut report = Report::new(&name);
+                let mut report = Report::new(name);
                 report.add(None, Place::File, problem);
                 report.finish(None)
             }
