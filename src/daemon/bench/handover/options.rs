@@ -111,12 +111,13 @@ Usage: lispguard bench handover [OPTION...]
   --rate MBIT         rate of every link, with a queue of 50 ms (default: any)
   --json              print JSON instead of a table
   --svg FILE          draw one run of each case, and the distribution of gaps
-  --logs FOLDER       keep what the nodes log, at level debug
+  --logs FOLDER       keep what the nodes log, at level debug, and the timelines
+                      of their handovers
 ";
 
 const NOTES: &str = "
 The phone sends a UDP datagram each millisecond to the host behind home, which
-echoes it; that host sends it 1,300 octets each 2 ms by TCP meanwhile. Both run
+echoes it; that host sends it 2,600 octets each 5 ms by TCP meanwhile. Both run
 before the links change. gap: the longest time between two echoes around the
 event; before: the same before the event, when only a busy machine makes gaps;
 lost: datagrams never echoed (with --loss, those the links lose among them); TCP

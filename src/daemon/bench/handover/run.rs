@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(300);
 const LOOK_TCP: Duration = Duration::from_millis(100);
 /// How long that may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-const POLL: Duration = Duration::from_millis(5);
+const POLL: Duration = Duration::from_millis(20);
 /// What is on its way for longer than a round trip and this has been lost.
 const STRAGGLING: Duration = Duration::from_millis(200);
 

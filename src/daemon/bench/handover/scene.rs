@@ -195,7 +195,8 @@ impl Scene {
         started_at.ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
 
-    /// Copies what the nodes logged to a folder, under names that begin with `prefix`.
+    /// Copies what the nodes logged to a folder, and their handovers' timelines, under names that
+    /// begin with `prefix`.
     ///
     /// # Errors
     /// As the file system says.
@@ -203,7 +204,13 @@ impl Scene {
         std::fs::create_dir_all(folder)?;
         let nodes: [&Node; 3] = [&self.world.map_server, &self.world.home, &self.world.phone];
         nodes.into_iter().try_for_each(|node| {
-            std::fs::write(folder.join(format!("{prefix}-{}.log", node.name())), node.log())
+            let file = |kind| folder.join(format!("{prefix}-{}.{kind}", node.name()));
+            std::fs::write(file("log"), node.log())?;
+            // A node that fell over tells no more than that.
+            match node.ask("handovers json") {
+                Ok((_, timelines)) => std::fs::write(file("handovers.json"), timelines),
+                Err(_) => Ok(()),
+            }
         })
     }
 }
