@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Octets written each time, two segments: 4.2 Mbit/s.
+/// Octets written each time: two segments.
 const CHUNK: usize = 2600;
-const INTERVAL: Duration = Duration::from_millis(5);
-/// What could not be written for longer is left out, so that a stall is followed by no flood.
-const BACKLOG: Duration = Duration::from_millis(20);
+/// What could not be written more often than this is left out, so that a stall is followed by no
+/// flood.
+const BACKLOG: u32 = 4;
 /// How soon a thread notices that it is to end.
 const PATIENCE: Duration = Duration::from_millis(50);
 
@@ -32,6 +32,7 @@ pub(super) struct Download {
 #[derive(Debug)]
 struct Shared {
     started_at: Instant,
+    interval: Duration,
     is_over: AtomicBool,
     log: Mutex<Log>,
 }
@@ -59,20 +60,22 @@ impl Shared {
 }
 
 impl Download {
-    /// Starts to write to one end and to read from the other; times count from `started_at`.
+    /// Starts to write to one end each `interval` and to read from the other; times count from
+    /// `started_at`.
     ///
     /// # Errors
     /// When a socket cannot be given a timeout.
     pub(super) fn start(
         sending: TcpStream,
         receiving: TcpStream,
+        interval: Duration,
         started_at: Instant,
     ) -> io::Result<Download> {
         sending.set_nodelay(true)?;
         sending.set_write_timeout(Some(PATIENCE))?;
         receiving.set_read_timeout(Some(PATIENCE))?;
         let (is_over, log) = (AtomicBool::new(false), Mutex::default());
-        let shared = Arc::new(Shared { started_at, is_over, log });
+        let shared = Arc::new(Shared { started_at, interval, is_over, log });
         let (of_sender, of_receiver) = (Arc::clone(&shared), Arc::clone(&shared));
         let threads = vec![
             thread::spawn(move || of_sender.note_end(|| send(&sending, &of_sender))),
@@ -124,7 +127,7 @@ fn send(mut stream: &TcpStream, shared: &Shared) -> io::Result<()> {
             Err(error) if is_timeout(&error) => {}
             Err(error) => return Err(error),
         }
-        due = (due + INTERVAL).max(now.saturating_sub(BACKLOG));
+        due = (due + shared.interval).max(now.saturating_sub(shared.interval * BACKLOG));
         thread::sleep(due.saturating_sub(now));
     }
     Ok(())
@@ -157,13 +160,15 @@ mod tests {
 
     use super::*;
 
+    const INTERVAL: Duration = Duration::from_millis(1);
+
     #[test]
     fn octets_arrive_and_an_end_is_told() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let sending = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (receiving, _) = listener.accept().unwrap();
         let other = receiving.try_clone().unwrap();
-        let download = Download::start(sending, receiving, Instant::now()).unwrap();
+        let download = Download::start(sending, receiving, INTERVAL, Instant::now()).unwrap();
         while download.last_at().unwrap().is_none() {
             thread::sleep(INTERVAL);
         }

@@ -1,4 +1,4 @@
-//! A datagram each millisecond, and when each echo of it came.
+//! Datagrams at even intervals, and when the echo of each came.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -7,8 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Between two datagrams.
-pub(super) const INTERVAL: Duration = Duration::from_millis(1);
 /// How soon a thread notices that it is to end.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// A number and padding, like a small voice packet.
@@ -31,6 +29,7 @@ pub(super) struct Echoes {
 #[derive(Debug)]
 struct Shared {
     started_at: Instant,
+    interval: Duration,
     is_sent: AtomicBool,
     is_over: AtomicBool,
     log: Mutex<Vec<Echo>>,
@@ -43,7 +42,7 @@ impl Shared {
 }
 
 impl Echoes {
-    /// Starts to send to an echo server; times count from `started_at`.
+    /// Starts to send to an echo server each `interval`; times count from `started_at`.
     ///
     /// A send that fails, as while no uplink is up, is a datagram without an echo.
     ///
@@ -52,12 +51,14 @@ impl Echoes {
     pub(super) fn start(
         socket: UdpSocket,
         to: SocketAddr,
+        interval: Duration,
         started_at: Instant,
     ) -> io::Result<Echoes> {
         socket.set_read_timeout(Some(PATIENCE))?;
         let sender = socket.try_clone()?;
         let shared = Arc::new(Shared {
             started_at,
+            interval,
             is_sent: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             log: Mutex::default(),
@@ -112,7 +113,7 @@ fn send(socket: &UdpSocket, to: SocketAddr, shared: &Shared) {
         };
         datagram[..8].copy_from_slice(&number.to_be_bytes());
         let _ = socket.send_to(&datagram, to);
-        due += INTERVAL;
+        due += shared.interval;
         thread::sleep(due.saturating_sub(sent_at));
     }
 }
@@ -163,9 +164,9 @@ mod tests {
         let to = server.local_addr().unwrap();
         let _server = EchoServer::start(vec![server]).unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let echoes = Echoes::start(client, to, Instant::now()).unwrap();
+        let echoes = Echoes::start(client, to, ms(1), Instant::now()).unwrap();
         while echoes.arrived_since(Duration::ZERO).0 < 20 {
-            thread::sleep(INTERVAL);
+            thread::sleep(ms(1));
         }
         let log = echoes.finish(ms(200));
         assert!(log.len() >= 20 && log.iter().all(|echo| echo.received_at > Some(echo.sent_at)));

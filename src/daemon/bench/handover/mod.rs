@@ -53,7 +53,7 @@ fn run(options: &Options) -> io::Result<ExitCode> {
     }
     let _interrupt = Interrupt::watch()?;
     check_tun()?;
-    let mut results = Results::new(options.quality);
+    let mut results = Results::new(options.quality, options.interval);
     for backend in backends(&options.backends)? {
         for case in &options.cases {
             for number in 1..=options.runs {

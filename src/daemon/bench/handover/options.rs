@@ -17,6 +17,8 @@ pub(super) struct Options {
     pub(super) backends: Vec<Backend>,
     /// How often each case runs with each backend.
     pub(super) runs: usize,
+    /// Between two datagrams; a writing by TCP is as long as five of them.
+    pub(super) interval: Duration,
     /// What the underlay's links are like.
     pub(super) quality: Quality,
     /// Print JSON instead of a table.
@@ -33,6 +35,7 @@ impl Default for Options {
             cases: Vec::new(),
             backends: Vec::new(),
             runs: 10,
+            interval: Duration::from_millis(1),
             quality: Quality::default(),
             is_json: false,
             svg: None,
@@ -70,6 +73,9 @@ pub(super) fn parse(words: &[OsString]) -> Result<Asked, String> {
                 add(&mut options.backends, &value.take()?, "backend", Backend::named, &all)?;
             }
             "--runs" => options.runs = value.number(1..=10_000)?,
+            "--interval-ms" => {
+                options.interval = Duration::from_secs_f64(value.number(0.2..=50.0)? / 1e3);
+            }
             "--rtt-ms" => {
                 quality.round_trip = Duration::from_secs_f64(value.number(0.0..=2000.0)? / 1e3);
             }
@@ -106,6 +112,7 @@ Usage: lispguard bench handover [OPTION...]
   --case NAME,...     only these cases (default: all)
   --backend NAME,...  kernel, userspace (default: all that can be had)
   --runs N            how often each case runs with each backend (default 10)
+  --interval-ms N     between two datagrams (default 1)
   --rtt-ms N          round trip between any two nodes (default 10)
   --loss PERCENT      packets lost on the way from node to node (default 0)
   --rate MBIT         rate of every link, with a queue of 50 ms (default: any)
@@ -116,14 +123,15 @@ Usage: lispguard bench handover [OPTION...]
 ";
 
 const NOTES: &str = "
-The phone sends a UDP datagram each millisecond to the host behind home, which
-echoes it; that host sends it 2,600 octets each 5 ms by TCP meanwhile. Both run
-before the links change. gap: the longest time between two echoes around the
+The phone sends a UDP datagram each interval to the host behind home, which
+echoes it; that host sends it 2,600 octets each five intervals by TCP meanwhile.
+Both run before the links change. gap: the longest time between two echoes around the
 event; before: the same before the event, when only a busy machine makes gaps;
 lost: datagrams never echoed (with --loss, those the links lose among them); TCP
 stall: the longest time in which no octet arrived. Median, lowest, 95th
 percentile and highest run. A run that is not heard again within 10 s has
-failed. On a busy machine, start it with `chrt -r 1`.
+failed. On a busy machine, start it with `chrt -r 1`; on a slow one, as a kernel
+in user mode is, `--interval-ms 5` leaves it time to breathe.
 
 Links are changed by netlink from this process. Round trip, loss and rate are
 the kernel's netem where it has that, else a forwarder of lispguard's own: the
@@ -154,6 +162,7 @@ mod tests {
     fn without_words_every_case_runs_at_ten_milliseconds() {
         let options = options("");
         assert_eq!((options.cases, options.runs), (Case::ALL.to_vec(), 10));
+        assert_eq!(options.interval, Duration::from_millis(1));
         assert!(options.backends.is_empty() && !options.is_json && options.logs.is_none());
         let round_trip = Duration::from_millis(10);
         let expected = Quality { round_trip, loss_percent: 0.0, rate_mbit_s: None };
@@ -182,6 +191,7 @@ mod tests {
             ("--case walk", "no case 'walk'; there are link-down, carrier-loss, roam, silent"),
             ("--backend memory", "no backend 'memory'; there are kernel, userspace"),
             ("--runs 0", "--runs is a number from 1 to 10000, not '0'"),
+            ("--interval-ms 0", "a number from 0.2 to 50, not '0'"),
             ("--rtt-ms -1", "a number from 0 to 2000, not '-1'"),
             ("--loss nan", "a number from 0 to 50, not 'nan'"),
             ("--rate 0", "a number from 1 to 10000"),

@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn every_case_is_drawn_and_named() {
-        let mut results = Results::new(Quality::default());
+        let mut results = Results::new(Quality::default(), Duration::from_millis(1));
         for case in Case::ALL {
             for backend in Backend::ALL {
                 for gap in [11, 12, 30] {
@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn nothing_and_runs_without_traces_are_drawn_too() {
-        let mut results = Results::new(Quality::default());
+        let mut results = Results::new(Quality::default(), Duration::from_millis(1));
         assert_well_formed(&draw(&results));
         results.add(Case::Roam, Backend::Kernel, None);
         assert_well_formed(&draw(&results));

@@ -15,6 +15,7 @@ use crate::status::json;
 #[derive(Clone, Debug)]
 pub(super) struct Results {
     quality: Quality,
+    interval: Duration,
     series: Vec<Series>,
 }
 
@@ -41,6 +42,7 @@ struct Row {
     rtt_ms: f64,
     loss_percent: f64,
     rate_mbit_s: Option<f64>,
+    interval_ms: f64,
     underlay: Option<&'static str>,
     runs: usize,
     failed: usize,
@@ -51,8 +53,9 @@ struct Row {
 }
 
 impl Results {
-    pub(super) fn new(quality: Quality) -> Results {
-        Results { quality, series: Vec::new() }
+    /// Of runs over links of a quality, with a datagram each `interval`.
+    pub(super) fn new(quality: Quality, interval: Duration) -> Results {
+        Results { quality, interval, series: Vec::new() }
     }
 
     /// Adds a run; `None` is one that failed.
@@ -81,13 +84,14 @@ impl Results {
     }
 
     fn rows(&self) -> Vec<Row> {
-        self.series.iter().map(|series| series.row(&self.quality)).collect()
+        self.series.iter().map(|series| series.row(&self.quality, self.interval)).collect()
     }
 
     /// What the links were like, and four lines for each case and backend.
     pub(super) fn table(&self) -> String {
         let rows = self.rows();
-        let mut table = conditions(&self.quality, rows.iter().find_map(|row| row.underlay));
+        let mut table =
+            conditions(&self.quality, self.interval, rows.iter().find_map(|row| row.underlay));
         let _ = writeln!(
             table,
             "\n{:<18} {:<10} {:<13} {:>9} {:>9} {:>9} {:>9}",
@@ -131,7 +135,7 @@ impl Results {
 }
 
 /// A line about the links.
-pub(super) fn conditions(quality: &Quality, underlay: Option<&str>) -> String {
+fn conditions(quality: &Quality, interval: Duration, underlay: Option<&str>) -> String {
     let by = match underlay {
         Some("forwarder") => "a forwarder of our own",
         Some(other) => other,
@@ -144,7 +148,11 @@ pub(super) fn conditions(quality: &Quality, underlay: Option<&str>) -> String {
     if let Some(rate) = quality.rate_mbit_s {
         let _ = write!(line, ", {rate} Mbit/s");
     }
-    let _ = writeln!(line, " between any two nodes, by {by}");
+    let _ = writeln!(
+        line,
+        " between any two nodes, by {by}; a datagram each {} ms",
+        milliseconds(interval)
+    );
     line
 }
 
@@ -187,13 +195,14 @@ impl Series {
         self.traces.get_or_insert(run.traces);
     }
 
-    fn row(&self, quality: &Quality) -> Row {
+    fn row(&self, quality: &Quality, interval: Duration) -> Row {
         Row {
             case: self.case.name(),
             backend: self.backend.name(),
             rtt_ms: milliseconds(quality.round_trip),
             loss_percent: quality.loss_percent,
             rate_mbit_s: quality.rate_mbit_s,
+            interval_ms: milliseconds(interval),
             underlay: self.underlay,
             runs: self.gaps_ms.len(),
             failed: self.failed,
@@ -237,7 +246,8 @@ mod tests {
     }
 
     fn results() -> Results {
-        let mut results = Results::new(Quality { loss_percent: 1.0, ..Quality::default() });
+        let quality = Quality { loss_percent: 1.0, ..Quality::default() };
+        let mut results = Results::new(quality, Duration::from_millis(1));
         for number in 1..=20_u64 {
             let run = Run {
                 gap: Duration::from_micros(number * 1500),
@@ -274,7 +284,8 @@ mod tests {
     fn the_table_has_four_lines_for_each_case_and_backend() {
         let table = results().table();
         let lines: Vec<_> = table.lines().collect();
-        let links = "round trip 10 ms, 1 % lost between any two nodes, by a forwarder of our own";
+        let links = "round trip 10 ms, 1 % lost between any two nodes, by a forwarder of our own; \
+                     a datagram each 1 ms";
         assert_eq!((lines[0], lines.len()), (links, 11), "{table}");
         assert!(lines[3].starts_with("link-down          userspace  gap ms"), "{table}");
         assert!(lines[3].ends_with("15.8       1.5      28.5      30.0"), "{table}");

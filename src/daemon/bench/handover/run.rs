@@ -11,6 +11,8 @@ use super::echoes::{Echo, Echoes, longest_gap};
 use super::options::Options;
 use super::scene::Scene;
 
+/// Datagrams sent from one writing by TCP to the next.
+const WRITES: u32 = 5;
 /// Before the event, echoes come for so long.
 const SETTLING: Duration = Duration::from_millis(500);
 /// Over how long it is judged whether echoes come again, and octets by TCP.
@@ -62,8 +64,8 @@ fn observe(case: Case, scene: &Scene, options: &Options) -> io::Result<Run> {
     let started_at = Instant::now();
     let (socket, to) = scene.echo()?;
     let (sending, receiving) = scene.connection()?;
-    let echoes = Echoes::start(socket, to, started_at)?;
-    let download = Download::start(sending, receiving, started_at)?;
+    let echoes = Echoes::start(socket, to, options.interval, started_at)?;
+    let download = Download::start(sending, receiving, options.interval * WRITES, started_at)?;
     let flow = Flow { echoes, download, started_at };
     flow.wait(Duration::ZERO, SETTLING)?;
     let measured_from = started_at.elapsed();
