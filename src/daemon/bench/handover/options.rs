@@ -124,19 +124,21 @@ Usage: lispguard bench handover [OPTION...]
 
 const NOTES: &str = "
 The phone sends a UDP datagram each interval to the host behind home, which
-echoes it; that host sends it 2,600 octets each five intervals by TCP meanwhile.
-Both run before the links change. gap: the longest time between two echoes around the
-event; before: the same before the event, when only a busy machine makes gaps;
-lost: datagrams never echoed (with --loss, those the links lose among them); TCP
-stall: the longest time in which no octet arrived. Median, lowest, 95th
-percentile and highest run. A run that is not heard again within 10 s has
-failed. On a busy machine, start it with `chrt -r 1`; on a slow one, as a kernel
-in user mode is, `--interval-ms 5` leaves it time to breathe.
+echoes it; that host sends it 2,600 octets every five intervals by TCP, too.
+Both run before the links change. gap: the longest time between two echoes
+around the event; before: the same before the event, when only a busy machine
+makes gaps; lost: datagrams never echoed (with --loss, those the links lose
+among them); TCP stall: the longest time in which no octet arrived. Median,
+lowest, 95th percentile and highest run. A run that is not heard again within
+10 s has failed. On a busy machine, start it with `chrt -r 1`; on a slow one,
+as a kernel in user mode is, `--interval-ms 5` leaves it time to breathe.
 
 Links are changed by netlink from this process. Round trip, loss and rate are
 the kernel's netem where it has that, else a forwarder of lispguard's own: the
 underlay router's kernel hands it every packet by a TUN device and gets it back
-when it is due, some 0.1 ms late. The result tells which one it was.
+when it is due, some 0.1 ms late. netem delays ARP replies to a node, too, half
+a round trip at a new gateway; the forwarder does not. The result tells which
+one it was.
 
 It needs root, or a kernel that lets ordinary users make namespaces. Nothing
 outside its own namespaces and a temporary directory per run is touched, and all
