@@ -95,7 +95,7 @@ impl Site {
     fn dump(&mut self) -> String {
         let (mut text, mut allowed_ips) = (String::new(), Vec::new());
         let mut last: Option<Peer> = None;
-        let mut end = |last: Option<Peer>, allowed_ips: &mut Vec<String>| {
+        let end = |last: Option<Peer>, allowed_ips: &mut Vec<String>| {
             let line = last.map(|peer| peer_line(&peer, allowed_ips));
             allowed_ips.clear();
             line.unwrap_or_default()
