@@ -10,6 +10,10 @@ use nix::libc::{self, sock_filter};
 use super::address;
 use crate::system;
 
+/// An EtherType that no IP interface carries (IEEE 802's first for local experiments). The kernel
+/// takes a zero for "the last one", and no interface for all of them.
+const NO_PROTOCOL: u16 = 0x88b5;
+
 /// The least the kernel gives: a ring or two are kept, and a burst costs no memory.
 const BUFFER_LEN: i32 = 1;
 
@@ -66,10 +70,14 @@ impl Doorbell {
         // Off is kept muted, so that nothing rings that is under way.
         let program = if bell == Bell::Armed { &self.program[..] } else { &[NOTHING] };
         system::attach_filter(self.fd.as_fd(), program)?;
-        let protocol = libc::ETH_P_ALL as u16;
+        let bind = |protocol| system::bind(self.fd.as_fd(), &address(self.index, protocol));
         match (self.bell, bell) {
-            (Bell::Off, _) => system::bind(self.fd.as_fd(), &address(self.index, protocol))?,
-            (_, Bell::Off) => system::bind(self.fd.as_fd(), &address(0, 0))?,
+            (Bell::Off, _) => bind(libc::ETH_P_ALL as u16)?,
+            // Off an interface that is gone it is already.
+            (_, Bell::Off) => match bind(NO_PROTOCOL) {
+                Err(Errno::ENODEV) => {}
+                result => result?,
+            },
             _ => {}
         }
         self.bell = bell;

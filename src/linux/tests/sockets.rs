@@ -4,6 +4,7 @@ extern crate lispguard_linux as linux;
 
 mod isolated;
 
+use std::fs;
 use std::io::IoSlice;
 use std::net::{IpAddr, SocketAddr};
 
@@ -431,6 +432,7 @@ fn a_doorbell_rings_once_for_the_first_packets_that_leave() {
                 here.send_to(b"out", address_there).expect("sent");
                 assert!(!bell.take_ring(), "{next:?}");
             }
+            assert_eq!(tapped(&a), [0x88b5], "no packet passes by one that is off");
             while there.receive_from(&mut buffer).is_ok() {}
         }
         // Nor does one address, nor the kernel's own multicast.
@@ -459,6 +461,16 @@ fn a_doorbell_rings_once_for_the_first_packets_that_leave() {
         bell.set(Bell::Off).expect("off");
         assert!(bell.set(Bell::Armed).is_err());
     });
+}
+
+/// The protocols of which this machine's packet sockets get the packets.
+fn tapped(node: &Node) -> Vec<u16> {
+    let table = node.open(|| fs::read_to_string("/proc/thread-self/net/packet")).expect("a table");
+    let protocol = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        (fields[5] == "1").then(|| u16::from_str_radix(fields[3], 16).expect("a protocol"))
+    };
+    table.lines().skip(1).filter_map(protocol).collect()
 }
 
 /// A socket at an address that the kernel may still be checking.
