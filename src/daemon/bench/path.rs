@@ -24,6 +24,10 @@ use crate::demo::net::world::{
 const STARTING: Duration = Duration::from_secs(10);
 const PING_PATIENCE: Duration = Duration::from_millis(500);
 const PORT: u16 = 5201;
+/// Each connection is measured for itself, and its window is less than what queues on the way hold:
+/// else losses, and what one connection leaves to the next, decide more than the tunnel does.
+const TCP_SETTINGS: [(&str, &str); 2] =
+    [("net/ipv4/tcp_no_metrics_save", "1"), ("net/ipv4/tcp_rmem", "4096 131072 1048576")];
 
 /// A little internet of its own for one case; it goes away when dropped.
 #[derive(Debug)]
@@ -56,6 +60,11 @@ impl Path {
         interrupt: &Interrupt,
     ) -> io::Result<Path> {
         let mut world = World::build(program)?;
+        for host in [&world.home_host, &world.office_host] {
+            for (name, value) in TCP_SETTINGS {
+                host.namespace().write_sysctl(name, value)?;
+            }
+        }
         let tunnel = match case {
             Case::Routed => route(&world)?,
             Case::Kernel => start(&mut world, "kernel")?,
