@@ -31,6 +31,7 @@ use linux::user_namespace;
 use self::case::Case;
 use self::options::{Asked, Options};
 use self::path::Path;
+use self::rounds::Built;
 use crate::commands::print;
 use crate::demo::interrupt::Interrupt;
 use crate::demo::net::has_privilege;
@@ -72,12 +73,15 @@ fn run(options: &Options) -> io::Result<ExitCode> {
     }
     let interrupt = Interrupt::watch()?;
     check_tun()?;
-    let paths = build(options, &interrupt)?;
     let offload = Offload::probe();
+    let mut cases = wanted(options);
     let (text, has_failed) = if options.is_sweep {
+        let paths = build(&mut cases, 1, options, &interrupt)?;
+        let paths: Vec<Path> = paths.into_iter().filter_map(|(_, path)| path.ok()).collect();
         sweep::measure(&paths, options, offload)
     } else {
-        let (results, has_failed) = rounds::measure(&paths, options, offload);
+        let build = |round| build(&mut cases, round, options, &interrupt);
+        let (results, has_failed) = rounds::measure(build, options, offload)?;
         if let Some(file) = &options.svg {
             std::fs::write(file, plot::draw(&results.rows()))
                 .map_err(|error| named(error, &file.display().to_string()))?;
@@ -93,16 +97,27 @@ fn run(options: &Options) -> io::Result<ExitCode> {
     Ok(ExitCode::from(u8::from(has_failed)))
 }
 
-/// Builds every case that can be had and says, once, why others cannot.
-fn build(options: &Options, interrupt: &Interrupt) -> io::Result<Vec<Path>> {
+fn wanted(options: &Options) -> Vec<Case> {
+    let is_wanted = |case: &Case| options.cases.is_empty() || options.cases.contains(case);
+    Case::ALL.into_iter().filter(is_wanted).collect()
+}
+
+/// Builds the ways of a round. In the first one, cases that cannot be had are left out from then
+/// on, and it is said why.
+fn build(
+    cases: &mut Vec<Case>,
+    round: usize,
+    options: &Options,
+    interrupt: &Interrupt,
+) -> io::Result<Vec<Built>> {
     let mut paths = Vec::new();
-    for case in Case::ALL {
-        if !options.cases.is_empty() && !options.cases.contains(&case) {
-            continue;
-        }
+    for case in rounds::in_order(cases.clone(), round) {
         match Path::build(case, FilePath::new(PROGRAM), &options.tools, interrupt) {
-            Ok(path) => paths.push(path),
-            Err(error) => eprintln!("{} is left out: {error}", case.name()),
+            Err(error) if round == 1 => {
+                eprintln!("{} is left out: {error}", case.name());
+                cases.retain(|one| *one != case);
+            }
+            built => paths.push((case, built)),
         }
     }
     if paths.is_empty() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use linux::udp::Offload;
 
+use super::case::Case;
 use super::options::Options;
 use super::path::Path;
 use super::results::Results;
@@ -14,27 +15,44 @@ use super::traffic::Traffic;
 /// Between two runs, so that the end of one is not in the next.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Measures and tells how it goes on standard error; the second is whether a run failed.
-pub(super) fn measure(paths: &[Path], options: &Options, offload: Offload) -> (Results, bool) {
+/// The way of a case, or why there is none this time.
+pub(super) type Built = (Case, io::Result<Path>);
+
+/// Measures and tells how it goes on standard error; the second is whether a run failed. `build`
+/// builds the ways of a round.
+///
+/// Each round has ways of its own: where the kernel happens to put one way's memory makes it up to
+/// a tenth faster or slower for as long as it stands.
+///
+/// # Errors
+/// When the ways cannot be built.
+pub(super) fn measure(
+    mut build: impl FnMut(usize) -> io::Result<Vec<Built>>,
+    options: &Options,
+    offload: Offload,
+) -> io::Result<(Results, bool)> {
     let (mut results, mut has_failed) = (Results::default(), false);
     for round in 1..=options.rounds {
+        let paths = build(round)?;
         for traffic in &options.traffic {
             let mut line = format!("round {round} of {}, {}:", options.rounds, traffic.name());
-            for index in order(paths.len(), round) {
-                let path = &paths[index];
-                let outcome = run(path, *traffic, offload, options.span);
+            for (case, path) in &paths {
+                let outcome = match path {
+                    Ok(path) => run(path, *traffic, offload, options.span),
+                    Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+                };
                 let told = match &outcome {
                     Ok(run) => format!("{:.0}", run.mbit_s),
                     Err(error) => format!("FAILED ({error})"),
                 };
-                line.push_str(&format!(" {} {told}", path.case().name()));
+                line.push_str(&format!(" {} {told}", case.name()));
                 has_failed |= outcome.is_err();
-                results.add(path.case(), *traffic, outcome.ok());
+                results.add(*case, *traffic, outcome.ok());
             }
             eprintln!("{line}");
         }
     }
-    (results, has_failed)
+    Ok((results, has_failed))
 }
 
 fn run(
@@ -48,9 +66,11 @@ fn run(
 }
 
 /// Forwards in odd rounds, backwards in even ones: neighbours are first in turn.
-fn order(count: usize, round: usize) -> Vec<usize> {
-    let order = 0..count;
-    if round % 2 == 1 { order.collect() } else { order.rev().collect() }
+pub(super) fn in_order<T>(mut cases: Vec<T>, round: usize) -> Vec<T> {
+    if round.is_multiple_of(2) {
+        cases.reverse();
+    }
+    cases
 }
 
 #[cfg(test)]
@@ -59,8 +79,9 @@ mod tests {
 
     #[test]
     fn the_order_alternates() {
-        assert_eq!(order(3, 1), [0, 1, 2]);
-        assert_eq!(order(3, 2), [2, 1, 0]);
-        assert_eq!(order(3, 3), [0, 1, 2]);
+        let cases = vec!['a', 'b', 'c'];
+        assert_eq!(in_order(cases.clone(), 1), ['a', 'b', 'c']);
+        assert_eq!(in_order(cases.clone(), 2), ['c', 'b', 'a']);
+        assert_eq!(in_order(cases, 3), ['a', 'b', 'c']);
     }
 }
