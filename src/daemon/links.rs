@@ -176,8 +176,10 @@ impl Links {
         let mut paths: Vec<Path> = if self.policy.uplinks.is_empty() {
             [Family::V4, Family::V6].into_iter().filter_map(|one| seen.by_default(one)).collect()
         } else {
-            let configured = self.policy.uplinks.iter().enumerate();
-            configured.flat_map(|(place, uplink)| seen.configured(place, uplink)).collect()
+            [Family::V4, Family::V6]
+                .into_iter()
+                .flat_map(|one| seen.configured(one, &self.policy))
+                .collect()
         };
         self.follows_every_route = paths.is_empty() && self.policy.uplinks.is_empty();
         if self.follows_every_route {
@@ -231,27 +233,39 @@ struct Seen<'a> {
 }
 
 impl Seen<'_> {
-    /// The RLOCs of a configured uplink, at most one of each family.
-    fn configured(&self, place: usize, uplink: &config::Uplink) -> Vec<Path> {
+    /// The RLOCs of the configured uplinks in a family, at most one each. One that still waits for
+    /// its default route is left out while others have theirs: what is sent there finds nobody.
+    fn configured(&self, family: Family, policy: &Policy) -> Vec<Path> {
+        let places = policy.uplinks.iter().enumerate();
+        let found = places.filter_map(|(place, uplink)| self.uplink(family, place, uplink));
+        let found: Vec<(Path, bool)> = found.collect();
+        let is_led = found.iter().any(|(_, is_led)| *is_led);
+        found.into_iter().filter(|one| one.1 || !is_led).map(|(path, _)| path).collect()
+    }
+
+    /// The RLOC of a configured uplink, and whether a default route leads there.
+    fn uplink(
+        &self,
+        family: Family,
+        place: usize,
+        uplink: &config::Uplink,
+    ) -> Option<(Path, bool)> {
         let named = |link: &&Link| *link.name == *uplink.device && can_send(link);
-        let Some(link) = self.links.iter().find(named) else { return Vec::new() };
-        let of_family = |family| {
-            let default = self.default_routes(family).find(|one| one.output == Some(link.index));
-            let path = path(
-                self.rloc(link.index, family, default.and_then(|route| route.source)),
-                Some(link.index),
-                default.and_then(|route| route.gateway),
-                (uplink.priority, uplink.weight),
-            )?;
-            let is_on_link = default.is_some_and(|route| route.is_on_link);
-            let uplink = control::Uplink {
-                place: u8::try_from(place).ok(),
-                metric: default.and_then(|route| route.metric).unwrap_or(0),
-                ..path.uplink
-            };
-            Some(Path { uplink, place: Some(place), is_on_link, ..path })
+        let link = self.links.iter().find(named)?;
+        let default = self.default_routes(family).find(|one| one.output == Some(link.index));
+        let path = path(
+            self.rloc(link.index, family, default.and_then(|route| route.source)),
+            Some(link.index),
+            default.and_then(|route| route.gateway),
+            (uplink.priority, uplink.weight),
+        )?;
+        let uplink = control::Uplink {
+            place: u8::try_from(place).ok(),
+            metric: default.and_then(|route| route.metric).unwrap_or(0),
+            ..path.uplink
         };
-        [Family::V4, Family::V6].into_iter().filter_map(of_family).collect()
+        let is_on_link = default.is_some_and(|route| route.is_on_link);
+        Some((Path { uplink, place: Some(place), is_on_link, ..path }, default.is_some()))
     }
 
     /// The RLOC of the best default route.

@@ -274,6 +274,7 @@ impl Listing {
                     routes.first().and_then(|(one, route)| one.way(Some(*route), family == 0)),
                 );
             }
+            let mut configured = Vec::new();
             for (place, uplink) in policy.uplinks.iter().enumerate() {
                 let device =
                     self.devices.iter().find(|one| one.ifname == uplink.device && one.can_send());
@@ -282,8 +283,14 @@ impl Listing {
                 let is_on_link = route.is_some_and(|(_, route)| route.is_on_link());
                 let way = device.way(route.map(|(_, route)| *route), family == 0);
                 let (place, priority) = (Some(place), uplink.priority);
-                ways.extend(way.map(|way| Way { place, priority, is_on_link, ..way }));
+                let way = way.map(|way| Way { place, priority, is_on_link, ..way });
+                configured.extend(way.map(|way| (way, route.is_some())));
             }
+            // One without a default route counts only where none has one.
+            let has_route = configured.iter().any(|(_, has_route)| *has_route);
+            ways.extend(
+                configured.into_iter().filter(|one| one.1 == has_route).map(|(way, _)| way),
+            );
         }
         if ways.is_empty() && policy.uplinks.is_empty() {
             ways.extend(self.towards.iter().flatten().filter_map(|route| self.towards(route)));
