@@ -48,6 +48,25 @@ pub(super) struct Run {
     pub(super) user_packets_per_10000: Option<f64>,
 }
 
+impl Run {
+    /// A run that was made in pieces of equal length.
+    pub(super) fn of_pieces(pieces: &[Run]) -> Run {
+        let sum = |of: &dyn Fn(&Run) -> Option<f64>| pieces.iter().map(of).sum::<Option<f64>>();
+        let count = pieces.len().max(1) as f64;
+        let mbit_s = pieces.iter().map(|piece| piece.mbit_s).sum::<f64>() / count;
+        // Both are per amount of what arrived, of which a faster piece has more.
+        let weighted = |of: &dyn Fn(&Run) -> Option<f64>| {
+            let total = sum(&|piece| of(piece).map(|one| one * piece.mbit_s))?;
+            (mbit_s > 0.0).then(|| total / count / mbit_s)
+        };
+        Run {
+            mbit_s,
+            cpu_s_per_gb: weighted(&|piece| piece.cpu_s_per_gb),
+            user_packets_per_10000: weighted(&|piece| piece.user_packets_per_10000),
+        }
+    }
+}
+
 impl Path {
     /// Builds the way and waits until it carries. `program` is the `lispguard` that nodes run.
     ///
@@ -183,4 +202,17 @@ fn start(world: &mut World, data_plane: &str) -> io::Result<Tunnel> {
         node.wait_until(STARTING, |status| status.ok)?;
     }
     Ok(Tunnel::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_count_by_what_arrived_in_them() {
+        let piece =
+            |mbit_s, cpu| Run { mbit_s, cpu_s_per_gb: Some(cpu), user_packets_per_10000: None };
+        let whole = Run::of_pieces(&[piece(300.0, 10.0), piece(100.0, 30.0)]);
+        assert_eq!(whole, piece(200.0, 15.0));
+    }
 }

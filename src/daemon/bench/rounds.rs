@@ -8,11 +8,14 @@ use linux::udp::Offload;
 
 use super::case::Case;
 use super::options::Options;
-use super::path::Path;
+use super::path::{Path, Run};
 use super::results::Results;
 use super::traffic::Traffic;
 
-/// Between two runs, so that the end of one is not in the next.
+/// The cases take turns of about this length within a run: what else the machine does, and how fast
+/// it is allowed to be, changes within seconds.
+const PIECE: Duration = Duration::from_millis(500);
+/// Between two turns, so that the end of one is not in the next.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The way of a case, or why there is none this time.
@@ -36,11 +39,8 @@ pub(super) fn measure(
         let paths = build(round)?;
         for traffic in &options.traffic {
             let mut line = format!("round {round} of {}, {}:", options.rounds, traffic.name());
-            for (case, path) in &paths {
-                let outcome = match path {
-                    Ok(path) => run(path, *traffic, offload, options.span),
-                    Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
-                };
+            let outcomes = in_turns(&paths, *traffic, offload, options.span);
+            for ((case, _), outcome) in paths.iter().zip(outcomes) {
                 let told = match &outcome {
                     Ok(run) => format!("{:.0}", run.mbit_s),
                     Err(error) => format!("FAILED ({error})"),
@@ -55,14 +55,30 @@ pub(super) fn measure(
     Ok((results, has_failed))
 }
 
-fn run(
-    path: &Path,
+/// One run of each case, all in turns.
+fn in_turns(
+    paths: &[Built],
     traffic: Traffic,
     offload: Offload,
     span: Duration,
-) -> io::Result<super::path::Run> {
-    thread::sleep(PAUSE);
-    path.run(traffic, offload, span)
+) -> Vec<io::Result<Run>> {
+    let pieces = (span.as_millis() / PIECE.as_millis()).clamp(1, 1000) as u32;
+    let mut outcomes: Vec<io::Result<Vec<Run>>> = paths.iter().map(|_| Ok(Vec::new())).collect();
+    for piece in 1..=pieces {
+        for index in in_order((0..paths.len()).collect(), piece as usize) {
+            let (Ok(runs), (_, path)) = (&mut outcomes[index], &paths[index]) else { continue };
+            thread::sleep(PAUSE);
+            let outcome = match path {
+                Ok(path) => path.run(traffic, offload, span / pieces),
+                Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+            };
+            match outcome {
+                Ok(run) => runs.push(run),
+                Err(error) => outcomes[index] = Err(error),
+            }
+        }
+    }
+    outcomes.into_iter().map(|runs| runs.map(|runs| Run::of_pieces(&runs))).collect()
 }
 
 /// Forwards in odd rounds, backwards in even ones: neighbours are first in turn.
