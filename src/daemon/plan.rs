@@ -30,6 +30,8 @@ const MARKED: u32 = 2;
 const RESOLVED: u32 = 3;
 const OVERLAY: u32 = 4;
 const END: u32 = 5;
+/// Prefixes that a packet's destination is compared with, a rule each, at most.
+const MAX_COMPARED: usize = 4;
 
 /// What the configuration says of addresses, routes and rules.
 #[derive(Clone, Default, Debug)]
@@ -148,18 +150,21 @@ impl Plan {
                     && Family::of(path.uplink.rloc) == family
             })
         };
-        let mut rules: Vec<Rule> = lanes
-            .iter()
-            .filter(steered)
-            .map(|lane| marked(lane, rule(LANE, RuleAction::Lookup, routing.lane_table(*lane))))
-            .collect();
-        let has_space = self.eid_space.iter().any(is_family);
-        if has_space || !rules.is_empty() {
-            let main =
-                Rule { suppress_prefix_len: Some(0), ..rule(MAIN, RuleAction::Lookup, TABLE_MAIN) };
-            rules.insert(0, main);
+        let steered: Vec<u8> = lanes.iter().filter(steered).copied().collect();
+        let spaces = self.spaces(family);
+        let main =
+            Rule { suppress_prefix_len: Some(0), ..rule(MAIN, RuleAction::Lookup, TABLE_MAIN) };
+        let mut rules: Vec<Rule> =
+            spaces.iter().map(|space| Rule { destination: *space, ..main }).collect();
+        if !spaces.contains(&None) {
+            rules.extend(steered.iter().map(|lane| marked(lane, main)));
         }
-        if !has_space {
+        rules.extend(
+            steered.iter().map(|lane| {
+                marked(lane, rule(LANE, RuleAction::Lookup, routing.lane_table(*lane)))
+            }),
+        );
+        if spaces.is_empty() {
             return rules;
         }
         // A rule goes only where there is one.
@@ -174,15 +179,37 @@ impl Plan {
             let resolved = rule(RESOLVED, RuleAction::Lookup, routing.resolved_table());
             let own = self.eid_prefixes.iter().filter(|prefix| is_family(prefix));
             let own = own.map(|prefix| Some((prefix.address(), prefix.len())));
-            rules.extend(own.map(|source| Rule { source, ..resolved }));
             // What this machine sends has no source before it has a route. IPv6's rules cannot say
             // "none yet", so that there a source of our own that is no EID passes too.
             let none = (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 32);
-            let source = (family == Family::V4).then_some(none);
-            rules.push(Rule { source, input: InterfaceName::new("lo"), ..resolved });
+            let none = Rule {
+                source: (family == Family::V4).then_some(none),
+                input: InterfaceName::new("lo"),
+                ..resolved
+            };
+            let sources: Vec<Rule> =
+                own.map(|source| Rule { source, ..resolved }).chain([none]).collect();
+            rules.extend(
+                spaces.iter().flat_map(|space| {
+                    sources.iter().map(|one| Rule { destination: *space, ..*one })
+                }),
+            );
         }
-        rules.push(rule(OVERLAY, RuleAction::Lookup, routing.table));
+        let overlay = rule(OVERLAY, RuleAction::Lookup, routing.table);
+        rules.extend(spaces.iter().map(|space| Rule { destination: *space, ..overlay }));
         rules
+    }
+
+    /// The destinations that the overlay's rules are for: a packet to any other is only compared with
+    /// them, instead of being looked up in each table. `None` are all destinations, for an
+    /// EID-space that is so large, or of so many parts that comparing costs more.
+    fn spaces(&self, family: Family) -> Vec<Option<(IpAddr, u8)>> {
+        let is_family = |prefix: &&EidPrefix| Family::of(prefix.address()) == family;
+        let spaces: Vec<&EidPrefix> = self.eid_space.iter().filter(is_family).collect();
+        if spaces.len() > MAX_COMPARED || spaces.iter().any(|prefix| prefix.len() == 0) {
+            return vec![None];
+        }
+        spaces.iter().map(|prefix| Some((prefix.address(), prefix.len()))).collect()
     }
 
     /// The addresses whose packets stay outside an overlay that takes everything, such as the
@@ -264,6 +291,8 @@ mod tests {
             shown(&rules),
             [
                 (50, None, TABLE_MAIN),
+                (50, Some(7), TABLE_MAIN),
+                (50, Some(8), TABLE_MAIN),
                 (51, Some(7), 102),
                 (51, Some(8), 103),
                 (52, Some(7), 0),
@@ -280,9 +309,25 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_to_elsewhere_is_looked_up_in_no_table_of_ours() {
+        let elsewhere = |space: &[&str]| {
+            let prefixes = space.iter().map(|one| one.parse().expect("a prefix"));
+            let plan = Plan { eid_space: prefixes.collect(), ..plan("10.0.0.0/8") };
+            let rules = plan.rules(&[], &[path(0, "192.0.2.1", 1)]).into_iter();
+            let is_for_it = |rule: &Rule| rule.mark.is_none() && rule.destination.is_none();
+            rules.filter(is_for_it).filter(|rule| rule.action == RuleAction::Lookup).count()
+        };
+        assert_eq!(elsewhere(&["10.0.0.0/8"]), 0);
+        assert_eq!(elsewhere(&["10.0.0.0/16", "10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16"]), 0);
+        let many = ["10.0.0.0/16", "10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16", "10.4.0.0/16"];
+        assert_eq!(elsewhere(&many), 4, "main, two for what is resolved, and the overlay's");
+        assert_eq!(elsewhere(&["0.0.0.0/0"]), 4);
+    }
+
+    #[test]
     fn another_family_than_the_eid_spaces_has_rules_for_its_lanes_alone() {
         let rules = plan("10.0.0.0/8").rules(&[], &[path(0, "2001:db8::1", 1)]);
         let v6: Vec<_> = rules.iter().filter(|rule| rule.family == Family::V6).copied().collect();
-        assert_eq!(shown(&v6), [(50, None, TABLE_MAIN), (51, Some(7), 102)]);
+        assert_eq!(shown(&v6), [(50, Some(7), TABLE_MAIN), (51, Some(7), 102)]);
     }
 }
