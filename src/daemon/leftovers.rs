@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use control::MAX_LANES;
+use linux::Errno;
 use linux::netlink::{self, Family, Route, RouteKind, Rule, Socket};
 
 use crate::config::{RULES, Routing};
@@ -54,8 +55,7 @@ pub fn take(
                 }
             }
         }
-        let rules = netlink.list(|socket, each| socket.rules(family, each))?;
-        left.rules.extend(rules.into_iter().filter(|rule| is_ours(rule, routing)));
+        left.rules.extend(our_rules(netlink, family, routing)?);
     }
     if !devices.has_resolved_table {
         remove_routes(netlink, routing.resolved_table())?;
@@ -75,11 +75,9 @@ pub fn take(
 pub fn remove(netlink: &mut Socket, routing: &Routing) -> Result<usize, netlink::Error> {
     let mut removed = 0;
     for family in [Family::V4, Family::V6] {
-        for rule in netlink.list(|socket, each| socket.rules(family, each))? {
-            if is_ours(&rule, routing) {
-                ignore_missing(netlink.delete_rule(&rule))?;
-                removed += 1;
-            }
+        for rule in our_rules(netlink, family, routing)? {
+            ignore_missing(netlink.delete_rule(&rule))?;
+            removed += 1;
         }
     }
     for table in tables(routing).chain([routing.resolved_table()]) {
@@ -126,9 +124,19 @@ fn tables(routing: &Routing) -> impl Iterator<Item = u32> {
     [routing.table].into_iter().chain((0..MAX_LANES as u8).map(|lane| routing.lane_table(lane)))
 }
 
-fn is_ours(rule: &Rule, routing: &Routing) -> bool {
+fn our_rules(
+    netlink: &mut Socket,
+    family: Family,
+    routing: &Routing,
+) -> Result<Vec<Rule>, netlink::Error> {
     let priorities = routing.rule_priority..routing.rule_priority + RULES;
-    rule.protocol == PROTOCOL && priorities.contains(&rule.priority)
+    let mut rules = match netlink.list(|socket, each| socket.rules(family, each)) {
+        // A kernel without policy routing has none.
+        Err(error) if error.errno() == Some(Errno::EOPNOTSUPP) => Vec::new(),
+        listed => listed?,
+    };
+    rules.retain(|rule: &Rule| rule.protocol == PROTOCOL && priorities.contains(&rule.priority));
+    Ok(rules)
 }
 
 fn in_use(

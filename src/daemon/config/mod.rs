@@ -171,9 +171,9 @@ impl Routing {
         self.table + 2 + lane as u32
     }
 
-    /// The mark of a lane's own packets.
+    /// The mark of a lane's own packets; 0 where none are marked.
     pub const fn lane_mark(&self, lane: u8) -> u32 {
-        self.fwmark + lane as u32
+        if self.fwmark == 0 { 0 } else { self.fwmark + lane as u32 }
     }
 }
 

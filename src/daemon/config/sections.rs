@@ -145,14 +145,19 @@ fn ports(main: &mut Reader<'_>, roles: Roles) -> Ports {
 }
 
 fn routing(main: &mut Reader<'_>) -> Routing {
+    let rules = main.one("rules", value::rules).unwrap_or(Rules::Auto);
+    // Rules of ours tell the tunnels' packets by their mark.
+    let least_mark = u32::from(rules == Rules::Auto);
     Routing {
-        fwmark: main.one("fwmark", |text| value::number(text, 1, MAX_MARK)).unwrap_or(0x4c47),
+        fwmark: main
+            .one("fwmark", |text| value::number(text, least_mark, MAX_MARK))
+            .unwrap_or(0x4c47),
         table: main.one("table", value::table).unwrap_or(4342),
         // The kernel's own rules are 0 (local), 32766 (main) and 32767 (default).
         rule_priority: main
             .one("rule_priority", |text| value::number(text, 1, 32766 - RULES))
             .unwrap_or(5090),
-        rules: main.one("rules", value::rules).unwrap_or(Rules::Auto),
+        rules,
         hashes_ports: main.one("multipath_l4", value::flag).unwrap_or(false),
     }
 }

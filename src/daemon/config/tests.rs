@@ -257,6 +257,15 @@ fn numbers_out_of_range_are_told() {
     }
 }
 
+#[test]
+fn who_makes_the_rules_may_go_without_marks() {
+    let lines = "\n option rules 'none'\n option fwmark '0'\nconfig";
+    let text = xtr().replacen("\nconfig", lines, 1);
+    let routing = Config::parse(text.as_bytes(), "f").expect("a right one").routing;
+    assert_eq!((routing.rules, routing.lane_mark(0), routing.lane_mark(3)), (Rules::None, 0, 0));
+    assert_eq!(Routing { fwmark: 5, ..routing }.lane_mark(3), 8);
+}
+
 /// What is replaced in the right xTR configuration, with what, and what is printed then.
 const MISTAKES: [(&str, &str, &str); 24] = [
     (
