@@ -188,12 +188,14 @@ impl<O: Operations> Machine<O> {
             self.has_new_peers = true;
             return Ok(());
         }
-        if has_new_endpoint {
+        // The kernel may have followed it elsewhere since it was last asked.
+        let is_moved = has_new_endpoint || config.endpoint.is_some();
+        if is_moved {
             peer.silence.handle_path(now);
             self.move_peer(Interface::Data, key)?;
         }
         self.set_keepalive(Interface::Data, key)?;
-        if has_session && has_new_endpoint {
+        if has_session && is_moved {
             // The other side learns at once where we are heard from, and answers.
             self.greet(Interface::Data, key, now);
         } else if !has_session && endpoint.is_some() {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use control::{Duration, Instant, PeerKey, Side};
+use control::{Change, Duration, Instant, PeerConfig, PeerKey, Side};
 use linux::netlink::wireguard::Peer;
 
 use super::super::adopt::Remains;
@@ -14,8 +14,8 @@ fn at(port: u16) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, 77], port))
 }
 
-#[test]
-fn an_uplink_change_leaves_a_peer_that_roamed_since_the_last_listing_where_it_is() {
+/// Two sites with a session; the first one's kernel followed the other since it was last asked.
+fn roamed() -> World {
     let mut world = World::new(Duration::from_millis(10), 1);
     let now = world.now;
     world.b.learn(1, Side::Responder, now);
@@ -23,17 +23,42 @@ fn an_uplink_change_leaves_a_peer_that_roamed_since_the_last_listing_where_it_is
     world.a.kernel.borrow_mut().send_from_host(packet(1, 2, 0));
     world.run(Duration::from_millis(200));
     assert!(world.a.has_session(key(2, 0)));
-    let endpoint = |world: &World| {
-        let kernel = world.a.kernel.borrow();
-        kernel.interfaces[1].peers[&key(2, 0).0].endpoint
-    };
-    let roamed = Some(at(7));
     let mut kernel = world.a.kernel.borrow_mut();
-    kernel.interfaces[1].peers.get_mut(&key(2, 0).0).expect("a peer").endpoint = roamed;
+    let peer = kernel.interfaces[1].peers.get_mut(&key(2, 0).0).expect("a peer");
+    peer.endpoint = Some(at(7));
     drop(kernel);
+    world
+}
+
+fn endpoint(world: &World) -> Option<SocketAddr> {
+    world.a.kernel.borrow().interfaces[1].peers[&key(2, 0).0].endpoint
+}
+
+#[test]
+fn an_uplink_change_leaves_a_peer_that_roamed_since_the_last_listing_where_it_is() {
+    let mut world = roamed();
     let now = world.now;
     world.a.machine.handle_uplink_change(now);
-    assert_eq!(endpoint(&world), roamed);
+    assert_eq!(endpoint(&world), Some(at(7)));
+}
+
+#[test]
+fn a_peer_that_roamed_unnoticed_goes_where_it_is_told_to_be_and_hears_of_it() {
+    let mut world = roamed();
+    let now = world.now;
+    // As it was told before.
+    world.a.set_peer(2, 0, Side::Initiator, now);
+    let told = world.b.kernel.borrow().interfaces[1].address;
+    assert_eq!(endpoint(&world), told);
+    assert_eq!(world.a.kernel.borrow().outbox.len(), 1);
+    // Without an endpoint it stays where it is.
+    let mut kernel = world.a.kernel.borrow_mut();
+    kernel.interfaces[1].peers.get_mut(&key(2, 0).0).expect("a peer").endpoint = Some(at(7));
+    drop(kernel);
+    let (side, persistent_keepalive) = (Side::Initiator, Some(Duration::from_secs(25)));
+    let config = PeerConfig { key: key(2, 0), lane: 0, endpoint: None, side, persistent_keepalive };
+    world.a.apply(&Change::SetPeer(config), now);
+    assert_eq!(endpoint(&world), Some(at(7)));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Who begins, what waits, when routes come and go.
 
-use control::{Change, Duration, Forwarding, Lanes, Side};
+use control::{Change, Duration, Forwarding, Lanes, PeerConfig, Side};
 use linux::netlink::wireguard::Peer;
 
 use super::super::adopt::Remains;
@@ -183,7 +183,12 @@ fn a_change_touches_the_peer_it_names_alone() {
     world.run_until(has_delivered);
     let now = world.now;
     let before = world.a.kernel.borrow().requests;
-    world.a.learn(2, Side::Initiator, now);
+    let (key_b, side) = (key(2, 0), Side::Initiator);
+    let config =
+        PeerConfig { key: key_b, lane: 0, endpoint: None, side, persistent_keepalive: None };
+    world.a.apply(&Change::SetPeer(config), now);
+    let forwarding = Forwarding::Peer(key_b);
+    world.a.apply(&Change::SetRoute { eid_prefix: prefix(2), forwarding }, now);
     assert_eq!(world.a.kernel.borrow().requests, before, "nothing new");
     let change = Change::SetRoute { eid_prefix: prefix(7), forwarding: Forwarding::Drop };
     world.a.apply(&change, now);
