@@ -3,8 +3,11 @@
 use control::{Duration, Instant};
 use linux::netlink::wireguard;
 
-/// Octets of an empty packet over UDP, and how often others keep NAT bindings by them at most.
+/// Octets of an empty packet over UDP.
 pub(super) const KEEPALIVE_LEN: u64 = 32;
+
+/// What came is answered by one of them after so many seconds (WireGuard paper, section 6.5).
+const PASSIVE_INTERVAL: u64 = 10;
 
 /// What a handshake's messages have beyond an empty packet.
 const INITIATION_MORE: u64 = 148 - KEEPALIVE_LEN;
@@ -95,14 +98,23 @@ impl Silence {
         }
     }
 
-    /// Takes note of what the kernel tells, `passed` after it was last asked.
-    pub(super) fn handle_survey(&mut self, told: &wireguard::Peer, passed: Duration, span: &Span) {
+    /// Takes note of what the kernel tells, `passed` after it was last asked; it sends an empty
+    /// packet in `persistent` seconds, unless that is 0.
+    pub(super) fn handle_survey(
+        &mut self,
+        told: &wireguard::Peer,
+        persistent: u16,
+        passed: Duration,
+        span: &Span,
+    ) {
         let (rx, tx) = (told.rx_octets, told.tx_octets);
         let is_anew = rx < self.rx || tx < self.tx;
         let received = if is_anew { 0 } else { rx - self.rx };
         let sent = if is_anew { 0 } else { tx - self.tx };
         (self.rx, self.tx) = (rx, tx);
-        let keepalives = KEEPALIVE_LEN * (1 + passed.as_secs());
+        let seconds = passed.as_secs();
+        let persistent = seconds.checked_div(persistent.into()).unwrap_or(0);
+        let keepalives = KEEPALIVE_LEN * (1 + seconds / PASSIVE_INTERVAL + persistent);
         let sent = self.own.subtract_from(sent.saturating_sub(keepalives), span.looked_at);
         let (has_sent, has_received) = (is_data(sent), received > 0);
         if !has_received || span.is_fresh || span.has_received {

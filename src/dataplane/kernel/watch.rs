@@ -18,13 +18,14 @@ use crate::{Event, Interface};
 /// Looks in the time after which a peer is silent.
 const LOOKS: u32 = 6;
 
-/// Looks go on for so long after the last packet.
+/// Looks go on for so long after the last packet, or until its answer is overdue.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// However short that time is.
 const LEAST_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Peers that are asked about with every look; of twice as many with every second one.
+/// Peers of an interface that are asked about with every look; of twice as many, whether or not they
+/// have sessions, with every second one.
 const SURVEYED: usize = 32;
 
 /// What an interface has carried, and when it is looked at.
@@ -146,7 +147,7 @@ impl<O: Operations> Machine<O> {
                 self.set_bell(lane, Bell::Off);
             }
             self.watches[place].state = self.busy(false, now);
-        } else if now - sent_at >= LINGER {
+        } else if now - sent_at >= LINGER.max(self.silence) {
             self.rest(lane, now);
         } else {
             let look_at = now + self.interval();
@@ -236,7 +237,8 @@ impl<O: Operations> Machine<O> {
     fn survey(&mut self, lane: u8, span: &Span) -> bool {
         let surveyed_at = self.watches[usize::from(lane)].surveyed_at;
         let passed = surveyed_at.map_or(Duration::ZERO, |at| span.now - at);
-        let times = self.live(lane).count() / SURVEYED;
+        let listed = self.data.iter().filter(|peer| peer.device == Device::Lane(lane));
+        let times = listed.count() / SURVEYED;
         if surveyed_at.is_some() && passed < self.interval() * times as u32 {
             return false;
         }
@@ -246,7 +248,7 @@ impl<O: Operations> Machine<O> {
             if let Some(peer) = peers.get_mut(PeerKey(told.public_key))
                 && peer.device == device
             {
-                peer.silence.handle_survey(told, passed, span);
+                peer.silence.handle_survey(told, peer.keepalive_set, passed, span);
                 peer.active_at = peer.active_at.max(peer.silence.moved_at);
             }
         });

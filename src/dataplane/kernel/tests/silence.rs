@@ -166,6 +166,28 @@ fn one_packet_after_a_quiet_time_is_missed_exactly_when_the_time_is_over() {
 }
 
 #[test]
+fn a_time_longer_than_the_looks_go_on_is_waited_for() {
+    let silence = Duration::from_secs(5);
+    let config = EngineConfig { silence, ..EngineConfig::default() };
+    let mut world = World::with(DELAY, 1, &config);
+    let now = world.now;
+    world.b.learn(1, Side::Responder, now);
+    world.a.learn(2, Side::Initiator, now);
+    world.run(DELAY * 10);
+    exchange(&mut world, 2, 0);
+    world.run(silence * 3);
+    assert_eq!((told(&world), bell(&world)), (vec![], Bell::Armed));
+    world.loses = from_second;
+    let sent_at = world.now;
+    send(&mut world, 2, 0);
+    world.run(silence * 3);
+    let told = told(&world);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].0 - sent_at <= silence + silence / 6, "{told:?}");
+    assert_eq!(bell(&world), Bell::Armed);
+}
+
+#[test]
 fn where_packets_go_one_way_it_is_told_until_something_comes() {
     let mut world = quiet(false);
     for _ in 0..300 {
@@ -234,19 +256,35 @@ fn a_silent_peer_is_found_beside_one_that_answers() {
     }
 }
 
-#[test]
-fn of_many_peers_the_kernel_is_asked_less_often() {
-    let mut world = quiet(true);
-    let now = world.now;
+/// Adds 70 peers to the first site, with sessions or without.
+fn add_many(world: &mut World, has_session: bool) {
+    let now = Some(world.now).filter(|_| has_session);
     for number in 0..70 {
         let key = PeerKey([100 + number; 32]);
         let address = control::auth::link_address(key);
-        let mut peer = Peer::new(key, Device::Lane(0), address, now);
-        (peer.is_installed, peer.session_at) = (true, Some(now));
+        let mut peer = Peer::new(key, Device::Lane(0), address, world.now);
+        (peer.is_installed, peer.session_at) = (true, now);
         world.a.machine.data.add(peer);
         let mut kernel = world.a.kernel.borrow_mut();
-        kernel.interfaces[1].peers.entry(key.0).or_default().handshake_at = Some(now);
+        kernel.interfaces[1].peers.entry(key.0).or_default().handshake_at = now;
     }
+}
+
+#[test]
+fn of_many_peers_that_rest_the_kernel_is_asked_less_often() {
+    let mut world = quiet(true);
+    add_many(&mut world, false);
+    let before = counters(&world);
+    talk_to_both(&mut world, Duration::from_secs(2));
+    let [looks, surveys, _] = counters(&world);
+    let (looks, surveys) = (looks - before[0], surveys - before[1]);
+    assert!(looks >= 36 && surveys <= looks / 2 + 1, "{surveys} {looks}");
+}
+
+#[test]
+fn of_many_peers_the_kernel_is_asked_less_often() {
+    let mut world = quiet(true);
+    add_many(&mut world, true);
     let before = counters(&world);
     talk_to_both(&mut world, Duration::from_secs(2));
     let [looks, surveys, _] = counters(&world);
@@ -302,6 +340,21 @@ fn a_packet_that_is_lost_after_a_quiet_time_is_missed_beside_sessions_that_rest(
         world.run(Duration::from_millis(100));
     }
     world.run(QUIET);
+    let told = told(&world);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].0 - sent_at <= SILENCE + LOOK && told[0].1 == key(2, 0), "{told:?}");
+}
+
+#[test]
+fn of_a_long_quiet_time_no_packet_is_taken_for_keepalives() {
+    let mut world = quiet(true);
+    world.run(Duration::from_secs(50));
+    world.loses = from_second;
+    let sent_at = world.now;
+    for _ in 0..5 {
+        send(&mut world, 2, 0);
+    }
+    world.run(SILENCE + LOOK * 2);
     let told = told(&world);
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].0 - sent_at <= SILENCE + LOOK && told[0].1 == key(2, 0), "{told:?}");
