@@ -50,12 +50,12 @@ impl Netem {
         options[4..8].copy_from_slice(&self.limit.to_ne_bytes());
         options[8..12].copy_from_slice(&loss.to_ne_bytes());
         message.put(&options);
-        if let Some(rate) = self.rate {
-            // struct tc_netem_rate: rate, then overheads of packets and cells.
-            let mut value = [0; RATE_LEN];
-            value[..4].copy_from_slice(&u32::try_from(rate).unwrap_or(u32::MAX).to_ne_bytes());
-            message.attribute(TCA_NETEM_RATE, &value);
-        }
+        // struct tc_netem_rate: rate, then overheads of packets and cells. Without it the rate stays
+        // that was; 0 is none.
+        let rate = self.rate.map_or(0, |rate| u32::try_from(rate).unwrap_or(u32::MAX));
+        let mut value = [0; RATE_LEN];
+        value[..4].copy_from_slice(&rate.to_ne_bytes());
+        message.attribute(TCA_NETEM_RATE, &value);
     }
 }
 
@@ -116,12 +116,14 @@ mod tests {
         netem_message(&mut buffer, 7, netem).finish(5, 9).expect("it fits").to_vec()
     }
 
-    /// As `tc qdisc replace dev DEVICE root netem` of iproute2 6.1 sends them.
+    /// As `tc qdisc replace dev DEVICE root netem` of iproute2 6.1 sends them, but with a rate of 0
+    /// where it sends none.
     #[test]
     fn requests_are_those_of_tc() {
         let delay = Duration::from_millis(5);
         let expected = format!(
-            "0000004c {REPLACE} 001c 0002 0001312d 000003e8 00000000 00000000 00000000 00000000"
+            "00000060 {REPLACE} 0030 0002 0001312d 000003e8 00000000 00000000 00000000 00000000 \
+             0014 0006 00000000 00000000 00000000 00000000"
         );
         assert_eq!(octets(&Netem { delay, ..Netem::default() }), native(&expected));
         let expected = format!(

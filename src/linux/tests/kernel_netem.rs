@@ -45,6 +45,9 @@ fn netem_delays_and_loses_until_it_is_deleted() {
         a.netlink.replace_netem(index, &Netem { rate: Some(1000), ..netem }).expect("slower");
         let slow = ping(&a, patience).expect("an answer");
         assert!(slow >= delay + Duration::from_millis(40), "47 octets take 47 ms: {slow:?}");
+        a.netlink.replace_netem(index, &netem).expect("as fast as they come again");
+        let fast = ping(&a, patience).expect("an answer");
+        assert!(fast < slow - Duration::from_millis(20), "{fast:?} {slow:?}");
         a.netlink.replace_netem(index, &Netem { loss: 1.0, ..netem }).expect("lossy");
         assert_eq!(ping(&a, Duration::from_millis(300)), None);
         a.netlink.delete_root_qdisc(index).expect("deleted");
