@@ -283,9 +283,9 @@ impl Socket {
         let mut buffer = [0; REQUEST_LEN];
         let message = statistics_message(&mut buffer, index);
         let mut found = None;
-        self.ask(message, |part| {
+        self.ask_for_one(message, |part| {
             if part.kind == RTM_NEWSTATS {
-                found = found.or(LinkStatistics::parse(part.payload));
+                found = LinkStatistics::parse(part.payload);
             }
         })?;
         found.ok_or(Error::Malformed)

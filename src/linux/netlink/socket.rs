@@ -74,6 +74,19 @@ impl Socket {
         self.exchange(message, NLM_F_ACK, each)
     }
 
+    /// As `ask`, for what the kernel answers by one message or refuses: no acknowledgement is
+    /// waited for besides.
+    ///
+    /// # Errors
+    /// As `request`.
+    pub(super) fn ask_for_one(
+        &mut self,
+        message: Message<'_>,
+        each: impl FnMut(&Part<'_>),
+    ) -> Result<(), Error> {
+        self.exchange(message, 0, each)
+    }
+
     /// Sends a dump request and hands every entry to `each`.
     ///
     /// # Errors
@@ -117,6 +130,7 @@ impl Socket {
         self.sequence = self.sequence.wrapping_add(1).max(1);
         let request = message.finish(NLM_F_REQUEST | flags, self.sequence)?;
         system::send_to(self.fd.as_fd(), request, &address(0))?;
+        let has_end = flags & (NLM_F_ACK | NLM_F_DUMP) != 0;
         let mut is_interrupted = false;
         loop {
             let len = receive_waiting(self.fd.as_fd(), &mut self.buffer, &mut self.written)?;
@@ -129,7 +143,12 @@ impl Socket {
                     NLMSG_ERROR => return Error::from_acknowledgement(&part, request),
                     NLMSG_DONE if is_interrupted => return Err(Error::Interrupted),
                     NLMSG_DONE => return Error::from_done(&part, request),
-                    NLMSG_MIN_TYPE.. => each(&part),
+                    NLMSG_MIN_TYPE.. => {
+                        each(&part);
+                        if !has_end {
+                            return Ok(());
+                        }
+                    }
                     _ => {}
                 }
             }

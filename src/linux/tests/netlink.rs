@@ -5,6 +5,7 @@ extern crate lispguard_linux as linux;
 mod isolated;
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use isolated::{Node, eventually, ip, isolated, joined};
 use linux::Errno;
@@ -13,6 +14,7 @@ use linux::netlink::{
     Address, Error, Event, Family, Link, Monitor, Netem, NextHop, Route, RouteKind, RouteQuery,
     Rule, RuleAction, TABLE_MAIN,
 };
+use linux::poller::{Interest, Poller};
 
 fn ping(node: &Node, to: &str) {
     let to = ip(to);
@@ -104,6 +106,15 @@ fn a_link_has_an_alias_and_statistics() {
         assert!(after.rx_packets > before.rx_packets && after.tx_packets > before.tx_packets);
         assert!(after.rx_octets >= before.rx_octets + 33, "{before:?} {after:?}");
         assert!(after.tx_octets >= before.tx_octets + 33, "{before:?} {after:?}");
+        // Nothing else comes with the answer, and a refusal ends it as well.
+        for _ in 0..3 {
+            assert!(a.netlink.link_statistics(9999).is_err());
+            let again = a.netlink.link_statistics(index).expect("statistics");
+            assert!(again.tx_octets >= after.tx_octets);
+            let mut poller = Poller::new().expect("a poller");
+            poller.add(a.netlink.as_fd(), 0, Interest::Readable).expect("added");
+            assert_eq!(poller.wait(Some(Duration::ZERO)).expect("a wait").len(), 0);
+        }
         for error in [
             a.netlink.link_at(9999).expect_err("no such link"),
             a.netlink.link_statistics(9999).expect_err("no such link"),
