@@ -108,13 +108,18 @@ impl Overlay {
     /// # Errors
     /// When the kernel refuses.
     pub fn lead(&mut self, paths: &[Path]) -> Result<(), netlink::Error> {
-        // Some may be there; to ask would take longer than to say it again.
+        // Some may be there; to ask would take longer than to say it again. One that the kernel
+        // refuses, such as by a gateway that has just gone, does not hold up the others.
+        let mut result = Ok(());
         for route in self.plan.lane_routes(paths) {
-            self.netlink.replace_route(&route)?;
+            result = result.and(self.netlink.replace_route(&route));
         }
         let rules = self.plan.rules(&[], paths);
         let mut marked = rules.iter().filter(|rule| rule.mark.is_some());
-        if marked.all(|rule| self.rules.contains(rule)) { Ok(()) } else { self.set_paths(paths) }
+        if marked.all(|rule| self.rules.contains(rule)) {
+            return result;
+        }
+        result.and(self.set_paths(paths))
     }
 
     /// Follows this machine's uplinks.
@@ -151,8 +156,9 @@ impl Overlay {
         for old in self.routes.iter().filter(|old| !routes.iter().any(|new| is_same(old, new))) {
             ignore_missing(self.netlink.delete_route(old))?;
         }
+        let mut result = Ok(());
         for new in routes.iter().filter(|new| !self.routes.contains(new)) {
-            self.netlink.replace_route(new)?;
+            result = result.and(self.netlink.replace_route(new));
         }
         self.routes = routes;
         for new in rules.iter().filter(|new| !self.rules.contains(new)) {
@@ -162,7 +168,7 @@ impl Overlay {
             ignore_missing(self.netlink.delete_rule(old))?;
         }
         self.rules = rules;
-        Ok(())
+        result
     }
 
     /// Keeps packets to an EID-prefix out of the overlay, or no longer.
@@ -333,6 +339,7 @@ mod tests {
             for family in [Family::V4, Family::V6] {
                 let mut marked =
                     rules.iter().filter(|rule| rule.family == family && rule.mark.is_some());
+                assert_eq!(marked.next().expect("a rule").table, netlink::TABLE_MAIN);
                 assert_eq!(marked.next().expect("a rule").table, 4344);
                 assert!(matches!(
                     marked.next().expect("a rule").action,
@@ -340,6 +347,34 @@ mod tests {
                 ));
             }
         });
+    }
+
+    #[test]
+    fn a_way_that_the_kernel_refuses_does_not_hold_up_the_others() {
+        isolated(
+            "overlay::tests::a_way_that_the_kernel_refuses_does_not_hold_up_the_others",
+            || {
+                let (mut node, _other) = joined();
+                let mut overlay = overlay(&mut node);
+                let device = node.index("to-b");
+                let beyond = Path { gateway: Some(ip("198.18.0.1")), ..path(device, "192.0.2.1") };
+                let fine = path(device, "2001:db8::1");
+                overlay.lead(&[beyond, fine]).expect_err("no way to the gateway");
+                let (routes, rules) = standing(&mut node);
+                let ways = routes.iter().filter(|route| route.table == 4344);
+                assert_eq!(
+                    ways.map(|route| route.source).collect::<Vec<_>>(),
+                    [Some(fine.uplink.rloc)]
+                );
+                let lanes = rules.iter().filter(|rule| rule.table == 4344);
+                let lanes: Vec<_> = lanes.map(|rule| rule.family).collect();
+                assert_eq!(lanes, [Family::V4, Family::V6]);
+                // Nor once the rules are there.
+                overlay.netlink.delete_route(&routes[routes.len() - 1]).expect("deleted");
+                overlay.lead(&[beyond, fine]).expect_err("no way to the gateway");
+                assert_eq!(standing(&mut node).0, routes);
+            },
+        );
     }
 
     #[test]
