@@ -26,8 +26,8 @@ pub enum Bell {
     /// The next packet that leaves rings it; until it is muted, so do those after it.
     Armed,
     /// It is on the interface and no packet rings it, but each still passes by it. From and to
-    /// `Armed` that is done at once, while from either to `Off` the caller may wait some
-    /// milliseconds, until no CPU looks at it any more.
+    /// `Armed` that is done at once, while from either to `Off`, and back, the caller waits some
+    /// milliseconds (12 to 16 on a PC), until no CPU looks at what it was bound to any more.
     Muted,
 }
 
