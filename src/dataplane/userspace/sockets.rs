@@ -344,7 +344,9 @@ fn open_tun(
         .map_err(|error| UserspaceError::Tun(name.to_owned(), error))?;
     let link = |error| UserspaceError::Link(name.to_owned(), error);
     let mut netlink = netlink::Socket::open().map_err(link)?;
-    netlink.set_link_mtu(tun.index(), mtu.into()).map_err(link)?;
+    if netlink.link(tun.name()).map_err(link)?.mtu != u32::from(mtu) {
+        netlink.set_link_mtu(tun.index(), mtu.into()).map_err(link)?;
+    }
     netlink.set_link_up(tun.index()).map_err(link)?;
     Ok((tun, offload))
 }

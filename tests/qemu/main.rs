@@ -1,0 +1,15 @@
+//! Nodes of other machines, big-endian MIPS and ARM, under qemu's user-mode emulation: they speak
+//! with native ones over a little internet. `tests/run qemu` builds their programs and runs this.
+//!
+//! `LISPGUARD_TEST_MIPS` and `LISPGUARD_TEST_ARM` name the programs.
+
+mod emulated;
+mod overlay;
+
+// Shared with the end-to-end tests, each of which uses its own part.
+#[allow(dead_code)]
+#[path = "../e2e/mobility.rs"]
+mod mobility;
+#[allow(dead_code)]
+#[path = "../e2e/testbed.rs"]
+mod testbed;
