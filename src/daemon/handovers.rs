@@ -102,6 +102,13 @@ impl Row {
             None => answered_us.is_some() && registered_us.is_some(),
         }
     }
+
+    /// Nothing more is waited for: it is logged, once.
+    fn end(&mut self) {
+        if std::mem::take(&mut self.is_open) {
+            log::info!("{}", self.handover);
+        }
+    }
 }
 
 impl Handovers {
@@ -142,9 +149,10 @@ impl Handovers {
 
     fn push(&mut self, handover: Handover, site: Option<PeerKey>, began_at: Instant) {
         self.close(|row| row.site == site);
-        if self.rows.len() == MAX_HANDOVERS {
-            self.close(|_| false);
-            self.rows.pop_front();
+        if self.rows.len() == MAX_HANDOVERS
+            && let Some(mut oldest) = self.rows.pop_front()
+        {
+            oldest.end();
         }
         self.count += 1;
         let handover = Handover { number: self.count, ..handover };
@@ -183,14 +191,9 @@ impl Handovers {
         self.close(Row::is_done);
     }
 
-    /// Ends and logs rows: those that `is_ended` says, and those that nothing more is waited for.
+    /// Ends the rows of which that is so.
     fn close(&mut self, is_ended: impl Fn(&Row) -> bool) {
-        for row in self.rows.iter_mut().filter(|row| row.is_open) {
-            if is_ended(row) {
-                row.is_open = false;
-                log::info!("{}", row.handover);
-            }
-        }
+        self.rows.iter_mut().filter(|row| is_ended(row)).for_each(Row::end);
     }
 
     /// Gives up on what did not come.
@@ -285,6 +288,8 @@ impl fmt::Display for Handover {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     fn at(ms: u64) -> Instant {
@@ -334,6 +339,44 @@ mod tests {
         assert_eq!(handovers.iter().count(), MAX_HANDOVERS);
         assert_eq!(handovers.iter().last().unwrap().number, 101);
         assert_eq!(handovers.iter().filter(|one| one.moved_us.is_some()).count(), 0);
+    }
+
+    /// What these tests logged.
+    struct Lines(Mutex<Vec<String>>);
+
+    static LINES: Lines = Lines(Mutex::new(Vec::new()));
+
+    impl log::Log for Lines {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn log(&self, record: &log::Record<'_>) {
+            self.0.lock().expect("a log").push(record.args().to_string());
+        }
+
+        fn flush(&self) {}
+    }
+
+    #[test]
+    fn each_is_logged_once_even_if_it_makes_way_before_its_end() {
+        log::set_logger(&LINES).expect("no other logger in these tests");
+        log::set_max_level(log::LevelFilter::Info);
+        let mut handovers = Handovers::new();
+        let count = MAX_HANDOVERS as u8 + 30;
+        for site in 0..count {
+            let to = Some([198, 51, 100, site].into());
+            let name = format!("crowd{site}");
+            handovers.begin_site((PeerKey([site; 32]), name), (None, to), at(5), 0);
+        }
+        handovers.note_published(PeerKey([count - 1; 32]), 2, at(9));
+        handovers.handle_timeout(at(20_000));
+        let lines = LINES.0.lock().expect("a log");
+        for site in 0..count {
+            let of_site = format!("site crowd{site} moved");
+            let logged = lines.iter().filter(|line| line.starts_with(&of_site)).count();
+            assert_eq!(logged, 1, "{of_site}");
+        }
     }
 
     #[test]
