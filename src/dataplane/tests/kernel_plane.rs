@@ -458,16 +458,18 @@ impl Talk {
     }
 }
 
-/// Packet sockets that hear what the data interface carries.
+/// Packet sockets that hear what the data interface carries, among others perhaps.
 fn listeners(site: &mut Site) -> usize {
     let index = site.node.index("lg-data0").to_string();
     let read = || std::fs::read_to_string("/proc/thread-self/net/packet").expect("a listing");
     let listing = site.node.open(read);
-    // sk RefCnt Type Proto Iface R Rmem User Inode
-    let columns = |line: &str| line.split_whitespace().map(String::from).collect::<Vec<_>>();
-    let is_here =
-        |line: &[String]| line.get(4) == Some(&index) && line.get(3) != Some(&"0000".into());
-    listing.lines().map(columns).filter(|line| is_here(line)).count()
+    // sk RefCnt Type Proto Iface R Rmem User Inode; all protocols, and all interfaces.
+    let hears = |line: &&str| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        columns.get(3) == Some(&"0003")
+            && columns.get(4).is_some_and(|one| [&index, "0"].contains(one))
+    };
+    listing.lines().filter(hears).count()
 }
 
 #[test]
