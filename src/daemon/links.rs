@@ -13,8 +13,8 @@ use crate::config;
 
 /// `RT_SCOPE_UNIVERSE`: valid everywhere.
 const SCOPE_GLOBAL: u8 = 0;
-/// `IFF_LOWER_UP`: the carrier as the driver has it.
-const LOWER_UP: u32 = 0x1_0000;
+/// Events taken at once; while more come, everything else gets its turn.
+const MAX_EVENTS: usize = 1000;
 
 /// One RLOC and the way it leaves this machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,10 +84,10 @@ impl Links {
         self.policy = policy;
     }
 
-    /// Takes all waiting events; whether any of them can change the picture.
+    /// Takes waiting events; whether any of them can change the picture.
     pub fn handle_ready(&mut self) -> bool {
         let mut is_relevant = false;
-        loop {
+        for _ in 0..MAX_EVENTS {
             match self.monitor.poll_event() {
                 Ok(Some(Event::RouteChanged(route) | Event::RouteRemoved(route))) => {
                     is_relevant |= route.table == TABLE_MAIN
@@ -101,6 +101,7 @@ impl Links {
                 }
             }
         }
+        is_relevant
     }
 
     /// Draws the picture anew; whether it differs from the last one.
@@ -207,12 +208,6 @@ impl AsFd for Links {
     }
 }
 
-/// Up, with a carrier, and ready to send. "Running" may lag behind a lost carrier by a second; until
-/// it is set, what is sent is dropped, and an ARP request among it is repeated after a second only.
-fn can_send(link: &Link) -> bool {
-    link.is_running() && link.flags & LOWER_UP != 0
-}
-
 fn path(
     rloc: Option<IpAddr>,
     output: Option<u32>,
@@ -250,7 +245,7 @@ impl Seen<'_> {
         place: usize,
         uplink: &config::Uplink,
     ) -> Option<(Path, bool)> {
-        let named = |link: &&Link| *link.name == *uplink.device && can_send(link);
+        let named = |link: &&Link| *link.name == *uplink.device && link.is_running();
         let link = self.links.iter().find(named)?;
         let default = self.default_routes(family).find(|one| one.output == Some(link.index));
         let path = path(
@@ -271,7 +266,7 @@ impl Seen<'_> {
     /// The RLOC of the best default route.
     fn by_default(&self, family: Family) -> Option<Path> {
         let runs = |route: &&Route| {
-            self.links.iter().any(|one| Some(one.index) == route.output && can_send(one))
+            self.links.iter().any(|one| Some(one.index) == route.output && one.is_running())
         };
         let best = self
             .default_routes(family)
@@ -289,7 +284,8 @@ impl Seen<'_> {
             .filter(move |route| route.prefix_len == 0 && Family::of(route.destination) == family)
     }
 
-    /// The route's own source, else the interface's first address that a stranger can answer to.
+    /// The route's own source, else the interface's first address that a stranger can answer to,
+    /// one that lasts before others.
     fn rloc(&self, index: u32, family: Family, source: Option<IpAddr>) -> Option<IpAddr> {
         source.or_else(|| {
             let fits = |one: &&Address| {
@@ -299,7 +295,7 @@ impl Seen<'_> {
                     && one.scope == SCOPE_GLOBAL
                     && !self.is_eid(one.ip)
             };
-            self.addresses.iter().find(fits).map(|one| one.ip)
+            self.addresses.iter().filter(fits).min_by_key(|one| !one.is_lasting()).map(|one| one.ip)
         })
     }
 
@@ -307,5 +303,27 @@ impl Seen<'_> {
         self.eid_prefixes.iter().any(|prefix| {
             prefix.contains(control::Eid { instance_id: prefix.instance_id(), address })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_lasts_is_the_rloc() {
+        const TEMPORARY: u32 = 0x01;
+        const DEPRECATED: u32 = 0x20;
+        let rloc = |flags: [u32; 2]| {
+            let ips = ["2001:db8::1", "2001:db8::2"].map(|ip| ip.parse().expect("an address"));
+            let address = |(ip, flags)| Address { flags, ..Address::new(1, ip, 64) };
+            let addresses = ips.into_iter().zip(flags).map(address).collect();
+            let seen = Seen { links: Vec::new(), addresses, routes: Vec::new(), eid_prefixes: &[] };
+            seen.rloc(1, Family::V6, None).map(|rloc| ips.iter().position(|ip| *ip == rloc))
+        };
+        assert_eq!(rloc([0, 0]), Some(Some(0)));
+        assert_eq!(rloc([TEMPORARY, 0]), Some(Some(1)));
+        assert_eq!(rloc([DEPRECATED, 0]), Some(Some(1)));
+        assert_eq!(rloc([TEMPORARY, DEPRECATED]), Some(Some(0)));
     }
 }

@@ -4,13 +4,15 @@
 //!
 //! | rule | why |
 //! | --- | --- |
-//! | +0 main without its default routes | what is directly connected or routed on purpose stays outside |
+//! | +0 a lane's mark: main without its default routes | what is directly connected stays direct |
 //! | +0 from an address that is no EID: main | only where the EID-space is everything |
 //! | +1 a lane's mark: the lane's table | a lane leaves by its uplink |
-//! | +2 a lane's mark: go to +5 | the tunnels' own packets never enter the overlay |
-//! | +3 from our EID-prefixes: resolved table | kernel WireGuard forwards, for sources that are ours |
-//! | +4 overlay table | all else to the EID-space: to the process, which resolves or refuses |
-//! | +5 nothing | where marked packets go on |
+//! | +2 a lane's mark: go to +6 | the tunnels' own packets never enter the overlay |
+//! | +2 not to the EID-space: go to +6 | only where it is one prefix: no look-ups for all else |
+//! | +3 main without its default routes | what is routed on purpose stays outside |
+//! | +4 from our EID-prefixes: resolved table | kernel WireGuard forwards, for sources that are ours |
+//! | +5 overlay table | all else to the EID-space: to the process, which resolves or refuses |
+//! | +6 nothing | where the others go on |
 //!
 //! Rules of one priority are asked in the order in which they came, so that none of them has a
 //! priority with another one that decides for the same packets.
@@ -27,11 +29,10 @@ use crate::overlay::{PROTOCOL, route};
 const MAIN: u32 = 0;
 const LANE: u32 = 1;
 const MARKED: u32 = 2;
-const RESOLVED: u32 = 3;
-const OVERLAY: u32 = 4;
-const END: u32 = 5;
-/// Prefixes that a packet's destination is compared with, a rule each, at most.
-const MAX_COMPARED: usize = 4;
+const DIRECT: u32 = 3;
+const RESOLVED: u32 = 4;
+const OVERLAY: u32 = 5;
+const END: u32 = 6;
 
 /// What the configuration says of addresses, routes and rules.
 #[derive(Clone, Default, Debug)]
@@ -151,65 +152,52 @@ impl Plan {
             })
         };
         let steered: Vec<u8> = lanes.iter().filter(steered).copied().collect();
-        let spaces = self.spaces(family);
-        let main =
-            Rule { suppress_prefix_len: Some(0), ..rule(MAIN, RuleAction::Lookup, TABLE_MAIN) };
-        let mut rules: Vec<Rule> =
-            spaces.iter().map(|space| Rule { destination: *space, ..main }).collect();
-        if !spaces.contains(&None) {
-            rules.extend(steered.iter().map(|lane| marked(lane, main)));
+        let main = |step| Rule {
+            suppress_prefix_len: Some(0),
+            ..rule(step, RuleAction::Lookup, TABLE_MAIN)
+        };
+        let mut rules: Vec<Rule> = Vec::new();
+        for lane in &steered {
+            let table = routing.lane_table(*lane);
+            rules.push(marked(lane, main(MAIN)));
+            rules.push(marked(lane, rule(LANE, RuleAction::Lookup, table)));
         }
-        rules.extend(
-            steered.iter().map(|lane| {
-                marked(lane, rule(LANE, RuleAction::Lookup, routing.lane_table(*lane)))
-            }),
-        );
-        if spaces.is_empty() {
+        if !self.eid_space.iter().any(is_family) {
             return rules;
         }
         // A rule goes only where there is one.
         rules.push(rule(END, RuleAction::Nop, 0));
-        let end = RuleAction::Goto(routing.rule_priority + END);
-        rules.extend(lanes.iter().map(|lane| marked(lane, rule(MARKED, end, 0))));
+        let end = rule(MARKED, RuleAction::Goto(routing.rule_priority + END), 0);
+        rules.extend(lanes.iter().map(|lane| marked(lane, end)));
+        if let Some(space) = self.sole_space(family) {
+            rules.push(Rule { destination: Some(space), is_inverted: true, ..end });
+        }
         rules.extend(self.outside(family, others).map(|source| Rule {
             source: Some(source),
             ..rule(MAIN, RuleAction::Lookup, TABLE_MAIN)
         }));
+        rules.push(main(DIRECT));
         if self.has_resolved_table {
             let resolved = rule(RESOLVED, RuleAction::Lookup, routing.resolved_table());
             let own = self.eid_prefixes.iter().filter(|prefix| is_family(prefix));
             let own = own.map(|prefix| Some((prefix.address(), prefix.len())));
+            rules.extend(own.map(|source| Rule { source, ..resolved }));
             // What this machine sends has no source before it has a route. IPv6's rules cannot say
             // "none yet", so that there a source of our own that is no EID passes too.
             let none = (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 32);
-            let none = Rule {
-                source: (family == Family::V4).then_some(none),
-                input: InterfaceName::new("lo"),
-                ..resolved
-            };
-            let sources: Vec<Rule> =
-                own.map(|source| Rule { source, ..resolved }).chain([none]).collect();
-            rules.extend(
-                spaces.iter().flat_map(|space| {
-                    sources.iter().map(|one| Rule { destination: *space, ..*one })
-                }),
-            );
+            let source = (family == Family::V4).then_some(none);
+            rules.push(Rule { source, input: InterfaceName::new("lo"), ..resolved });
         }
-        let overlay = rule(OVERLAY, RuleAction::Lookup, routing.table);
-        rules.extend(spaces.iter().map(|space| Rule { destination: *space, ..overlay }));
+        rules.push(rule(OVERLAY, RuleAction::Lookup, routing.table));
         rules
     }
 
-    /// The destinations that the overlay's rules are for: a packet to any other is only compared with
-    /// them, instead of being looked up in each table. `None` are all destinations, for an
-    /// EID-space that is so large, or of so many parts that comparing costs more.
-    fn spaces(&self, family: Family) -> Vec<Option<(IpAddr, u8)>> {
+    /// The EID-space of a family, where that is one prefix and not everything.
+    fn sole_space(&self, family: Family) -> Option<(IpAddr, u8)> {
         let is_family = |prefix: &&EidPrefix| Family::of(prefix.address()) == family;
-        let spaces: Vec<&EidPrefix> = self.eid_space.iter().filter(is_family).collect();
-        if spaces.len() > MAX_COMPARED || spaces.iter().any(|prefix| prefix.len() == 0) {
-            return vec![None];
-        }
-        spaces.iter().map(|prefix| Some((prefix.address(), prefix.len()))).collect()
+        let mut spaces = self.eid_space.iter().filter(is_family);
+        let sole = spaces.next().filter(|prefix| prefix.len() > 0)?;
+        spaces.next().is_none().then(|| (sole.address(), sole.len()))
     }
 
     /// The addresses whose packets stay outside an overlay that takes everything, such as the
@@ -290,17 +278,18 @@ mod tests {
         assert_eq!(
             shown(&rules),
             [
-                (50, None, TABLE_MAIN),
                 (50, Some(7), TABLE_MAIN),
                 (50, Some(8), TABLE_MAIN),
                 (51, Some(7), 102),
                 (51, Some(8), 103),
                 (52, Some(7), 0),
                 (52, Some(8), 0),
-                (53, None, 101),
-                (53, None, 101),
-                (54, None, 100),
-                (55, None, 0),
+                (52, None, 0),
+                (53, None, TABLE_MAIN),
+                (54, None, 101),
+                (54, None, 101),
+                (55, None, 100),
+                (56, None, 0),
             ]
         );
         let routes = plan("10.0.0.0/8").lane_routes(&paths);
@@ -309,19 +298,18 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_to_elsewhere_is_looked_up_in_no_table_of_ours() {
-        let elsewhere = |space: &[&str]| {
+    fn a_packet_to_elsewhere_passes_the_tables_by_where_the_eid_space_is_one_prefix() {
+        let passes = |space: &[&str]| {
             let prefixes = space.iter().map(|one| one.parse().expect("a prefix"));
             let plan = Plan { eid_space: prefixes.collect(), ..plan("10.0.0.0/8") };
             let rules = plan.rules(&[], &[path(0, "192.0.2.1", 1)]).into_iter();
-            let is_for_it = |rule: &Rule| rule.mark.is_none() && rule.destination.is_none();
-            rules.filter(is_for_it).filter(|rule| rule.action == RuleAction::Lookup).count()
+            let passes: Vec<_> = rules.filter(|rule| rule.is_inverted).collect();
+            passes.iter().map(|rule| (rule.destination, rule.action)).collect::<Vec<_>>()
         };
-        assert_eq!(elsewhere(&["10.0.0.0/8"]), 0);
-        assert_eq!(elsewhere(&["10.0.0.0/16", "10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16"]), 0);
-        let many = ["10.0.0.0/16", "10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16", "10.4.0.0/16"];
-        assert_eq!(elsewhere(&many), 4, "main, two for what is resolved, and the overlay's");
-        assert_eq!(elsewhere(&["0.0.0.0/0"]), 4);
+        let space = Some(("10.0.0.0".parse().expect("an address"), 8));
+        assert_eq!(passes(&["10.0.0.0/8", "fd01::/16"])[0], (space, RuleAction::Goto(56)));
+        assert_eq!(passes(&["10.0.0.0/16", "10.1.0.0/16"]), []);
+        assert_eq!(passes(&["0.0.0.0/0"]), []);
     }
 
     #[test]

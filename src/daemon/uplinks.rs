@@ -71,6 +71,8 @@ impl Router {
 
     /// Makes what is left fit this machine's addresses and uplinks.
     pub(crate) fn fit(&mut self) {
+        // Another gateway to the same RLOCs is no handover.
+        self.followed = None;
         if std::mem::take(&mut self.is_to_fit) {
             self.handle_addresses();
             self.follow_mtu();

@@ -158,7 +158,7 @@ pub struct Routing {
 }
 
 /// Priorities that the rules take, from `rule_priority` on.
-pub const RULES: u32 = 6;
+pub const RULES: u32 = 7;
 
 impl Routing {
     /// The table of the EID-prefixes whose tunnels stand: kernel WireGuard forwards by it.

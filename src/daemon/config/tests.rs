@@ -243,7 +243,7 @@ fn numbers_out_of_range_are_told() {
         ("mtu", "1280 to 9000"),
         ("fwmark", "1 to 4294967292"),
         ("table", "1 to 4294967290"),
-        ("rule_priority", "1 to 32760"),
+        ("rule_priority", "1 to 32759"),
         ("map_cache_size", "1 to 65536"),
         ("waiting_per_eid", "1 to 1024"),
         ("waiting_total", "1 to 65536"),

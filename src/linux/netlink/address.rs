@@ -15,6 +15,10 @@ use super::{Family, REQUEST_LEN};
 /// Octets of `struct ifaddrmsg`.
 const HEADER_LEN: usize = 8;
 
+/// An IPv6 address that changes from day to day; in IPv4, one beside the first of its prefix.
+pub const IFA_F_TEMPORARY: u32 = 0x01;
+/// The address is used for no new connection.
+pub const IFA_F_DEPRECATED: u32 = 0x20;
 /// The address is used at once, without looking for duplicates.
 pub const IFA_F_NODAD: u32 = 0x02;
 /// The address is being checked for duplicates and not usable yet.
@@ -58,6 +62,14 @@ impl Address {
     #[must_use]
     pub fn is_usable(&self) -> bool {
         self.flags & IFA_F_TENTATIVE == 0
+    }
+
+    /// True when it stays for a while: it is neither about to go nor, in IPv6, a temporary one that
+    /// hides who one is (RFC 8981).
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        let is_temporary = self.ip.is_ipv6() && self.flags & IFA_F_TEMPORARY != 0;
+        self.flags & IFA_F_DEPRECATED == 0 && !is_temporary
     }
 
     /// Reads the payload of an `RTM_NEWADDR` or `RTM_DELADDR`.
