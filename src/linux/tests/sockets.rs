@@ -410,11 +410,9 @@ fn a_doorbell_rings_once_for_the_first_packets_that_leave() {
             (here.local_address().expect("an address"), there.local_address().expect("one"));
         let mut buffer = [0; 8];
         // They know each other's Ethernet address, which goes by packets too.
-        for _ in 0..2 {
-            here.send_to(b"out", address_there).expect("sent");
-            eventually(|| there.receive_from(&mut buffer));
-            there.send_to(b"in", address_here).expect("sent");
-            eventually(|| here.receive_from(&mut buffer));
+        for (from, to, address) in [(&here, &there, address_there), (&there, &here, address_here)] {
+            from.send_to(b"first", address).expect("sent");
+            eventually(|| to.receive_from(&mut buffer));
         }
         assert!(!bell.take_ring(), "it is off");
         for _ in 0..3 {
