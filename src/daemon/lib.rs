@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+mod bus;
 pub mod client;
 pub mod commands;
 pub mod config;

@@ -1,32 +1,29 @@
 //! What is asked on one connection to ubusd, in which order, and what follows from the answers.
 
 use control::{Duration, Instant};
-use ubus::{Client, Event, Invocation, ObjectId, Request, Status};
+use linux::Text;
+use ubus::{Client, Event, Invocation, ObjectId, Request, Status, Writer};
 
+use super::asked::{ANSWER_TIME, Asked};
 use super::back_off::BackOff;
 use super::counters::Counters;
 use super::failure::Failure;
-use super::interfaces::Interfaces;
+use super::interfaces::{Interfaces, MAX_OURS};
 use super::news::{News, OBJECT_ADDED, PATHS};
+use super::object::Object;
+use crate::bus::{Call, MAX_NAME_LEN};
 
 /// The place of the object that knows the interfaces.
 const INTERFACE: usize = 0;
 /// Octets of the longest message that is taken: 64 interfaces with several kilobytes each. Pages
 /// that no message reaches are never touched.
 const RECEIVE_LEN: usize = 256 << 10;
-/// Octets that wait to be sent at most.
-const TRANSMIT_LEN: usize = 4096;
-/// An answer that took this long does not come.
-const ANSWER_TIME: Duration = Duration::from_secs(5);
+/// Octets that wait to be sent at most: the longest answer that is told.
+const TRANSMIT_LEN: usize = 128 << 10;
+/// Questions to netifd about our interfaces that wait for their answer at most.
+const MAX_ORDERS: usize = 8;
 /// The least time between two questions for all interfaces.
 const DUMP_GAP: Duration = Duration::from_millis(20);
-
-/// A question that was asked.
-#[derive(Debug, Clone, Copy)]
-struct Asked {
-    request: Request,
-    until: Instant,
-}
 
 #[derive(Debug, Clone, Copy)]
 enum Stage {
@@ -70,6 +67,11 @@ pub(super) struct Session {
     /// All interfaces were told on this connection.
     is_whole: bool,
     interfaces: Interfaces,
+    /// What others call.
+    object: Object,
+    /// Interfaces of ours were asked to come back on this connection.
+    is_renewed: bool,
+    orders: heapless::Vec<Asked, MAX_ORDERS>,
     counters: Counters,
 }
 
@@ -88,6 +90,9 @@ impl Session {
             next_dump_at: Instant::ZERO,
             is_whole: false,
             interfaces: Interfaces::new(),
+            object: Object::new(),
+            is_renewed: false,
+            orders: heapless::Vec::new(),
             counters: Counters::default(),
         }
     }
@@ -102,6 +107,9 @@ impl Session {
         self.dump = Dump::Idle;
         self.dump_failures.reset();
         self.is_whole = false;
+        self.object = Object::new();
+        self.is_renewed = false;
+        self.orders.clear();
     }
 
     pub(super) fn interfaces(&self) -> &Interfaces {
@@ -122,6 +130,48 @@ impl Session {
     /// True once all interfaces were told on this connection.
     pub(super) fn is_whole(&self) -> bool {
         self.is_whole
+    }
+
+    /// The next call of our object; none before what was answered last is on its way.
+    pub(super) fn poll_call(&mut self) -> Option<(Invocation, Call)> {
+        if self.client.waiting().is_empty() { self.object.poll_call() } else { None }
+    }
+
+    /// Answers a call with the fields that `fill` writes, if any. A caller on an earlier
+    /// connection has no answer to wait for.
+    pub(super) fn answer(
+        &mut self,
+        invocation: &Invocation,
+        mut status: Status,
+        fill: impl FnOnce(&mut Writer<'_>),
+    ) {
+        if self.object.id() != Some(invocation.object) {
+            return;
+        }
+        if status == Status::Ok && self.client.reply(invocation, fill).is_err() {
+            status = Status::UnknownError;
+        }
+        self.counters.unanswered += u64::from(self.client.finish(invocation, status).is_err());
+    }
+
+    /// True while somebody hears our object's notifications.
+    pub(super) fn is_heard(&self) -> bool {
+        self.object.heard().is_some()
+    }
+
+    /// Tells whoever hears our object.
+    pub(super) fn notify(&mut self, name: &str, fill: impl FnOnce(&mut Writer<'_>)) {
+        let Some(object) = self.object.heard() else { return };
+        let is_told = self.client.notify(object, name, fill).is_ok();
+        *(if is_told { &mut self.counters.told } else { &mut self.counters.untold }) += 1;
+    }
+
+    /// Has netifd do something; without netifd there is nothing to be done.
+    pub(super) fn order(&mut self, method: &str, now: Instant, fill: impl FnOnce(&mut Writer<'_>)) {
+        let Some(source) = self.source.filter(|_| !self.orders.is_full()) else { return };
+        if let Ok(asked) = Asked::new(self.client.invoke(source, method, fill), now) {
+            let _ = self.orders.push(asked);
+        }
     }
 
     pub(super) fn space(&mut self) -> &mut [u8] {
@@ -158,9 +208,21 @@ impl Session {
                 Some(Event::Completed { request, status }) => {
                     is_changed |= self.handle_completed(request, status, now)?;
                 }
+                Some(Event::Invoked { invocation, method, fields })
+                    if self.object.id() == Some(invocation.object) =>
+                {
+                    self.counters.calls += 1;
+                    if let Err(status) = self.object.handle_call(&invocation, method, fields) {
+                        self.counters.calls_refused += 1;
+                        self.answer(&invocation, status, |_| {});
+                    }
+                }
                 Some(Event::Invoked { invocation, method, fields }) => {
                     let news = News::new(&invocation, method, fields);
                     self.handle_invoked(&invocation, news, now)?;
+                }
+                Some(Event::Subscribers { object, is_active }) => {
+                    self.object.handle_subscribers(object, is_active);
                 }
                 Some(Event::Unsubscribed { target }) => self.handle_unsubscribed(target, now),
                 Some(Event::Unexpected(_)) => self.counters.unexpected += 1,
@@ -182,6 +244,10 @@ impl Session {
                 self.look_up(place, now)?;
             }
         }
+        if self.object.retry_at().is_some_and(|retry_at| retry_at <= now) {
+            self.object.publish(&mut self.client, now)?;
+        }
+        self.renew(now);
         match (self.dump, self.source) {
             (Dump::Wanted { at }, Some(source)) if at <= now => self.ask_for_all(source, now),
             _ => Ok(()),
@@ -198,7 +264,7 @@ impl Session {
             Dump::Wanted { at } => Some(at),
             _ => None,
         };
-        self.answers_until().chain(retries).chain(dump_at).min()
+        self.answers_until().chain(retries).chain(dump_at).chain(self.object.retry_at()).min()
     }
 
     /// When the answers that are waited for must have come.
@@ -219,7 +285,9 @@ impl Session {
             Dump::Asked { asked, .. } => Some(asked.until),
             Dump::Idle | Dump::Wanted { .. } => None,
         };
-        stage.into_iter().chain(subscriptions).chain(dump)
+        let orders = self.orders.iter().map(|asked| asked.until);
+        let asked = stage.into_iter().chain(subscriptions).chain(dump).chain(orders);
+        asked.chain(self.object.answer_until())
     }
 
     fn handle_connected(&mut self, now: Instant) -> Result<(), Failure> {
@@ -233,6 +301,7 @@ impl Session {
     }
 
     fn handle_object(&mut self, request: Request, found: ObjectId) {
+        self.object.handle_object(request, found);
         if let Stage::Adding { asked, object } = &mut self.stage
             && asked.request == request
         {
@@ -254,6 +323,8 @@ impl Session {
         now: Instant,
     ) -> Result<bool, Failure> {
         self.counters.refused += u64::from(status != Status::Ok);
+        self.object.handle_completed(request, status, now);
+        self.orders.retain(|asked| asked.request != request);
         match &mut self.stage {
             Stage::Adding { asked, object } if asked.request == request => {
                 let object = object.filter(|_| status == Status::Ok);
@@ -282,7 +353,20 @@ impl Session {
     fn open(&mut self, object: ObjectId, now: Instant) -> Result<(), Failure> {
         let registration = Asked::new(self.client.register(object, OBJECT_ADDED), now)?;
         self.stage = Stage::Open { object, registration: Some(registration) };
-        (0..PATHS.len()).try_for_each(|place| self.look_up(place, now))
+        (0..PATHS.len()).try_for_each(|place| self.look_up(place, now))?;
+        self.object.publish(&mut self.client, now)
+    }
+
+    /// Interfaces of ours that netifd has already come back to us, once they can.
+    fn renew(&mut self, now: Instant) {
+        if self.is_renewed || !self.is_whole || self.object.id().is_none() {
+            return;
+        }
+        self.is_renewed = true;
+        let ours: heapless::Vec<Text<MAX_NAME_LEN>, MAX_OURS> = self.interfaces.ours().collect();
+        for name in &ours {
+            self.order("renew", now, |writer| writer.string("interface", name.as_str()));
+        }
     }
 
     fn look_up(&mut self, place: usize, now: Instant) -> Result<(), Failure> {
@@ -374,6 +458,10 @@ impl Session {
                 self.client.forget(asked.request);
             }
             self.dump = Dump::Idle;
+            for asked in &self.orders {
+                self.client.forget(asked.request);
+            }
+            self.orders.clear();
         }
     }
 
@@ -415,11 +503,5 @@ impl Session {
             }
         }
         outcome.unwrap_or_default()
-    }
-}
-
-impl Asked {
-    fn new(request: Result<Request, ubus::Error>, now: Instant) -> Result<Self, Failure> {
-        Ok(Self { request: request.map_err(Failure::Stuck)?, until: now + ANSWER_TIME })
     }
 }
