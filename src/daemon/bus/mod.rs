@@ -114,8 +114,10 @@ impl Router {
     fn handle_resolve(&mut self, invocation: &Invocation, address: IpAddr, now: Instant) {
         let eid = Eid { instance_id: self.config.instance_id, address };
         if self.node.xtr().is_none() {
-            let mapping = self.registered_mapping(eid).cloned();
-            return self.answer_resolve(invocation, eid, mapping.as_ref());
+            return match self.registered_mapping(eid).cloned() {
+                None => self.netifd.answer(invocation, Status::NotFound, |_| {}),
+                mapping => self.answer_resolve(invocation, eid, mapping.as_ref()),
+            };
         }
         let waiting = Waiting { invocation: *invocation, address, until: now + PATIENCE };
         match self.bus.waiting.push(waiting) {

@@ -11,7 +11,9 @@ mod failure;
 mod interfaces;
 mod news;
 mod object;
+mod service;
 mod session;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 

@@ -1,20 +1,17 @@
 //! What is asked on one connection to ubusd, in which order, and what follows from the answers.
 
 use control::{Duration, Instant};
-use linux::Text;
-use ubus::{Client, Event, Invocation, ObjectId, Request, Status, Writer};
+use ubus::{Client, Event, Invocation, ObjectId, Request, Status};
 
 use super::asked::{ANSWER_TIME, Asked};
 use super::back_off::BackOff;
 use super::counters::Counters;
 use super::failure::Failure;
-use super::interfaces::{Interfaces, MAX_OURS};
+use super::interfaces::Interfaces;
 use super::news::{News, OBJECT_ADDED, PATHS};
 use super::object::Object;
-use crate::bus::{Call, MAX_NAME_LEN};
+use super::subscriptions::Subscription;
 
-/// The place of the object that knows the interfaces.
-const INTERFACE: usize = 0;
 /// Octets of the longest message that is taken: 64 interfaces with several kilobytes each. Pages
 /// that no message reaches are never touched.
 const RECEIVE_LEN: usize = 256 << 10;
@@ -26,22 +23,13 @@ const MAX_ORDERS: usize = 8;
 const DUMP_GAP: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Clone, Copy)]
-enum Stage {
+pub(super) enum Stage {
     /// ubusd has not greeted.
     Connected { until: Instant },
     /// The object to which everything is told is being made.
     Adding { asked: Asked, object: Option<ObjectId> },
     /// It is made.
     Open { object: ObjectId, registration: Option<Asked> },
-}
-
-/// Where a subscription stands.
-#[derive(Debug, Clone, Copy)]
-enum Subscription {
-    Absent { retry_at: Option<Instant> },
-    LookingUp { asked: Asked, target: Option<ObjectId> },
-    Subscribing { asked: Asked, target: ObjectId },
-    Active { target: ObjectId },
 }
 
 /// Where the question for all interfaces stands.
@@ -55,24 +43,24 @@ enum Dump {
 /// One connection after the other; what was learnt and counted stays.
 #[derive(Debug)]
 pub(super) struct Session {
-    client: Client<Box<[u8]>>,
-    stage: Stage,
-    subscriptions: [Subscription; PATHS.len()],
-    look_ups: [BackOff; PATHS.len()],
+    pub(super) client: Client<Box<[u8]>>,
+    pub(super) stage: Stage,
+    pub(super) subscriptions: [Subscription; PATHS.len()],
+    pub(super) look_ups: [BackOff; PATHS.len()],
     /// Whom to ask for all interfaces.
-    source: Option<ObjectId>,
+    pub(super) source: Option<ObjectId>,
     dump: Dump,
-    dump_failures: BackOff,
+    pub(super) dump_failures: BackOff,
     next_dump_at: Instant,
     /// All interfaces were told on this connection.
-    is_whole: bool,
-    interfaces: Interfaces,
+    pub(super) is_whole: bool,
+    pub(super) interfaces: Interfaces,
     /// What others call.
-    object: Object,
+    pub(super) object: Object,
     /// Interfaces of ours were asked to come back on this connection.
-    is_renewed: bool,
-    orders: heapless::Vec<Asked, MAX_ORDERS>,
-    counters: Counters,
+    pub(super) is_renewed: bool,
+    pub(super) orders: heapless::Vec<Asked, MAX_ORDERS>,
+    pub(super) counters: Counters,
 }
 
 impl Session {
@@ -130,48 +118,6 @@ impl Session {
     /// True once all interfaces were told on this connection.
     pub(super) fn is_whole(&self) -> bool {
         self.is_whole
-    }
-
-    /// The next call of our object; none before what was answered last is on its way.
-    pub(super) fn poll_call(&mut self) -> Option<(Invocation, Call)> {
-        if self.client.waiting().is_empty() { self.object.poll_call() } else { None }
-    }
-
-    /// Answers a call with the fields that `fill` writes, if any. A caller on an earlier
-    /// connection has no answer to wait for.
-    pub(super) fn answer(
-        &mut self,
-        invocation: &Invocation,
-        mut status: Status,
-        fill: impl FnOnce(&mut Writer<'_>),
-    ) {
-        if self.object.id() != Some(invocation.object) {
-            return;
-        }
-        if status == Status::Ok && self.client.reply(invocation, fill).is_err() {
-            status = Status::UnknownError;
-        }
-        self.counters.unanswered += u64::from(self.client.finish(invocation, status).is_err());
-    }
-
-    /// True while somebody hears our object's notifications.
-    pub(super) fn is_heard(&self) -> bool {
-        self.object.heard().is_some()
-    }
-
-    /// Tells whoever hears our object.
-    pub(super) fn notify(&mut self, name: &str, fill: impl FnOnce(&mut Writer<'_>)) {
-        let Some(object) = self.object.heard() else { return };
-        let is_told = self.client.notify(object, name, fill).is_ok();
-        *(if is_told { &mut self.counters.told } else { &mut self.counters.untold }) += 1;
-    }
-
-    /// Has netifd do something; without netifd there is nothing to be done.
-    pub(super) fn order(&mut self, method: &str, now: Instant, fill: impl FnOnce(&mut Writer<'_>)) {
-        let Some(source) = self.source.filter(|_| !self.orders.is_full()) else { return };
-        if let Ok(asked) = Asked::new(self.client.invoke(source, method, fill), now) {
-            let _ = self.orders.push(asked);
-        }
     }
 
     pub(super) fn space(&mut self) -> &mut [u8] {
@@ -357,66 +303,6 @@ impl Session {
         self.object.publish(&mut self.client, now)
     }
 
-    /// Interfaces of ours that netifd has already come back to us, once they can.
-    fn renew(&mut self, now: Instant) {
-        if self.is_renewed || !self.is_whole || self.object.id().is_none() {
-            return;
-        }
-        self.is_renewed = true;
-        let ours: heapless::Vec<Text<MAX_NAME_LEN>, MAX_OURS> = self.interfaces.ours().collect();
-        for name in &ours {
-            self.order("renew", now, |writer| writer.string("interface", name.as_str()));
-        }
-    }
-
-    fn look_up(&mut self, place: usize, now: Instant) -> Result<(), Failure> {
-        let asked = Asked::new(self.client.lookup(PATHS[place]), now)?;
-        self.subscriptions[place] = Subscription::LookingUp { asked, target: None };
-        Ok(())
-    }
-
-    fn handle_subscription_completed(
-        &mut self,
-        place: usize,
-        request: Request,
-        status: Status,
-        now: Instant,
-    ) -> Result<(), Failure> {
-        let Stage::Open { object, .. } = self.stage else { return Ok(()) };
-        let is_done = status == Status::Ok;
-        let target = match self.subscriptions[place] {
-            Subscription::LookingUp { asked, target } if asked.request == request => {
-                if let Some(target) = target.filter(|_| is_done) {
-                    let asked = Asked::new(self.client.subscribe(object, target), now)?;
-                    self.subscriptions[place] = Subscription::Subscribing { asked, target };
-                } else {
-                    self.look_up_later(place, now);
-                }
-                return Ok(());
-            }
-            Subscription::Subscribing { asked, target } if asked.request == request => target,
-            _ => return Ok(()),
-        };
-        if is_done {
-            self.subscriptions[place] = Subscription::Active { target };
-            self.look_ups[place].reset();
-        } else {
-            self.look_up_later(place, now);
-        }
-        // Who may not be told may still ask.
-        if place == INTERFACE {
-            self.source = Some(target);
-            self.dump_failures.reset();
-            self.want_dump(now);
-        }
-        Ok(())
-    }
-
-    fn look_up_later(&mut self, place: usize, now: Instant) {
-        let retry_at = Some(now + self.look_ups[place].pause());
-        self.subscriptions[place] = Subscription::Absent { retry_at };
-    }
-
     fn handle_invoked(
         &mut self,
         invocation: &Invocation,
@@ -465,7 +351,7 @@ impl Session {
         }
     }
 
-    fn want_dump(&mut self, now: Instant) {
+    pub(super) fn want_dump(&mut self, now: Instant) {
         if self.source.is_none() {
             return;
         }

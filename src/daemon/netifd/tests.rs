@@ -554,8 +554,8 @@ fn interfaces_that_wait_for_us_are_asked_to_come_back_once_per_connection() {
     bench.bus.start();
     bench.bus.start_netifd();
     bench.settle();
-    let renewed = ("renew".to_owned(), "\"interface\":\"overlay\"".to_owned());
-    assert_eq!(bench.bus.orders, [renewed.clone()]);
+    let renewed = || ("renew".to_owned(), "\"interface\":\"overlay\"".to_owned());
+    assert_eq!(bench.bus.orders, [renewed()]);
     bench.bus.notify("network.interface", "interface.update");
     bench.pass(SECOND);
     assert_eq!(bench.bus.orders.len(), 1);
@@ -564,6 +564,6 @@ fn interfaces_that_wait_for_us_are_asked_to_come_back_once_per_connection() {
     bench.bus.start();
     bench.bus.start_netifd();
     bench.pass(SECOND);
-    assert_eq!(bench.bus.orders, [renewed.clone(), renewed]);
+    assert_eq!(bench.bus.orders, [renewed(), renewed()]);
     assert_eq!(bench.counter("ubus_timeouts"), 0);
 }

@@ -324,21 +324,7 @@ impl Bus {
         let id =
             |attribute: u8| u32::from_be_bytes(asked[&attribute][..].try_into().expect("an id"));
         match kind {
-            STATUS if asked.get(&3).is_some_and(|object| **object == PUBLISHED.to_be_bytes()) => {
-                let call = self.calls.get_mut(&sequence).expect("a call");
-                let status = u32::from_be_bytes(asked[&1][..].try_into().expect("a status"));
-                assert_eq!(call.0.replace(status), None, "it is over once");
-            }
-            STATUS => {}
-            DATA => {
-                let call = self.calls.get_mut(&sequence).expect("a call");
-                assert_eq!((id(3), call.0), (PUBLISHED, None));
-                call.1.push_str(&shown(&asked[&7], false));
-            }
-            NOTIFY => {
-                assert_eq!((id(3), &asked[&10][..]), (PUBLISHED, &[1][..]));
-                self.notifications.push((name(&asked[&4]), shown(&asked[&7], false)));
-            }
+            STATUS | DATA | NOTIFY => self.handle_answer(kind, sequence, &asked),
             4 => {
                 let path = asked[&2].clone();
                 let found = self.objects.iter().find(|(one, _)| terminated(one) == path);
@@ -383,6 +369,25 @@ impl Bus {
                 self.status(sequence, 0, OK);
             }
             _ => panic!("a request of type {kind}"),
+        }
+    }
+
+    /// The object that is published answers a call, or notifies.
+    fn handle_answer(&mut self, kind: u8, sequence: u16, asked: &BTreeMap<u8, Vec<u8>>) {
+        if asked.get(&3).is_none_or(|object| **object != PUBLISHED.to_be_bytes()) {
+            return;
+        }
+        if kind == NOTIFY {
+            assert_eq!(asked[&10], [1], "nobody is to answer");
+            return self.notifications.push((name(&asked[&4]), shown(&asked[&7], false)));
+        }
+        let call = self.calls.get_mut(&sequence).expect("a call");
+        assert_eq!(call.0, None, "it is not over");
+        if kind == DATA {
+            call.1.push_str(&shown(&asked[&7], false));
+        } else {
+            let status = asked[&1][..].try_into().expect("a status");
+            call.0 = Some(u32::from_be_bytes(status));
         }
     }
 
