@@ -1,11 +1,13 @@
 //! Wiring: event loop, configuration, status, the demo and the bench; no protocol rule stands here.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "full")]
 pub mod bench;
 pub mod client;
 pub mod commands;
 pub mod config;
 mod control_socket;
+#[cfg(feature = "full")]
 pub mod demo;
 mod down;
 mod handovers;
