@@ -9,7 +9,10 @@ use control::{
     Action, Config, DataKey, Eid, EidPrefix, Forwarding, HandoverConfig, InstanceId, Instant,
     Limits, MapServerPeer, Node, Output, PeerKey, Side, Uplink, UplinkConfig, XtrConfig,
 };
-use wire::{AddressBuffer, MapReply, MapVersion, Message, Record, Records, RecordsWriter};
+use wire::{
+    AddressBuffer, AlgorithmId, KeyId, MapNotify, MapReply, MapVersion, Message, Record, Records,
+    RecordsWriter, SentAuthentication,
+};
 
 use crate::window::Window;
 
@@ -17,6 +20,8 @@ use crate::window::Window;
 pub const MAPPINGS: u16 = 1_000;
 /// How many look-ups are counted.
 const LOOKUPS: u16 = 1_000;
+/// Who has the first half of the sites.
+const OWNERS: u16 = 32;
 const SERVER: PeerKey = PeerKey([0xaa; 32]);
 
 /// A family of EIDs.
@@ -59,6 +64,14 @@ impl World {
         world.node.handle_uplinks(&[Uplink::new([192, 0, 2, 1].into())], now);
         let endpoint = ([192, 0, 2, 2], 51821).into();
         world.node.handle_control_session(SERVER, endpoint, Side::Initiator, None, now);
+        let mut acknowledgement = None;
+        world.drain(|message| {
+            if let Ok(Message::MapRegister(register)) = Message::parse(message) {
+                acknowledgement = Some(acknowledge(register.nonce));
+            }
+        });
+        let acknowledgement = acknowledgement.expect("it registers");
+        world.node.handle_datagram(false, SERVER, &acknowledgement, now);
         world.drain(|_| {});
         world
     }
@@ -104,6 +117,30 @@ impl World {
     }
 }
 
+/// The Map-Server's Map-Notify for a Map-Register.
+fn acknowledge(nonce: wire::Nonce) -> Vec<u8> {
+    let (algorithm, sent) = (AlgorithmId::HmacSha256_128, SentAuthentication::default());
+    let notify = MapNotify {
+        is_ack: false,
+        is_through_rtr: false,
+        nonce,
+        key_id: KeyId(0),
+        algorithm,
+        authentication_data: sent.blank(algorithm),
+        records: Records::EMPTY,
+        xtr_identity: None,
+    };
+    let mut octets = vec![0; MAX_MESSAGE];
+    let len = notify.emit(&mut octets).expect("there is room");
+    octets.truncate(len);
+    wire::auth::sign(&mut octets, authentication().as_bytes(), sent).expect("it is signed");
+    octets
+}
+
+fn authentication() -> AuthenticationKey {
+    AuthenticationKey::from_secret(&[3; 32])
+}
+
 fn prefix(family: Family, site: u16) -> (IpAddr, u8) {
     let [high, low] = site.to_be_bytes();
     match family {
@@ -120,18 +157,24 @@ fn eid(family: Family, site: u16) -> Eid {
     Eid { instance_id: InstanceId(0), address }
 }
 
-/// The data key of a site.
-fn key(site: u16) -> [u8; 32] {
+/// The owner of a site's mappings: the sites below `MAPPINGS / 2` are a few owners' together.
+fn owner(site: u16) -> u16 {
+    if site < MAPPINGS / 2 { site % OWNERS } else { site }
+}
+
+/// The data key of an owner.
+fn key(owner: u16) -> [u8; 32] {
     let mut key = [0x80; 32];
-    key[..2].copy_from_slice(&site.to_be_bytes());
+    key[..2].copy_from_slice(&owner.to_be_bytes());
     key
 }
 
 /// A record for each family, each with the site's one RLOC and its data key.
 fn reply(nonce: u64, site: u16, families: &[Family]) -> Vec<u8> {
-    let [high, low] = site.to_be_bytes();
+    let owner = owner(site);
+    let [high, low] = owner.to_be_bytes();
     let rloc = wire::Address::Ipv4(Ipv4Addr::new(198, 18, high, low));
-    let data_key = wire::DataKey { public_key: key(site), port: 51820, lane: 0 };
+    let data_key = wire::DataKey { public_key: key(owner), port: 51820, lane: 0 };
     let address = AddressBuffer::data_key(&data_key, false, &rloc).expect("it fits");
     let mut room = [0; MAX_MESSAGE];
     let mut writer = RecordsWriter::new(&mut room);
@@ -177,11 +220,7 @@ fn config() -> Config {
         on_miss: Forwarding::Drop,
         record_ttl: std::time::Duration::from_secs(3600),
         register_interval: std::time::Duration::from_secs(60),
-        map_servers: [MapServerPeer {
-            key: SERVER,
-            authentication: AuthenticationKey::from_secret(&[3; 32]),
-        }]
-        .into(),
+        map_servers: [MapServerPeer { key: SERVER, authentication: authentication() }].into(),
     };
     Config {
         control_key: PeerKey([1; 32]),

@@ -2,9 +2,11 @@
 //! place of the C library's, so that messages are built and sent, and only the sending is empty.
 
 use std::ffi::{c_int, c_long, c_void};
+use std::ops::Range;
 use std::slice;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::SystemTime;
 
 const EAGAIN: c_int = 11;
 const AF_UNIX: c_int = 1;
@@ -23,6 +25,10 @@ const NEW_LINK: u16 = 16;
 const GET_LINK: u16 = 18;
 const WIREGUARD: u16 = 40;
 const IFNAME: u16 = 3;
+/// `WGDEVICE_A_PEERS`, `WGPEER_A_PUBLIC_KEY`, `WGPEER_A_LAST_HANDSHAKE_TIME`.
+const PEERS: u16 = 8;
+const PUBLIC_KEY: u16 = 1;
+const LAST_HANDSHAKE: u16 = 6;
 /// Octets of a message's header.
 const HEADER: usize = 16;
 const ENODEV: i32 = 19;
@@ -32,7 +38,7 @@ unsafe extern "C" {
     fn __errno_location() -> *mut c_int;
 }
 
-static SENT: AtomicU64 = AtomicU64::new(0);
+static SENT: AtomicU32 = AtomicU32::new(0);
 static STATE: Mutex<State> = Mutex::new(State {
     netlink: 0,
     generic: 0,
@@ -40,10 +46,11 @@ static STATE: Mutex<State> = Mutex::new(State {
     len: 0,
     links: Vec::new(),
     is_told: true,
+    peers: Vec::new(),
 });
 
 /// Messages that were sent so far.
-pub fn sent() -> u64 {
+pub fn sent() -> u32 {
     SENT.load(Ordering::Relaxed)
 }
 
@@ -58,6 +65,8 @@ struct State {
     links: Vec<Vec<u8>>,
     /// Whether all of the answer but its end was given.
     is_told: bool,
+    /// WireGuard peers that were set, as they are told of.
+    peers: Vec<u8>,
 }
 
 #[unsafe(no_mangle)]
@@ -106,6 +115,9 @@ extern "C" fn sendto(
         state.request[..kept].copy_from_slice(&request[..kept]);
         state.len = kept;
         state.is_told = false;
+        if (state.generic >> fd) & 1 != 0 {
+            state.learn_peer();
+        }
     }
     len as isize
 }
@@ -152,43 +164,25 @@ impl State {
         let is_first = !core::mem::replace(&mut self.is_told, true);
         match (is_generic, kind) {
             (true, CONTROLLER) if is_first => {
-                let family = [
-                    &6_u16.to_ne_bytes()[..],
-                    &1_u16.to_ne_bytes(),
-                    &WIREGUARD.to_ne_bytes(),
-                    &[0; 2],
-                ]
-                .concat();
+                let family = attribute(1, &WIREGUARD.to_ne_bytes());
                 self.message(buffer, CONTROLLER, &[&[1, 2, 0, 0], &family[..]].concat())
             }
             (true, WIREGUARD) if command == 0 && is_first => {
-                let key = [&36_u16.to_ne_bytes()[..], &4_u16.to_ne_bytes(), &[7; 32]].concat();
-                let port = [
-                    &6_u16.to_ne_bytes()[..],
-                    &6_u16.to_ne_bytes(),
-                    &51820_u16.to_ne_bytes(),
-                    &[0; 2],
-                ]
-                .concat();
-                self.message(buffer, WIREGUARD, &[&[0, 1, 0, 0], &key[..], &port[..]].concat())
+                // The interface's index, as it was asked for.
+                let index = attribute(1, &self.request[HEADER + 8..HEADER + 12]);
+                let (key, port) = (attribute(4, &[7; 32]), attribute(6, &51820_u16.to_ne_bytes()));
+                let peers = attribute(PEERS, &self.peers);
+                let device = [&[0, 1, 0, 0], &index[..], &key, &port, &peers].concat();
+                self.message(buffer, WIREGUARD, &device)
             }
             (true, WIREGUARD) if command == 0 => self.message(buffer, DONE, &[0; 4]),
-            (false, NEW_LINK) if is_first => {
+            (false, NEW_LINK) => {
                 if let Some(name) = self.name() {
                     self.links.push(name);
                 }
                 self.acknowledge(buffer, 0)
             }
-            (false, GET_LINK) if is_first => {
-                let name = self.name();
-                match self.links.iter().position(|known| Some(known) == name.as_ref()) {
-                    Some(place) => {
-                        let index = (100 + place as u32).to_ne_bytes();
-                        self.message(buffer, NEW_LINK, &[&[0; 4][..], &index, &[0; 8]].concat())
-                    }
-                    None => self.acknowledge(buffer, -ENODEV),
-                }
-            }
+            (false, GET_LINK) if is_first => self.tell_link(buffer),
             // A listing: there is nothing.
             (false, kind) if kind % 4 == 2 && kind != GET_LINK => {
                 self.message(buffer, DONE, &[0; 4])
@@ -197,16 +191,50 @@ impl State {
         }
     }
 
+    fn tell_link(&self, buffer: &mut [u8]) -> usize {
+        let name = self.name();
+        match self.links.iter().position(|known| Some(known) == name.as_ref()) {
+            Some(place) => {
+                let index = (100 + place as u32).to_ne_bytes();
+                self.message(buffer, NEW_LINK, &[&[0; 4][..], &index, &[0; 8]].concat())
+            }
+            None => self.acknowledge(buffer, -ENODEV),
+        }
+    }
+
     /// The interface's name in a request about links.
     fn name(&self) -> Option<Vec<u8>> {
-        let mut at = HEADER + 16;
-        while at + 4 <= self.len {
-            let (len, kind) = (usize::from(self.u16_at(at)), self.u16_at(at + 2));
-            if kind == IFNAME {
-                let name = &self.request[at + 4..at + len];
-                return Some(name.strip_suffix(&[0]).unwrap_or(name).to_vec());
+        let name = self.find(HEADER + 16..self.len, IFNAME)?;
+        let name = &self.request[name];
+        Some(name.strip_suffix(&[0]).unwrap_or(name).to_vec())
+    }
+
+    /// Remembers a WireGuard peer that is set: it shakes hands at once.
+    fn learn_peer(&mut self) {
+        let peers = self.find(HEADER + 4..self.len, PEERS);
+        let peer = peers.and_then(|peers| self.find(peers, 0));
+        let Some(key) = peer.and_then(|peer| self.find(peer, PUBLIC_KEY)) else { return };
+        let key = &self.request[key];
+        let is_set = self.u16_at(4) == WIREGUARD && self.request[HEADER] == 1;
+        if is_set && !self.peers.windows(key.len()).any(|known| known == key) {
+            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock");
+            let time = [since.as_secs(), since.subsec_nanos().into()].map(u64::to_ne_bytes);
+            let time = attribute(LAST_HANDSHAKE, &time.concat());
+            let peer = attribute(0, &[attribute(PUBLIC_KEY, key), time].concat());
+            self.peers.extend(peer);
+        }
+    }
+
+    /// Where the value of the first attribute of a kind is.
+    fn find(&self, within: Range<usize>, kind: u16) -> Option<Range<usize>> {
+        const NESTED: u16 = 0x8000;
+        let mut at = within.start;
+        while at + 4 <= within.end {
+            let len = usize::from(self.u16_at(at)).max(4);
+            if self.u16_at(at + 2) & !NESTED == kind {
+                return Some(at + 4..at + len);
             }
-            at += len.max(4).next_multiple_of(4);
+            at += len.next_multiple_of(4);
         }
         None
     }
@@ -229,4 +257,11 @@ impl State {
         buffer[HEADER..len].copy_from_slice(payload);
         len
     }
+}
+
+fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    let len = 4 + value.len();
+    let mut octets = [&(len as u16).to_ne_bytes(), &kind.to_ne_bytes(), value].concat();
+    octets.resize(len.next_multiple_of(4), 0);
+    octets
 }

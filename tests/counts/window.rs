@@ -19,6 +19,7 @@ pub enum Window {
     LookupV4,
     LookupV6,
     MapReply,
+    Routes,
     Seal,
     Send,
     Open,

@@ -236,10 +236,34 @@ fn prepare_phone(case: Case, world: &mut World) -> io::Result<()> {
     if case.phone_uplinks() == 2 {
         attach(world.phone.place(), &world.internet, "ap2", AP2, METRIC)?;
     }
-    if matches!(case, Case::Roam) {
-        world.internet.add_address("ap1", &format!("{}/28", gateway(ROAMED)?))?;
+    let (phone, internet) = (world.phone.place(), &world.internet);
+    match case {
+        Case::Roam => {
+            internet.add_address("ap1", &format!("{}/28", gateway(ROAMED)?))?;
+            introduce(phone, internet, ["ap1", "ap1"], ROAMED)
+        }
+        _ if case.phone_uplinks() == 2 => introduce(phone, internet, ["ap2", "ap2"], AP2),
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// A node and its access point know each other's Ethernet address: they are next to each other, but
+/// netem delays their ARP like what goes through the whole internet.
+fn introduce(node: &Place, internet: &Place, devices: [&str; 2], address: &str) -> io::Result<()> {
+    let hardware = |place: &Place, device: &str| {
+        let shown = place.run("ip", &["-o", "link", "show", "dev", device])?;
+        let mut words = shown.split_whitespace().skip_while(|word| *word != "link/ether");
+        words.nth(1).map(str::to_owned).ok_or_else(|| io::Error::other(shown.clone()))
+    };
+    let know = |place: &Place, device: &str, whom: &str, hardware: &str| {
+        let words =
+            ["neigh", "replace", whom, "lladdr", hardware, "nud", "permanent", "dev", device];
+        place.run("ip", &words).map(drop)
+    };
+    let (of_node, of_internet) = (hardware(node, devices[0])?, hardware(internet, devices[1])?);
+    know(node, devices[0], &gateway(address)?.to_string(), &of_internet)?;
+    let (ip, _) = crate::demo::net::parse_prefix(address)?;
+    know(internet, devices[1], &ip.to_string(), &of_node)
 }
 
 fn add_home_uplink(world: &World) -> io::Result<()> {
@@ -250,7 +274,8 @@ fn add_home_uplink(world: &World) -> io::Result<()> {
     home.add_address("wan2", HOME_SECOND)?;
     let mut netlink = home.open_netlink()?;
     let index = netlink.link_index("wan2")?;
-    Ok(netlink.add_route(&default_route(gateway(HOME_SECOND)?.into(), index, METRIC))?)
+    netlink.add_route(&default_route(gateway(HOME_SECOND)?.into(), index, METRIC))?;
+    introduce(home, &world.internet, ["wan2", "home2"], HOME_SECOND)
 }
 
 /// Brings a device up and, once it runs, gives it its address and default route, as DHCP does.
