@@ -88,6 +88,8 @@ struct Row {
     began_at: Instant,
     /// Whether more may come.
     is_open: bool,
+    /// [`Handovers::poll_ended`] told it.
+    is_told: bool,
 }
 
 impl Row {
@@ -156,7 +158,7 @@ impl Handovers {
         }
         self.count += 1;
         let handover = Handover { number: self.count, ..handover };
-        self.rows.push_back(Row { handover, site, began_at, is_open: true });
+        self.rows.push_back(Row { handover, site, began_at, is_open: true, is_told: false });
     }
 
     /// The first of its kind counts.
@@ -199,6 +201,13 @@ impl Handovers {
     /// Gives up on what did not come.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.close(|row| row.began_at + PATIENCE <= now);
+    }
+
+    /// The next of which nothing more is waited for, each once.
+    pub(crate) fn poll_ended(&mut self) -> Option<&Handover> {
+        let row = self.rows.iter_mut().find(|row| !row.is_open && !row.is_told)?;
+        row.is_told = true;
+        Some(&row.handover)
     }
 
     /// When to call [`Handovers::handle_timeout`].
@@ -314,6 +323,8 @@ mod tests {
         assert_eq!(handovers.poll_at(), Some(at(10_100)));
         handovers.note(Step::Registered, at(120));
         assert_eq!(handovers.poll_at(), None, "nothing more is waited for");
+        assert_eq!(handovers.poll_ended().map(|one| one.registered_us), Some(Some(20_000)));
+        assert_eq!(handovers.poll_ended(), None);
         let one = handovers.iter().next().unwrap();
         let spans = [one.moved_us, one.sent_us, one.answered_us, one.registered_us];
         assert_eq!(spans, [Some(1000), Some(2000), Some(12_000), Some(20_000)]);

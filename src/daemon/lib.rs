@@ -3,6 +3,7 @@
 
 #[cfg(feature = "full")]
 pub mod bench;
+mod bus;
 pub mod client;
 pub mod commands;
 pub mod config;

@@ -209,6 +209,11 @@ impl Overlay {
         (v4, v6)
     }
 
+    /// The EIDs that a device of ours has as addresses.
+    pub fn addresses(&self) -> &[IpAddr] {
+        &self.addresses
+    }
+
     /// Whether routes with these sources lost them since this was asked last.
     pub fn take_lost_source(&mut self) -> bool {
         core::mem::take(&mut self.has_lost_source)

@@ -53,13 +53,17 @@ impl Router {
         if self.node.xtr().is_some() {
             return self.node.handle_lig(eid, now);
         }
+        let (code, body) = lig::answer(eid, self.registered_mapping(eid), is_json);
+        self.answer(slot, code, &body);
+    }
+
+    /// What is registered here of an EID.
+    pub(crate) fn registered_mapping(&self, eid: Eid) -> Option<&Mapping> {
         let sites = self.node.map_server().into_iter().flat_map(|one| one.sites());
         let mappings = sites.flat_map(|site| site.registrations()).map(|row| row.mapping);
-        let mapping = mappings
+        mappings
             .filter(|mapping| mapping.eid_prefix.contains(eid))
-            .max_by_key(|mapping| mapping.eid_prefix.len());
-        let (code, body) = lig::answer(eid, mapping, is_json);
-        self.answer(slot, code, &body);
+            .max_by_key(|mapping| mapping.eid_prefix.len())
     }
 
     /// Answers a connection; what the socket does not take at once goes when it is writable.
@@ -80,5 +84,6 @@ impl Router {
             let (code, body) = lig::answer(eid, mapping, is_json);
             self.answer(slot, code, &body);
         }
+        self.answer_resolves(eid, mapping);
     }
 }

@@ -7,8 +7,9 @@ use crate::router::Router;
 use crate::wiring;
 
 impl Router {
-    /// Reads the configuration again and changes what differs; a wrong one changes nothing.
-    pub(crate) fn reload(&mut self, now: Instant) {
+    /// Reads the configuration again and changes what differs; a wrong one changes nothing, and
+    /// what is wrong is returned as it is logged.
+    pub(crate) fn reload(&mut self, now: Instant) -> Result<(), String> {
         let config = match Config::load_as(&self.file.0, &self.file.1) {
             Ok(config) => config,
             Err(errors) => {
@@ -16,12 +17,13 @@ impl Router {
                     log::error!("{error}");
                 }
                 log::error!("the configuration stays as it was");
-                return;
+                return Err(errors.to_string());
             }
         };
         if let Some(what) = refusal(&self.config, &config) {
-            log::error!("{what} takes a restart; the configuration stays as it was");
-            return;
+            let refusal = format!("{what} takes a restart; the configuration stays as it was");
+            log::error!("{refusal}");
+            return Err(refusal);
         }
         for what in needs_restart(&self.config, &config) {
             log::warn!("{what} changes at the next start only");
@@ -41,9 +43,11 @@ impl Router {
         {
             log::error!("overlay routes: {error}");
         }
+        self.follow_eids(now);
         self.set_link_policy();
         self.handle_links("configuration", now);
         log::info!("configuration read again");
+        Ok(())
     }
 }
 

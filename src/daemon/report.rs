@@ -145,6 +145,12 @@ fn add_xtr(router: &Router, now: Instant, status: &mut Status) {
         refused: xtr.is_refused(prefix),
     };
     status.database = xtr.database().iter().map(own).collect();
+    status.map_cache = map_cache(router, now);
+    add_pairs_behind_nat(router, xtr, &mut status.reasons);
+}
+
+/// The learned mappings.
+pub(crate) fn map_cache(router: &Router, now: Instant) -> Vec<CachedMapping> {
     let row = |(prefix, entry): (control::EidPrefix, &control::xtr::MapCacheEntry)| {
         let (forwarding, key) = match entry.forwarding {
             Forwarding::Peer(key) => ("peer", Some(key.to_string())),
@@ -163,8 +169,7 @@ fn add_xtr(router: &Router, now: Instant, status: &mut Status) {
             ttl_s: entry.expires_at.since(now).as_secs(),
         }
     };
-    status.map_cache = xtr.map_cache().map(row).collect();
-    add_pairs_behind_nat(router, xtr, &mut status.reasons);
+    router.node.xtr().into_iter().flat_map(|xtr| xtr.map_cache()).map(row).collect()
 }
 
 /// Peers behind NAT when we are too: without a session they cannot be reached, until relays exist.
@@ -196,13 +201,14 @@ fn rlocs(locators: &Locators) -> Vec<String> {
     rlocs
 }
 
-fn add_map_server(router: &Router, now: Instant, status: &mut Status) {
-    let Some(map_server) = router.node.map_server() else { return };
-    for site in map_server.sites() {
+/// The sites, as their Map-Server sees them.
+pub(crate) fn registrations(router: &Router, now: Instant) -> Vec<Site> {
+    let sites = router.node.map_server().into_iter().flat_map(|one| one.sites());
+    let site = |site: control::map_server::SiteStatus<'_>| {
         let rows: Vec<_> = site.registrations().collect();
         let locators = rows.first().map(|row| &row.mapping.locators);
         let data_key = locators.and_then(|all| all.iter().find_map(|locator| locator.data_key));
-        status.registrations.push(Site {
+        Site {
             name: site.name.to_string(),
             key: site.key.to_string(),
             eid_prefixes: rows.iter().map(|row| row.mapping.eid_prefix.to_string()).collect(),
@@ -211,8 +217,14 @@ fn add_map_server(router: &Router, now: Instant, status: &mut Status) {
             age_s: rows.iter().map(|row| now.since(row.refreshed_at).as_secs()).max(),
             expires_s: rows.iter().map(|row| row.expires_at.since(now).as_secs()).min(),
             nat: site.is_behind_nat,
-        });
-    }
+        }
+    };
+    sites.map(site).collect()
+}
+
+fn add_map_server(router: &Router, now: Instant, status: &mut Status) {
+    let Some(map_server) = router.node.map_server() else { return };
+    status.registrations = registrations(router, now);
     let name = |key: PeerKey| router.names.of(key);
     let holders = map_server.holders().filter(|holder| holder.eid_prefixes > 0);
     status.holders = holders

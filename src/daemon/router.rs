@@ -10,6 +10,7 @@ use linux::poller::{Interest, Poller};
 use linux::signals::{Signal, Signals};
 use linux::timer::ClockWatch;
 
+use crate::bus::Bus;
 use crate::config::Config;
 use crate::control_socket::ControlSocket;
 use crate::handovers::Handovers;
@@ -81,6 +82,7 @@ pub struct Router {
     pub(crate) plane: Backend,
     pub(crate) links: Links,
     pub(crate) netifd: Netifd,
+    pub(crate) bus: Bus,
     /// The ways out that the tunnels take.
     pub(crate) followed_paths: Vec<Path>,
     /// When they took them, until it is said why.
@@ -140,6 +142,7 @@ impl Router {
             plane,
             links,
             netifd,
+            bus: Bus::default(),
             followed_paths: Vec::new(),
             followed: None,
             is_to_fit: false,
@@ -201,8 +204,10 @@ impl Router {
             }
             self.handle_timeouts(now);
             self.drain(now);
+            self.serve_bus(now);
         }
         notify(notify::STOPPING);
+        self.leave_bus(now());
         self.save_endpoints();
         Ok(())
     }
@@ -229,6 +234,7 @@ impl Router {
             self.socket.poll_at(),
             self.handovers.poll_at(),
             self.netifd.poll_at(),
+            self.bus.poll_at(),
             self.save_at,
         ];
         deadlines.into_iter().flatten().min()
@@ -285,7 +291,7 @@ impl Router {
     }
 
     /// Moves what the data plane and the node have for each other until both are quiet.
-    fn drain(&mut self, now: Instant) {
+    pub(crate) fn drain(&mut self, now: Instant) {
         loop {
             self.drain_node(now);
             let received = self.plane.receive_control(self.message.as_mut_slice());
@@ -340,6 +346,7 @@ impl Router {
     }
 
     fn handle_plane_event(&mut self, event: PlaneEvent, now: Instant) {
+        self.notify_plane_event(&event);
         match event {
             PlaneEvent::Miss { source, destination } => {
                 self.node.handle_miss(source, destination, now);
@@ -370,6 +377,7 @@ impl Router {
 
     fn handle_node_event(&mut self, event: &NodeEvent, now: Instant) {
         self.note_handover(event, now);
+        self.notify_node_event(event);
         match event {
             NodeEvent::Lig { eid, mapping } => self.answer_lig(*eid, mapping.as_ref()),
             NodeEvent::Mapped { .. }
@@ -390,7 +398,8 @@ impl Router {
     fn handle_signals(&mut self, now: Instant) {
         while let Ok(Some(signal)) = self.signals.receive() {
             match signal {
-                Signal::SIGHUP => self.reload(now),
+                // It is logged what is wrong.
+                Signal::SIGHUP => drop(self.reload(now)),
                 _ => self.is_ending = true,
             }
         }

@@ -97,7 +97,8 @@ impl Router {
     }
 
     fn follow_mtu(&mut self) {
-        let mtu = wiring::overlay_mtu(&self.config, &self.links);
+        let of_uplinks = || wiring::overlay_mtu(&self.config, &self.links);
+        let mtu = self.bus.mtu().unwrap_or_else(of_uplinks);
         if usize::from(mtu) == self.plane.mtu() {
             return;
         }

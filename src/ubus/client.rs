@@ -3,7 +3,7 @@
 use crate::message::{Message, attribute};
 use crate::receiver::Receiver;
 use crate::transmitter::Transmitter;
-use crate::{Error, Fields, Header, MessageType, ObjectId, SYSTEM_OBJECT, Status, Writer};
+use crate::{Error, Fields, Header, MessageType, Method, ObjectId, SYSTEM_OBJECT, Status, Writer};
 
 /// Requests that wait for their end at most.
 pub const MAX_REQUESTS: usize = 16;
@@ -60,6 +60,13 @@ pub enum Event<'a> {
         method: &'a str,
         /// What goes with it.
         fields: Fields<'a>,
+    },
+    /// An object of ours has its first subscriber, or lost its last one.
+    Subscribers {
+        /// Our object.
+        object: ObjectId,
+        /// It has some.
+        is_active: bool,
     },
     /// An object that was subscribed to is gone.
     Unsubscribed {
@@ -156,6 +163,25 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
         self.request(MessageType::AddObject, 0, Answers::Objects, |_| {})
     }
 
+    /// Publishes an object that others can call. The answer is one [`Event::Object`].
+    ///
+    /// # Errors
+    /// When there is no room for the request.
+    pub fn publish(&mut self, path: &str, methods: &[Method<'_>]) -> Result<Request, Error> {
+        self.request(MessageType::AddObject, 0, Answers::Objects, |writer| {
+            writer.text(attribute::OBJPATH, path);
+            writer.attribute(attribute::SIGNATURE, |writer| {
+                for method in methods {
+                    writer.table(method.name, |writer| {
+                        for (name, type_) in method.arguments {
+                            writer.i32(name, type_.number());
+                        }
+                    });
+                }
+            });
+        })
+    }
+
     /// Asks for the object at a path, or for all whose path begins with what stands before a `*`.
     /// The answer is an [`Event::Object`] for each.
     ///
@@ -206,6 +232,49 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
             writer.i32("object", object.0.cast_signed());
             writer.string("pattern", pattern);
         })
+    }
+
+    /// Answers a call of an object of ours with the fields that `fill` writes, any number of times
+    /// before [`Client::finish`]; nothing is sent to a caller that waits for no answer.
+    ///
+    /// # Errors
+    /// When there is no room for the message.
+    pub fn reply(
+        &mut self,
+        invocation: &Invocation,
+        fill: impl FnOnce(&mut Writer<'_>),
+    ) -> Result<(), Error> {
+        let Invocation { object, caller, is_unanswered, sequence } = *invocation;
+        if is_unanswered {
+            return Ok(());
+        }
+        let header = Header { message_type: MessageType::Data, sequence, peer: caller };
+        self.transmitter.message(header, |writer| {
+            writer.u32(attribute::OBJID, object.0);
+            writer.attribute(attribute::DATA, fill);
+        })
+    }
+
+    /// Tells the subscribers of an object of ours something; nobody answers to that.
+    ///
+    /// # Errors
+    /// When there is no room for the message.
+    pub fn notify(
+        &mut self,
+        object: ObjectId,
+        name: &str,
+        fill: impl FnOnce(&mut Writer<'_>),
+    ) -> Result<(), Error> {
+        let sequence = self.next_sequence();
+        let header = Header { message_type: MessageType::Notify, sequence, peer: object.0 };
+        self.transmitter.message(header, |writer| {
+            writer.u32(attribute::OBJID, object.0);
+            writer.text(attribute::METHOD, name);
+            writer.attribute(attribute::NO_REPLY, |writer| writer.octets(&[1]));
+            writer.attribute(attribute::DATA, fill);
+        })?;
+        self.sequence = sequence;
+        Ok(())
     }
 
     /// Ends a call of an object of ours; nothing is sent to a caller that waits for no answer.
@@ -294,6 +363,10 @@ fn event<'a>(
                 let invocation = Invocation { object, caller: peer, is_unanswered, sequence };
                 Event::Invoked { invocation, method, fields: message.data.unwrap_or_default() }
             }
+            _ => unexpected,
+        },
+        (MessageType::Notify, _) => match (message.object, message.is_active) {
+            (Some(object), Some(is_active)) => Event::Subscribers { object, is_active },
             _ => unexpected,
         },
         (MessageType::Unsubscribe, _) => {

@@ -12,6 +12,7 @@ mod client;
 mod error;
 mod message;
 mod receiver;
+mod signature;
 #[cfg(test)]
 mod tests;
 mod transmitter;
@@ -24,4 +25,5 @@ pub use error::Error;
 pub use message::{
     HEADER_LEN, Header, MAX_MESSAGE_LEN, Message, MessageType, ObjectId, SYSTEM_OBJECT, Status,
 };
+pub use signature::{Method, Type};
 pub use writer::Writer;

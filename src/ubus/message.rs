@@ -18,8 +18,10 @@ pub(crate) mod attribute {
     pub(crate) const OBJPATH: u8 = 2;
     pub(crate) const OBJID: u8 = 3;
     pub(crate) const METHOD: u8 = 4;
+    pub(crate) const SIGNATURE: u8 = 6;
     pub(crate) const DATA: u8 = 7;
     pub(crate) const TARGET: u8 = 8;
+    pub(crate) const ACTIVE: u8 = 9;
     pub(crate) const NO_REPLY: u8 = 10;
 }
 
@@ -213,6 +215,8 @@ pub struct Message<'a> {
     pub data: Option<Fields<'a>>,
     /// The object subscribed to.
     pub target: Option<ObjectId>,
+    /// Whether an object has subscribers.
+    pub is_active: Option<bool>,
     /// The caller waits for no answer.
     pub is_unanswered: bool,
 }
@@ -235,6 +239,7 @@ impl<'a> Message<'a> {
             method: None,
             data: None,
             target: None,
+            is_active: None,
             is_unanswered: false,
         };
         // What is mirrored has attributes of its own.
@@ -254,6 +259,7 @@ impl<'a> Message<'a> {
             attribute::METHOD => self.method = Some(attribute.text()?),
             attribute::DATA => self.data = Some(Fields::new(attribute.data)),
             attribute::TARGET => self.target = Some(ObjectId(attribute.u32()?)),
+            attribute::ACTIVE => self.is_active = Some(attribute.boolean()?),
             attribute::NO_REPLY => self.is_unanswered = attribute.boolean()?,
             _ => {}
         }

@@ -1,8 +1,8 @@
 //! Real connections: what the program `ubus` and ubusd said to each other.
 
 use crate::{
-    Client, Error, Event, Fields, HEADER_LEN, Header, MAX_REQUESTS, Message, MessageType, ObjectId,
-    SYSTEM_OBJECT, Status, Value, Writer,
+    Client, Error, Event, Fields, HEADER_LEN, Header, MAX_REQUESTS, Message, MessageType, Method,
+    ObjectId, SYSTEM_OBJECT, Status, Type, Value, Writer,
 };
 
 /// One connection, and how many messages went to and came from ubusd.
@@ -77,6 +77,9 @@ fn events(client: &mut Client<Vec<u8>>, stream: &[u8], piece: usize) -> Vec<Stri
 /// Makes the request that a captured message makes; false for what this client never asks.
 fn repeat(client: &mut Client<Vec<u8>>, message: &Message<'_>) -> bool {
     match (message.header.message_type, message.object, message.path) {
+        (MessageType::AddObject, _, Some(path)) => {
+            client.publish(path, &METHODS).expect("room");
+        }
         (MessageType::AddObject, _, None) => {
             client.add_object().expect("room");
         }
@@ -157,8 +160,84 @@ fn requests_and_answers_are_what_the_program_ubus_sends() {
         assert_eq!(finished, answers.len(), "{name}");
         compared += finished;
     }
-    // Of 37; six publish, monitor, or look up everything.
-    assert_eq!(compared, 31);
+    // Of 37; five monitor, or look up everything.
+    assert_eq!(compared, 32);
+}
+
+/// The methods that the program of a capture publishes, one of them with a slip of its author's.
+const METHODS: [Method<'_>; 3] = [
+    Method { name: "hello", arguments: &[("id", Type::I32), ("msg", Type::String)] },
+    Method { name: "watch", arguments: &[("id", Type::I32), ("counter", Type::I32)] },
+    Method { name: "count", arguments: &[("to", Type::I32), ("string", Type::String)] },
+];
+
+#[test]
+fn an_object_is_published_called_and_heard_as_the_real_one_is() {
+    let Capture { sent, received, .. } = capture("13_publish_server");
+    let sent = messages(sent);
+    let is_kind =
+        |kind| move |(message, _): &&(Message<'_>, &[u8])| message.header.message_type == kind;
+    let mut client = client();
+    let published = client.publish("test", &METHODS).expect("room");
+    assert_eq!(client.waiting(), sent[0].1);
+    client.handle_transmitted(client.waiting().len());
+    client.space()[..received.len()].copy_from_slice(received);
+    client.handle_received(received.len());
+    let (mut ours, mut replies, mut subscribers) = (None, 0, Vec::new());
+    while let Some(event) = client.poll_event().expect("a stream") {
+        match event {
+            Event::Object { request, object, .. } if request == published => ours = Some(object),
+            Event::Subscribers { object, is_active } => {
+                assert_eq!(Some(object), ours);
+                subscribers.push(is_active);
+            }
+            Event::Invoked { invocation, method, .. } if method != "watch" => {
+                let data = sent.iter().filter(is_kind(MessageType::Data)).nth(replies);
+                let (answer, octets) = data.expect("an answer");
+                let fields = answer.data.expect("fields");
+                let fill = |writer: &mut Writer<'_>| fields.emit(writer, 1).expect("well-formed");
+                client.reply(&invocation, fill).expect("room");
+                assert_eq!(client.waiting(), *octets);
+                client.handle_transmitted(octets.len());
+                let mut unanswered = invocation;
+                unanswered.is_unanswered = true;
+                client.reply(&unanswered, fill).expect("nothing");
+                assert_eq!(client.waiting(), b"", "nobody waits");
+                replies += 1;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!((replies, subscribers), (2, vec![true, false]));
+}
+
+#[test]
+fn a_notification_is_one_message_that_nobody_answers() {
+    let mut client = client();
+    client.notify(ObjectId(0x0102_0304), "peer", |writer| writer.i8("up", 1)).expect("room");
+    let expected = b"\0\x0a\0\x01\x01\x02\x03\x04\0\0\0\x34\
+        \x03\0\0\x08\x01\x02\x03\x04\x04\0\0\x09peer\0\0\0\0\x0a\0\0\x05\x01\0\0\0\
+        \x07\0\0\x14\x87\0\0\x0d\0\x02up\0\0\0\0\x01\0\0\0";
+    assert_eq!(client.waiting().len(), expected.len());
+    assert_eq!(client.waiting(), expected);
+    let full = client.notify(ObjectId(1), "peer", |writer| writer.string("a", [0; 2000]));
+    assert_eq!(full, Err(Error::Overfull));
+    assert_eq!(client.waiting(), expected, "it leaves no trace");
+}
+
+#[test]
+fn what_would_be_too_long_is_not_written() {
+    let mut buffer = [0; 64];
+    let mut writer = Writer::new(&mut buffer);
+    assert!(writer.within(64, |writer| writer.i32("a", 1)));
+    assert_eq!(writer.len(), Some(12));
+    assert!(!writer.within(20, |writer| writer.i32("b", 2)));
+    assert!(!writer.within(1000, |writer| writer.string("b", [b'x'; 100])));
+    assert_eq!(writer.len(), Some(12));
+    assert!(writer.within(24, |writer| writer.i32("c", 3)));
+    writer.string("d", [b'x'; 100]);
+    assert!(!writer.within(1000, |_| {}));
+    assert_eq!((writer.len(), writer.capacity()), (None, 64));
 }
 
 #[test]

@@ -30,6 +30,24 @@ impl<'b> Writer<'b> {
         self.len == 0 && !self.is_overfull
     }
 
+    /// The octets that fit in all.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Writes what `fill` writes, or nothing and says so when more than `max_len` octets would be
+    /// written then.
+    pub fn within(&mut self, max_len: usize, fill: impl FnOnce(&mut Self)) -> bool {
+        let Some(before) = self.len() else { return false };
+        fill(self);
+        let is_within = self.len().is_some_and(|len| len <= max_len);
+        if !is_within {
+            (self.len, self.is_overfull) = (before, false);
+        }
+        is_within
+    }
+
     /// Writes no value.
     pub fn null(&mut self, name: &str) {
         self.field(blobmsg::NULL, name, |_| {});

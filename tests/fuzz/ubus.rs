@@ -1,9 +1,12 @@
 //! A client of OpenWrt's bus that hears anything.
 
-use ubus::{Client, Event, Fields, ObjectId, Status, Writer};
+use ubus::{Client, Event, Fields, Method, ObjectId, Status, Type, Writer};
 
 /// Octets of the client's buffers, few enough that messages do not fit.
 const BUFFER_LEN: usize = 1024;
+
+/// The method of an object of ours.
+const METHODS: [Method<'_>; 1] = [Method { name: "resolve", arguments: &[("eid", Type::String)] }];
 
 /// A stream from ubusd, in pieces as long as the first octet says: it means the same as in other
 /// pieces, and fields that are emitted are the same again.
@@ -17,6 +20,7 @@ pub fn ubus(data: &[u8]) {
 fn hear(stream: &[u8], piece: usize) -> Vec<String> {
     let mut client = Client::new([0; BUFFER_LEN], [0; BUFFER_LEN]);
     client.add_object().expect("room");
+    client.publish("lispguard", &METHODS).expect("room");
     client.lookup("network.interface").expect("room");
     client.invoke(ObjectId(7), "dump", |_| {}).expect("room");
     client.register(ObjectId(7), "ubus.object.add").expect("room");
@@ -47,7 +51,12 @@ fn take(client: &mut Client<[u8; BUFFER_LEN]>, told: &mut Vec<String>) -> Result
             Event::Data { fields, .. } => told.push(repeat(fields)),
             Event::Invoked { invocation, fields, .. } => {
                 told.push(repeat(fields));
+                let _ = client.reply(&invocation, |writer| drop(fields.emit(writer, 16)));
                 let _ = client.finish(&invocation, Status::Ok);
+                client.handle_transmitted(100);
+            }
+            Event::Subscribers { object, is_active } => {
+                let _ = client.notify(object, "peer", |writer| writer.boolean("up", is_active));
                 client.handle_transmitted(100);
             }
             _ => {}

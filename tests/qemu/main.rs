@@ -4,12 +4,19 @@
 //! `LISPGUARD_TEST_MIPS` and `LISPGUARD_TEST_ARM` name the programs.
 
 mod emulated;
+mod idle_memory;
 mod overlay;
 
 // Shared with the end-to-end tests, each of which uses its own part.
+#[allow(dead_code)]
+#[path = "../e2e/intruder.rs"]
+mod intruder;
 #[allow(dead_code)]
 #[path = "../e2e/mobility.rs"]
 mod mobility;
 #[allow(dead_code)]
 #[path = "../e2e/testbed.rs"]
 mod testbed;
+#[allow(dead_code)]
+#[path = "../e2e/tunnel.rs"]
+mod tunnel;

@@ -23,6 +23,14 @@ pub(super) struct Counters {
     pub(super) refused: u64,
     /// Calls of our object that found no room for an answer.
     pub(super) unanswered: u64,
+    /// Calls of the object that is published.
+    pub(super) calls: u64,
+    /// Those that were wrong, or one too many.
+    pub(super) calls_refused: u64,
+    /// What subscribers of that object were told.
+    pub(super) told: u64,
+    /// What there was no room to tell them.
+    pub(super) untold: u64,
     /// Notifications.
     pub(super) notifications: u64,
     /// Times all interfaces were asked for.
@@ -35,7 +43,7 @@ pub(super) struct Counters {
 
 impl Counters {
     /// Each number with its name.
-    pub(super) fn named(self) -> [(&'static str, u64); 14] {
+    pub(super) fn named(self) -> [(&'static str, u64); 18] {
         [
             ("ubus_connections", self.connections),
             ("ubus_failed_connections", self.failed_connections),
@@ -47,6 +55,10 @@ impl Counters {
             ("ubus_unexpected", self.unexpected),
             ("ubus_refused", self.refused),
             ("ubus_unanswered", self.unanswered),
+            ("ubus_calls", self.calls),
+            ("ubus_calls_refused", self.calls_refused),
+            ("ubus_told", self.told),
+            ("ubus_untold", self.untold),
             ("ubus_notifications", self.notifications),
             ("ubus_dumps", self.dumps),
             ("ubus_failed_dumps", self.failed_dumps),

@@ -3,10 +3,12 @@
 use linux::Text;
 use ubus::{Error, Fields, Value};
 
+use crate::bus::{MAX_NAME_LEN, PATH};
+
 /// Interfaces with a device at most; others are counted.
 pub const MAX_INTERFACES: usize = 64;
-/// Octets of an interface's name at most.
-const MAX_NAME_LEN: usize = 64;
+/// Interfaces of our own protocol at most; others are not asked to come back.
+pub(super) const MAX_OURS: usize = 4;
 /// `IFNAMSIZ` without the NUL.
 const MAX_DEVICE_LEN: usize = 15;
 
@@ -21,6 +23,8 @@ struct Interface {
 pub(super) struct Interfaces {
     current: Vec<Interface>,
     coming: Vec<Interface>,
+    /// Those of our protocol that are up or about to be, of what is or was told last.
+    ours: heapless::Vec<Text<MAX_NAME_LEN>, MAX_OURS>,
     /// All parts that came are usable, and there was one.
     is_usable: Option<bool>,
     refused: u64,
@@ -29,12 +33,17 @@ pub(super) struct Interfaces {
 impl Interfaces {
     pub(super) fn new() -> Self {
         let [current, coming] = [(); 2].map(|()| Vec::with_capacity(MAX_INTERFACES));
-        Self { current, coming, is_usable: None, refused: 0 }
+        Self { current, coming, ours: heapless::Vec::new(), is_usable: None, refused: 0 }
     }
 
     pub(super) fn device_of(&self, name: &str) -> Option<&str> {
         let found = self.current.iter().find(|interface| interface.name.as_str() == name);
         found.map(|interface| interface.device.as_str())
+    }
+
+    /// The interfaces of our protocol.
+    pub(super) fn ours(&self) -> impl Iterator<Item = Text<MAX_NAME_LEN>> {
+        self.ours.iter().copied()
     }
 
     /// Interfaces that did not fit, since the start.
@@ -45,6 +54,7 @@ impl Interfaces {
     /// All interfaces are about to be told.
     pub(super) fn begin(&mut self) {
         self.coming.clear();
+        self.ours.clear();
         self.is_usable = None;
     }
 
@@ -82,15 +92,21 @@ impl Interfaces {
 
     fn take_one(&mut self, fields: Fields<'_>) -> Result<(), Error> {
         let (mut name, mut is_up, mut l3_device, mut device) = (None, false, None, None);
+        let mut is_ours = false;
         for field in fields {
             let field = field?;
             match field.name {
                 "interface" => name = field.value.text(),
+                "proto" => is_ours = field.value.text() == Some(PATH),
                 "up" | "pending" => is_up |= field.value.boolean().unwrap_or_default(),
                 "l3_device" => l3_device = field.value.text().filter(is_device),
                 "device" => device = field.value.text().filter(is_device),
                 _ => {}
             }
+        }
+        if let (true, true, Some(name)) = (is_ours, is_up, name.and_then(Text::new)) {
+            // The protocol handler asks by itself when netifd has more of them.
+            let _ = self.ours.push(name);
         }
         let (true, Some(device)) = (is_up, l3_device.or(device)) else { return Ok(()) };
         let interface = name.and_then(Text::new).zip(Text::new(device));

@@ -1,14 +1,19 @@
-//! Follows netifd through ubusd: which network device each logical interface of OpenWrt has.
+//! The way to ubusd: it tells which network device each logical interface of OpenWrt has, and has
+//! our own object.
 //!
 //! netifd's notifications say that something changed; what there is now is asked for. Where there
 //! is no bus, as on most Linux machines, this looks for one once a minute and knows nothing.
 
+mod asked;
 mod back_off;
 mod counters;
 mod failure;
 mod interfaces;
 mod news;
+mod object;
+mod service;
 mod session;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 
@@ -21,11 +26,13 @@ use std::path::PathBuf;
 use control::Instant;
 use linux::poller::{Interest, Poller};
 use linux::unix;
+use ubus::{Invocation, Status, Writer};
 
 use self::back_off::BackOff;
 use self::counters::Counters;
 use self::failure::Failure;
 use self::session::Session;
+use crate::bus::Call;
 
 pub use self::interfaces::MAX_INTERFACES;
 
@@ -105,6 +112,43 @@ impl Netifd {
     /// True while there is a connection to ubusd that works.
     pub fn is_connected(&self) -> bool {
         matches!(self.connection, Connection::Open { .. }) && self.session.is_open()
+    }
+
+    /// The next call of our object, to be answered by `answer`.
+    pub(crate) fn poll_call(&mut self) -> Option<(Invocation, Call)> {
+        self.session.poll_call()
+    }
+
+    /// Answers a call: with the fields that `fill` writes where the status is good.
+    pub(crate) fn answer(
+        &mut self,
+        invocation: &Invocation,
+        status: Status,
+        fill: impl FnOnce(&mut Writer<'_>),
+    ) {
+        self.session.answer(invocation, status, fill);
+    }
+
+    /// True while somebody hears what `notify` tells.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.session.is_heard()
+    }
+
+    /// Tells whoever hears our object's notifications.
+    pub(crate) fn notify(&mut self, name: &str, fill: impl FnOnce(&mut Writer<'_>)) {
+        self.session.notify(name, fill);
+    }
+
+    /// Has netifd do something with the arguments that `fill` writes, where there is one.
+    pub(crate) fn order(&mut self, method: &str, now: Instant, fill: impl FnOnce(&mut Writer<'_>)) {
+        self.session.order(method, now, fill);
+    }
+
+    /// Sends what waits, as far as the socket takes it.
+    pub(crate) fn flush(&mut self, now: Instant) {
+        if let Err(end) = self.send() {
+            self.close(&end, now);
+        }
     }
 
     /// What was counted since the start, by name.

@@ -3,48 +3,33 @@
 use control::{Duration, Instant};
 use ubus::{Client, Event, Invocation, ObjectId, Request, Status};
 
+use super::asked::{ANSWER_TIME, Asked};
 use super::back_off::BackOff;
 use super::counters::Counters;
 use super::failure::Failure;
 use super::interfaces::Interfaces;
 use super::news::{News, OBJECT_ADDED, PATHS};
+use super::object::Object;
+use super::subscriptions::Subscription;
 
-/// The place of the object that knows the interfaces.
-const INTERFACE: usize = 0;
 /// Octets of the longest message that is taken: 64 interfaces with several kilobytes each. Pages
 /// that no message reaches are never touched.
 const RECEIVE_LEN: usize = 256 << 10;
-/// Octets that wait to be sent at most.
-const TRANSMIT_LEN: usize = 4096;
-/// An answer that took this long does not come.
-const ANSWER_TIME: Duration = Duration::from_secs(5);
+/// Octets that wait to be sent at most: the longest answer that is told.
+const TRANSMIT_LEN: usize = 128 << 10;
+/// Questions to netifd about our interfaces that wait for their answer at most.
+const MAX_ORDERS: usize = 8;
 /// The least time between two questions for all interfaces.
 const DUMP_GAP: Duration = Duration::from_millis(20);
 
-/// A question that was asked.
 #[derive(Debug, Clone, Copy)]
-struct Asked {
-    request: Request,
-    until: Instant,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Stage {
+pub(super) enum Stage {
     /// ubusd has not greeted.
     Connected { until: Instant },
     /// The object to which everything is told is being made.
     Adding { asked: Asked, object: Option<ObjectId> },
     /// It is made.
     Open { object: ObjectId, registration: Option<Asked> },
-}
-
-/// Where a subscription stands.
-#[derive(Debug, Clone, Copy)]
-enum Subscription {
-    Absent { retry_at: Option<Instant> },
-    LookingUp { asked: Asked, target: Option<ObjectId> },
-    Subscribing { asked: Asked, target: ObjectId },
-    Active { target: ObjectId },
 }
 
 /// Where the question for all interfaces stands.
@@ -58,19 +43,24 @@ enum Dump {
 /// One connection after the other; what was learnt and counted stays.
 #[derive(Debug)]
 pub(super) struct Session {
-    client: Client<Box<[u8]>>,
-    stage: Stage,
-    subscriptions: [Subscription; PATHS.len()],
-    look_ups: [BackOff; PATHS.len()],
+    pub(super) client: Client<Box<[u8]>>,
+    pub(super) stage: Stage,
+    pub(super) subscriptions: [Subscription; PATHS.len()],
+    pub(super) look_ups: [BackOff; PATHS.len()],
     /// Whom to ask for all interfaces.
-    source: Option<ObjectId>,
+    pub(super) source: Option<ObjectId>,
     dump: Dump,
-    dump_failures: BackOff,
+    pub(super) dump_failures: BackOff,
     next_dump_at: Instant,
     /// All interfaces were told on this connection.
-    is_whole: bool,
-    interfaces: Interfaces,
-    counters: Counters,
+    pub(super) is_whole: bool,
+    pub(super) interfaces: Interfaces,
+    /// What others call.
+    pub(super) object: Object,
+    /// Interfaces of ours were asked to come back on this connection.
+    pub(super) is_renewed: bool,
+    pub(super) orders: heapless::Vec<Asked, MAX_ORDERS>,
+    pub(super) counters: Counters,
 }
 
 impl Session {
@@ -88,6 +78,9 @@ impl Session {
             next_dump_at: Instant::ZERO,
             is_whole: false,
             interfaces: Interfaces::new(),
+            object: Object::new(),
+            is_renewed: false,
+            orders: heapless::Vec::new(),
             counters: Counters::default(),
         }
     }
@@ -102,6 +95,9 @@ impl Session {
         self.dump = Dump::Idle;
         self.dump_failures.reset();
         self.is_whole = false;
+        self.object = Object::new();
+        self.is_renewed = false;
+        self.orders.clear();
     }
 
     pub(super) fn interfaces(&self) -> &Interfaces {
@@ -158,9 +154,21 @@ impl Session {
                 Some(Event::Completed { request, status }) => {
                     is_changed |= self.handle_completed(request, status, now)?;
                 }
+                Some(Event::Invoked { invocation, method, fields })
+                    if self.object.id() == Some(invocation.object) =>
+                {
+                    self.counters.calls += 1;
+                    if let Err(status) = self.object.handle_call(&invocation, method, fields) {
+                        self.counters.calls_refused += 1;
+                        self.answer(&invocation, status, |_| {});
+                    }
+                }
                 Some(Event::Invoked { invocation, method, fields }) => {
                     let news = News::new(&invocation, method, fields);
                     self.handle_invoked(&invocation, news, now)?;
+                }
+                Some(Event::Subscribers { object, is_active }) => {
+                    self.object.handle_subscribers(object, is_active);
                 }
                 Some(Event::Unsubscribed { target }) => self.handle_unsubscribed(target, now),
                 Some(Event::Unexpected(_)) => self.counters.unexpected += 1,
@@ -182,6 +190,10 @@ impl Session {
                 self.look_up(place, now)?;
             }
         }
+        if self.object.retry_at().is_some_and(|retry_at| retry_at <= now) {
+            self.object.publish(&mut self.client, now)?;
+        }
+        self.renew(now);
         match (self.dump, self.source) {
             (Dump::Wanted { at }, Some(source)) if at <= now => self.ask_for_all(source, now),
             _ => Ok(()),
@@ -198,7 +210,7 @@ impl Session {
             Dump::Wanted { at } => Some(at),
             _ => None,
         };
-        self.answers_until().chain(retries).chain(dump_at).min()
+        self.answers_until().chain(retries).chain(dump_at).chain(self.object.retry_at()).min()
     }
 
     /// When the answers that are waited for must have come.
@@ -219,7 +231,9 @@ impl Session {
             Dump::Asked { asked, .. } => Some(asked.until),
             Dump::Idle | Dump::Wanted { .. } => None,
         };
-        stage.into_iter().chain(subscriptions).chain(dump)
+        let orders = self.orders.iter().map(|asked| asked.until);
+        let asked = stage.into_iter().chain(subscriptions).chain(dump).chain(orders);
+        asked.chain(self.object.answer_until())
     }
 
     fn handle_connected(&mut self, now: Instant) -> Result<(), Failure> {
@@ -233,6 +247,7 @@ impl Session {
     }
 
     fn handle_object(&mut self, request: Request, found: ObjectId) {
+        self.object.handle_object(request, found);
         if let Stage::Adding { asked, object } = &mut self.stage
             && asked.request == request
         {
@@ -254,6 +269,8 @@ impl Session {
         now: Instant,
     ) -> Result<bool, Failure> {
         self.counters.refused += u64::from(status != Status::Ok);
+        self.object.handle_completed(request, status, now);
+        self.orders.retain(|asked| asked.request != request);
         match &mut self.stage {
             Stage::Adding { asked, object } if asked.request == request => {
                 let object = object.filter(|_| status == Status::Ok);
@@ -282,55 +299,8 @@ impl Session {
     fn open(&mut self, object: ObjectId, now: Instant) -> Result<(), Failure> {
         let registration = Asked::new(self.client.register(object, OBJECT_ADDED), now)?;
         self.stage = Stage::Open { object, registration: Some(registration) };
-        (0..PATHS.len()).try_for_each(|place| self.look_up(place, now))
-    }
-
-    fn look_up(&mut self, place: usize, now: Instant) -> Result<(), Failure> {
-        let asked = Asked::new(self.client.lookup(PATHS[place]), now)?;
-        self.subscriptions[place] = Subscription::LookingUp { asked, target: None };
-        Ok(())
-    }
-
-    fn handle_subscription_completed(
-        &mut self,
-        place: usize,
-        request: Request,
-        status: Status,
-        now: Instant,
-    ) -> Result<(), Failure> {
-        let Stage::Open { object, .. } = self.stage else { return Ok(()) };
-        let is_done = status == Status::Ok;
-        let target = match self.subscriptions[place] {
-            Subscription::LookingUp { asked, target } if asked.request == request => {
-                if let Some(target) = target.filter(|_| is_done) {
-                    let asked = Asked::new(self.client.subscribe(object, target), now)?;
-                    self.subscriptions[place] = Subscription::Subscribing { asked, target };
-                } else {
-                    self.look_up_later(place, now);
-                }
-                return Ok(());
-            }
-            Subscription::Subscribing { asked, target } if asked.request == request => target,
-            _ => return Ok(()),
-        };
-        if is_done {
-            self.subscriptions[place] = Subscription::Active { target };
-            self.look_ups[place].reset();
-        } else {
-            self.look_up_later(place, now);
-        }
-        // Who may not be told may still ask.
-        if place == INTERFACE {
-            self.source = Some(target);
-            self.dump_failures.reset();
-            self.want_dump(now);
-        }
-        Ok(())
-    }
-
-    fn look_up_later(&mut self, place: usize, now: Instant) {
-        let retry_at = Some(now + self.look_ups[place].pause());
-        self.subscriptions[place] = Subscription::Absent { retry_at };
+        (0..PATHS.len()).try_for_each(|place| self.look_up(place, now))?;
+        self.object.publish(&mut self.client, now)
     }
 
     fn handle_invoked(
@@ -374,10 +344,14 @@ impl Session {
                 self.client.forget(asked.request);
             }
             self.dump = Dump::Idle;
+            for asked in &self.orders {
+                self.client.forget(asked.request);
+            }
+            self.orders.clear();
         }
     }
 
-    fn want_dump(&mut self, now: Instant) {
+    pub(super) fn want_dump(&mut self, now: Instant) {
         if self.source.is_none() {
             return;
         }
@@ -415,11 +389,5 @@ impl Session {
             }
         }
         outcome.unwrap_or_default()
-    }
-}
-
-impl Asked {
-    fn new(request: Result<Request, ubus::Error>, now: Instant) -> Result<Self, Failure> {
-        Ok(Self { request: request.map_err(Failure::Stuck)?, until: now + ANSWER_TIME })
     }
 }

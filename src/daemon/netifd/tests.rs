@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 
 use control::{Duration, Instant};
 use linux::poller::{Interest, Poller};
+use ubus::{Invocation, Status};
 
 use super::Netifd;
+use crate::bus::Call;
 use bus::{Bus, Directory};
 
 /// Wakeups between two events after which something spins.
@@ -422,7 +424,7 @@ fn a_bus_that_does_not_read_neither_blocks_nor_wakes() {
     let mut bench = Bench::started();
     bench.pass(SECOND);
     bench.bus.is_deaf = true;
-    for _ in 0..3_000 {
+    for _ in 0..8_000 {
         bench.bus.call_us();
         bench.settle();
     }
@@ -437,4 +439,131 @@ fn a_bus_that_does_not_read_neither_blocks_nor_wakes() {
     bench.bus.notify("network.interface", "interface.update");
     bench.settle();
     assert_eq!(bench.device_of("wan"), Some("eth1"));
+}
+
+/// Has the bus deliver what it has, and says what was called.
+fn calls(bench: &mut Bench) -> Vec<(Invocation, Call)> {
+    bench.settle();
+    std::iter::from_fn(|| bench.netifd.poll_call()).collect()
+}
+
+#[test]
+fn our_object_is_called_and_answers() {
+    let mut bench = Bench::started();
+    assert!(bench.bus.is_published);
+    let call = bench.bus.call("resolve", &bus::text("eid", "10.2.0.1"));
+    let told = calls(&mut bench);
+    let [(invocation, Call::Resolve(address))] = told[..] else { panic!("{told:?}") };
+    assert_eq!(address.to_string(), "10.2.0.1");
+    assert_eq!(bench.bus.answer_of(call), None);
+    bench.netifd.answer(&invocation, Status::Ok, |writer| writer.string("eid", "10.2.0.1"));
+    bench.netifd.flush(bench.now);
+    bench.settle();
+    assert_eq!(bench.bus.answer_of(call), Some((0, "\"eid\":\"10.2.0.1\"".to_owned())));
+}
+
+#[test]
+fn wrong_calls_are_answered_at_once_and_counted() {
+    let mut bench = Bench::started();
+    let huge = bus::text("eid", &"1".repeat(200_000));
+    let wrong = [
+        bench.bus.call("resolve", &huge),
+        bench.bus.call("resolve", &[0x83, 0, 0, 3]),
+        bench.bus.call("interface_up", &[]),
+        bench.bus.call("no such", &[]),
+    ];
+    assert!(calls(&mut bench).is_empty());
+    let statuses = wrong.map(|call| bench.bus.answer_of(call).map(|(status, _)| status));
+    assert_eq!(statuses, [2, 2, 2, 3].map(Some));
+    assert_eq!((bench.counter("ubus_calls"), bench.counter("ubus_calls_refused")), (4, 4));
+}
+
+#[test]
+fn a_flood_of_calls_is_bounded_and_every_caller_gets_an_answer() {
+    let mut bench = Bench::started();
+    let asked: Vec<_> = (0..100).map(|_| bench.bus.call("status", &[])).collect();
+    let kept = calls(&mut bench);
+    assert_eq!(kept.len(), 8);
+    for (invocation, _) in &kept {
+        // Longer than what may wait, of which the caller is told.
+        bench.netifd.answer(invocation, Status::Ok, |writer| writer.string("a", [b'x'; 200_000]));
+    }
+    bench.netifd.flush(bench.now);
+    bench.settle();
+    let status = |call: &u16| bench.bus.answer_of(*call).expect("an answer").0;
+    assert_eq!(asked.iter().filter(|call| status(call) == 11).count(), 92, "no room");
+    assert_eq!(asked.iter().filter(|call| status(call) == 9).count(), 8, "too long");
+}
+
+#[test]
+fn calls_of_a_lost_connection_are_forgotten() {
+    let mut bench = Bench::started();
+    bench.bus.call("status", &[]);
+    let kept = calls(&mut bench);
+    bench.bus.call("status", &[]);
+    bench.settle();
+    bench.bus.stop();
+    bench.settle();
+    bench.netifd.answer(&kept[0].0, Status::Ok, |_| {});
+    assert_eq!(bench.netifd.poll_call(), None);
+    bench.bus.start();
+    bench.bus.start_netifd();
+    bench.pass(SECOND);
+    assert!(bench.bus.is_published, "it is published again");
+}
+
+#[test]
+fn who_may_not_publish_tries_again_ever_later_and_follows_netifd_all_the_same() {
+    let mut bench = Bench::new();
+    bench.bus.denies_publication = true;
+    bench.bus.start();
+    bench.bus.interface("wan", true, Some("eth0"), None);
+    bench.bus.start_netifd();
+    bench.pass(Duration::from_secs(600));
+    assert_eq!((bench.device_of("wan"), bench.counter("ubus_connections")), (Some("eth0"), 1));
+    assert!((10..20).contains(&bench.counter("ubus_refused")));
+    bench.bus.denies_publication = false;
+    bench.pass(Duration::from_secs(60));
+    assert!(bench.bus.is_published);
+}
+
+#[test]
+fn only_who_is_heard_tells() {
+    let mut bench = Bench::started();
+    let tell = |bench: &mut Bench| {
+        bench.netifd.notify("peer", |writer| writer.boolean("up", true));
+        bench.netifd.flush(bench.now);
+        bench.settle();
+    };
+    tell(&mut bench);
+    bench.bus.set_subscribers(true);
+    bench.settle();
+    tell(&mut bench);
+    bench.bus.set_subscribers(false);
+    bench.settle();
+    tell(&mut bench);
+    assert_eq!(bench.bus.notifications, [("peer".to_owned(), "\"up\":true".to_owned())]);
+    assert_eq!((bench.counter("ubus_told"), bench.counter("ubus_untold")), (1, 0));
+    assert_eq!(bench.netifd.poll_at(), None);
+}
+
+#[test]
+fn interfaces_that_wait_for_us_are_asked_to_come_back_once_per_connection() {
+    let mut bench = Bench::new();
+    bench.bus.overlay("overlay");
+    bench.bus.start();
+    bench.bus.start_netifd();
+    bench.settle();
+    let renewed = || ("renew".to_owned(), "\"interface\":\"overlay\"".to_owned());
+    assert_eq!(bench.bus.orders, [renewed()]);
+    bench.bus.notify("network.interface", "interface.update");
+    bench.pass(SECOND);
+    assert_eq!(bench.bus.orders.len(), 1);
+    bench.bus.stop();
+    bench.settle();
+    bench.bus.start();
+    bench.bus.start_netifd();
+    bench.pass(SECOND);
+    assert_eq!(bench.bus.orders, [renewed(), renewed()]);
+    assert_eq!(bench.counter("ubus_timeouts"), 0);
 }

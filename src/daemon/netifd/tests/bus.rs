@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use linux::unix::Listener;
 
 const OURS: u32 = 0x9999_0001;
+/// The object that others call.
+const PUBLISHED: u32 = 0x9999_0002;
 const NETIFD: u32 = 0xc100_42ab;
 const OTHER_CLIENT: u32 = 0x258879c0;
 
@@ -21,12 +23,13 @@ const DENIED: u32 = 6;
 const STATUS: u8 = 1;
 const DATA: u8 = 2;
 const INVOKE: u8 = 5;
+const NOTIFY: u8 = 10;
 
 /// A directory that goes away with this value.
-pub(super) struct Directory(PathBuf);
+pub(crate) struct Directory(PathBuf);
 
 impl Directory {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("lispguard-netifd-{}-{count}", std::process::id());
@@ -35,7 +38,7 @@ impl Directory {
         Self(path)
     }
 
-    pub(super) fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.0.join("ubus.sock")
     }
 }
@@ -47,7 +50,7 @@ impl Drop for Directory {
 }
 
 /// The bus, and its ways to misbehave.
-pub(super) struct Bus {
+pub(crate) struct Bus {
     path: PathBuf,
     listener: Option<Listener>,
     stream: Option<UnixStream>,
@@ -60,30 +63,41 @@ pub(super) struct Bus {
     next_object: u32,
     subscribed: Vec<u32>,
     is_registered: bool,
+    /// The object that others call is there.
+    pub(crate) is_published: bool,
+    /// What was asked of netifd: methods and arguments.
+    pub(crate) orders: Vec<(String, String)>,
+    /// What subscribers of the object were told: names and fields.
+    pub(crate) notifications: Vec<(String, String)>,
+    /// Calls of the object: their answers, and the status that ends them.
+    calls: BTreeMap<u16, (Option<u32>, String)>,
+    last_call: u16,
+    /// The access control forbids to publish.
+    pub(crate) denies_publication: bool,
     /// netifd thinks.
-    pub(super) holds_answers: bool,
+    pub(crate) holds_answers: bool,
     /// Random octets instead of messages, and what they are made from.
-    pub(super) nonsense: Option<u64>,
+    pub(crate) nonsense: Option<u64>,
     /// Connections are accepted, and nothing more.
-    pub(super) is_silent: bool,
+    pub(crate) is_silent: bool,
     /// Nothing is read.
-    pub(super) is_deaf: bool,
+    pub(crate) is_deaf: bool,
     /// Octets written at once at most.
-    pub(super) piece_len: usize,
+    pub(crate) piece_len: usize,
     /// Octets after which a connection is cut.
-    pub(super) cut_after: Option<usize>,
+    pub(crate) cut_after: Option<usize>,
     /// The access control forbids to listen to events.
-    pub(super) denies_events: bool,
+    pub(crate) denies_events: bool,
     /// The access control forbids to subscribe.
-    pub(super) denies_subscriptions: bool,
+    pub(crate) denies_subscriptions: bool,
     /// Octets of other fields of each interface.
-    pub(super) filler_len: usize,
+    pub(crate) filler_len: usize,
     /// The fields of interfaces are malformed.
-    pub(super) is_malformed: bool,
+    pub(crate) is_malformed: bool,
 }
 
 impl Bus {
-    pub(super) fn new(path: impl AsRef<Path>) -> Self {
+    pub(crate) fn new(path: impl AsRef<Path>) -> Self {
         Self {
             path: path.as_ref().to_owned(),
             listener: None,
@@ -97,6 +111,12 @@ impl Bus {
             next_object: 0x9000_0000,
             subscribed: Vec::new(),
             is_registered: false,
+            is_published: false,
+            orders: Vec::new(),
+            notifications: Vec::new(),
+            calls: BTreeMap::new(),
+            last_call: 0,
+            denies_publication: false,
             holds_answers: false,
             nonsense: None,
             is_silent: false,
@@ -110,16 +130,16 @@ impl Bus {
         }
     }
 
-    pub(super) fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.listener = Some(Listener::bind(&self.path, 0o600).expect("bound"));
     }
 
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         (self.listener, self.stream) = (None, None);
         self.objects.clear();
     }
 
-    pub(super) fn start_netifd(&mut self) {
+    pub(crate) fn start_netifd(&mut self) {
         for path in ["network.interface", "network.interface.wan", "network.device"] {
             self.next_object += 1;
             let id = self.next_object;
@@ -132,11 +152,11 @@ impl Bus {
     }
 
     /// The access control does not show an object.
-    pub(super) fn hide(&mut self, path: &str) {
+    pub(crate) fn hide(&mut self, path: &str) {
         self.objects.remove(path).expect("an object");
     }
 
-    pub(super) fn stop_netifd(&mut self) {
+    pub(crate) fn stop_netifd(&mut self) {
         for id in std::mem::take(&mut self.objects).into_values() {
             if self.subscribed.contains(&id) {
                 let attributes = [number(3, OURS), number(8, id)].concat();
@@ -146,7 +166,7 @@ impl Bus {
         }
     }
 
-    pub(super) fn interface(
+    pub(crate) fn interface(
         &mut self,
         name: &str,
         is_up: bool,
@@ -156,7 +176,7 @@ impl Bus {
         self.set(name, [is_up, false], l3_device, device);
     }
 
-    pub(super) fn pending(&mut self, name: &str, device: Option<&str>) {
+    pub(crate) fn pending(&mut self, name: &str, device: Option<&str>) {
         self.set(name, [false, true], None, device);
     }
 
@@ -178,24 +198,54 @@ impl Bus {
     }
 
     /// How many objects are subscribed to.
-    pub(super) fn subscriptions(&self) -> usize {
+    pub(crate) fn subscriptions(&self) -> usize {
         self.subscribed.len()
     }
 
     /// netifd notifies, where it is subscribed to.
-    pub(super) fn notify(&mut self, path: &str, name: &str) {
+    pub(crate) fn notify(&mut self, path: &str, name: &str) {
         if self.objects.get(path).is_some_and(|id| self.subscribed.contains(id)) {
             self.invoke(NETIFD, name, &text("interface", "wan"), true);
         }
     }
 
-    /// Another client calls the object that is ours.
-    pub(super) fn call_us(&mut self) {
+    /// Another client calls the object that is to be told things.
+    pub(crate) fn call_us(&mut self) {
         self.invoke(OTHER_CLIENT, "hello", &[], false);
     }
 
+    /// An interface of our protocol, which waits for us.
+    pub(crate) fn overlay(&mut self, name: &str) {
+        self.pending(name, None);
+        let fields = self.interfaces.get_mut(name).expect("it is set");
+        fields.extend(text("proto", "lispguard"));
+    }
+
+    /// Another client calls the object that is published; the call's number.
+    pub(crate) fn call(&mut self, method: &str, fields: &[u8]) -> u16 {
+        self.last_call += 1;
+        let named = [number(3, PUBLISHED), attribute(4, &terminated(method))].concat();
+        let user = [attribute(12, b"root\0"), attribute(13, b"root\0")].concat();
+        let attributes = [named, user, attribute(7, fields)].concat();
+        self.to_send.extend(message(INVOKE, self.last_call, OTHER_CLIENT, &attributes));
+        self.calls.insert(self.last_call, (None, String::new()));
+        self.last_call
+    }
+
+    /// The status and the fields that a call was answered with, once it is over.
+    pub(crate) fn answer_of(&self, call: u16) -> Option<(u32, String)> {
+        let (status, fields) = self.calls.get(&call)?;
+        Some(((*status)?, fields.clone()))
+    }
+
+    /// The object that is published has subscribers, or no longer.
+    pub(crate) fn set_subscribers(&mut self, has_some: bool) {
+        let attributes = [number(3, PUBLISHED), attribute(9, &[has_some.into()])].concat();
+        self.to_send.extend(message(NOTIFY, 1, 0, &attributes));
+    }
+
     /// Answers that were held are lost.
-    pub(super) fn forget_answers(&mut self) {
+    pub(crate) fn forget_answers(&mut self) {
         self.held.clear();
     }
 
@@ -211,13 +261,13 @@ impl Bus {
     }
 
     /// Does what there is to do without waiting.
-    pub(super) fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         let accepted = self.listener.as_ref().and_then(|one| one.accept().expect("an accept"));
         if let Some((stream, _)) = accepted {
             self.stream = Some(stream);
             self.received.clear();
             self.subscribed.clear();
-            (self.sent, self.is_registered) = (0, false);
+            (self.sent, self.is_registered, self.is_published) = (0, false, false);
             self.to_send = match &mut self.nonsense {
                 Some(state) => nonsense(state),
                 None if self.is_silent => Vec::new(),
@@ -274,7 +324,7 @@ impl Bus {
         let id =
             |attribute: u8| u32::from_be_bytes(asked[&attribute][..].try_into().expect("an id"));
         match kind {
-            STATUS => {}
+            STATUS | DATA | NOTIFY => self.handle_answer(kind, sequence, &asked),
             4 => {
                 let path = asked[&2].clone();
                 let found = self.objects.iter().find(|(one, _)| terminated(one) == path);
@@ -290,7 +340,22 @@ impl Bus {
                 self.is_registered = !self.denies_events;
                 self.status(sequence, 1, if self.denies_events { DENIED } else { OK });
             }
+            INVOKE if [b"renew\0", &b"notify_proto\0"[..]].contains(&&asked[&4][..]) => {
+                self.orders.push((name(&asked[&4]), shown(&asked[&7], false)));
+                self.status(sequence, id(3), OK);
+            }
             INVOKE => self.answer_call(sequence, id(3), &asked[&4]),
+            6 if asked.contains_key(&2) => {
+                assert_eq!(asked[&2], b"lispguard\0");
+                assert!(asked.contains_key(&6), "a signature");
+                if self.denies_publication {
+                    return self.status(sequence, 0, DENIED);
+                }
+                self.is_published = true;
+                let told = [number(3, PUBLISHED), number(5, 7)].concat();
+                self.to_send.extend(message(DATA, sequence, 0, &told));
+                self.status(sequence, 0, OK);
+            }
             6 => {
                 self.to_send.extend(message(DATA, sequence, 0, &number(3, OURS)));
                 self.status(sequence, 0, OK);
@@ -304,6 +369,25 @@ impl Bus {
                 self.status(sequence, 0, OK);
             }
             _ => panic!("a request of type {kind}"),
+        }
+    }
+
+    /// The object that is published answers a call, or notifies.
+    fn handle_answer(&mut self, kind: u8, sequence: u16, asked: &BTreeMap<u8, Vec<u8>>) {
+        if asked.get(&3).is_none_or(|object| **object != PUBLISHED.to_be_bytes()) {
+            return;
+        }
+        if kind == NOTIFY {
+            assert_eq!(asked[&10], [1], "nobody is to answer");
+            return self.notifications.push((name(&asked[&4]), shown(&asked[&7], false)));
+        }
+        let call = self.calls.get_mut(&sequence).expect("a call");
+        assert_eq!(call.0, None, "it is not over");
+        if kind == DATA {
+            call.1.push_str(&shown(&asked[&7], false));
+        } else {
+            let status = asked[&1][..].try_into().expect("a status");
+            call.0 = Some(u32::from_be_bytes(status));
         }
     }
 
@@ -372,7 +456,7 @@ fn terminated(text: &str) -> Vec<u8> {
     [text.as_bytes(), &[0]].concat()
 }
 
-fn field(kind: u8, name: &str, data: &[u8]) -> Vec<u8> {
+pub(crate) fn field(kind: u8, name: &str, data: &[u8]) -> Vec<u8> {
     let mut octets = (name.len() as u16).to_be_bytes().to_vec();
     octets.extend(terminated(name));
     octets.resize(octets.len().next_multiple_of(4), 0);
@@ -380,7 +464,36 @@ fn field(kind: u8, name: &str, data: &[u8]) -> Vec<u8> {
     word(1 << 31 | u32::from(kind) << 24, &octets)
 }
 
-fn text(name: &str, value: &str) -> Vec<u8> {
+/// A text without its NUL.
+fn name(octets: &[u8]) -> String {
+    String::from_utf8(octets[..octets.len() - 1].to_vec()).expect("text")
+}
+
+/// Fields in the manner of JSON, without what is around them.
+fn shown(mut octets: &[u8], is_list: bool) -> String {
+    let mut rows = Vec::new();
+    while let [kind, a, b, c, ..] = *octets {
+        let len = u32::from_be_bytes([0, a, b, c]) as usize;
+        let name_len = usize::from(u16::from_be_bytes([octets[4], octets[5]]));
+        let name = str::from_utf8(&octets[6..6 + name_len]).expect("text");
+        let data = &octets[4 + (3 + name_len).next_multiple_of(4)..len];
+        let value = match kind & 0x7f {
+            0 => "null".to_owned(),
+            1 => format!("[{}]", shown(data, true)),
+            2 => format!("{{{}}}", shown(data, false)),
+            3 => format!("{:?}", str::from_utf8(&data[..data.len() - 1]).expect("text")),
+            4 => i64::from_be_bytes(data.try_into().expect("eight octets")).to_string(),
+            5 => i32::from_be_bytes(data.try_into().expect("four octets")).to_string(),
+            7 => (data[0] != 0).to_string(),
+            other => panic!("a value of type {other}"),
+        };
+        rows.push(if is_list { value } else { format!("\"{name}\":{value}") });
+        octets = &octets[len.next_multiple_of(4)..];
+    }
+    rows.join(",")
+}
+
+pub(crate) fn text(name: &str, value: &str) -> Vec<u8> {
     field(3, name, &terminated(value))
 }
 

@@ -1,0 +1,124 @@
+//! The overlay as an interface of netifd: what its protocol handler wants, and what netifd is told.
+
+use std::net::IpAddr;
+
+use control::Instant;
+use linux::Text;
+use ubus::{Status, Writer};
+
+use super::{Bus, MAX_NAME_LEN};
+use crate::router::Router;
+
+/// netifd's number of the change of a link, as its protocol handlers send it.
+const LINK: i32 = 0;
+
+/// An interface that netifd has brought up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) name: Text<MAX_NAME_LEN>,
+    /// The MTU that its section sets.
+    pub(super) mtu: Option<u16>,
+}
+
+impl Bus {
+    /// The MTU that netifd's interface sets, in octets; the smallest of several.
+    pub(crate) fn mtu(&self) -> Option<u16> {
+        self.wanted.iter().filter_map(|one| one.mtu).min()
+    }
+}
+
+impl Router {
+    /// netifd brings an interface up, or asks whether it is.
+    pub(super) fn handle_interface_up(&mut self, wanted: Wanted, now: Instant) -> Status {
+        if self.overlay.is_none() {
+            return Status::NotSupported;
+        }
+        self.bus.wanted.retain(|one| one.name != wanted.name);
+        if self.bus.wanted.push(wanted).is_err() {
+            return Status::NoMemory;
+        }
+        self.is_to_fit = true;
+        let addresses = self.eid_addresses();
+        self.tell_up(&wanted.name, &addresses, now);
+        self.bus.told = addresses;
+        Status::Ok
+    }
+
+    /// netifd takes an interface down.
+    pub(super) fn handle_interface_down(&mut self, name: &str, now: Instant) -> Status {
+        let Some(place) = self.bus.wanted.iter().position(|one| one.name.as_str() == name) else {
+            return Status::NotFound;
+        };
+        self.bus.wanted.swap_remove(place);
+        self.is_to_fit = true;
+        self.tell_down(name, now);
+        Status::Ok
+    }
+
+    /// The configuration was read again: netifd is told other EIDs, and nothing where there are none.
+    pub(crate) fn follow_eids(&mut self, now: Instant) {
+        let addresses = self.eid_addresses();
+        if self.bus.wanted.is_empty() || addresses == self.bus.told {
+            return;
+        }
+        for Wanted { name, .. } in self.bus.wanted.clone() {
+            self.tell_up(&name, &addresses, now);
+        }
+        self.bus.told = addresses;
+    }
+
+    /// This process ends; netifd keeps its interfaces for the next.
+    pub(crate) fn leave_bus(&mut self, now: Instant) {
+        for Wanted { name, .. } in std::mem::take(&mut self.bus.wanted) {
+            self.tell_down(name.as_str(), now);
+        }
+        self.netifd.flush(now);
+    }
+
+    /// The EIDs that the data device has as addresses.
+    fn eid_addresses(&self) -> Vec<IpAddr> {
+        self.overlay.as_ref().map(|overlay| overlay.addresses().to_vec()).unwrap_or_default()
+    }
+
+    /// netifd takes the device as it is: who makes it configures it.
+    fn tell_up(&mut self, name: &Text<MAX_NAME_LEN>, addresses: &[IpAddr], now: Instant) {
+        let device = &self.config.devices.data;
+        self.netifd.order("notify_proto", now, |writer| {
+            writer.i32("action", LINK);
+            writer.string("interface", name.as_str());
+            writer.boolean("link-up", true);
+            writer.string("ifname", device);
+            writer.boolean("address-external", true);
+            write_addresses("ipaddr", "32", addresses.iter().filter(|one| one.is_ipv4()), writer);
+            write_addresses("ip6addr", "128", addresses.iter().filter(|one| one.is_ipv6()), writer);
+        });
+    }
+
+    fn tell_down(&mut self, name: &str, now: Instant) {
+        self.netifd.order("notify_proto", now, |writer| {
+            writer.i32("action", LINK);
+            writer.string("interface", name);
+            writer.boolean("link-up", false);
+        });
+    }
+}
+
+fn write_addresses<'a>(
+    name: &str,
+    mask: &str,
+    addresses: impl Iterator<Item = &'a IpAddr>,
+    writer: &mut Writer<'_>,
+) {
+    let mut addresses = addresses.peekable();
+    if addresses.peek().is_none() {
+        return;
+    }
+    writer.array(name, |writer| {
+        for address in addresses {
+            writer.table("", |writer| {
+                writer.string("ipaddr", address.to_string());
+                writer.string("mask", mask);
+            });
+        }
+    });
+}

@@ -1,0 +1,156 @@
+//! Our object on OpenWrt's bus: its methods, what its subscribers are told, and the overlay as an
+//! interface of netifd. What it tells is what the control socket tells.
+
+mod call;
+mod interfaces;
+mod notifications;
+mod table;
+
+use std::net::IpAddr;
+
+use control::{Duration, Eid, Instant, Mapping};
+use ubus::{Invocation, Status};
+
+use crate::router::Router;
+use crate::status::json;
+use crate::{lig, report};
+
+pub(crate) use self::call::{Call, MAX_NAME_LEN, METHODS, PATH};
+use self::interfaces::Wanted;
+
+/// Callers that wait for the mapping system at most.
+const MAX_WAITING: usize = 8;
+/// The mapping system answers by then, or says that it does not.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Interfaces of netifd that are the overlay at most.
+const MAX_WANTED: usize = 4;
+
+/// A caller that waits for an EID.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    invocation: Invocation,
+    address: IpAddr,
+    until: Instant,
+}
+
+/// What is remembered between two calls.
+#[derive(Debug, Default)]
+pub(crate) struct Bus {
+    waiting: heapless::Vec<Waiting, MAX_WAITING>,
+    wanted: heapless::Vec<Wanted, MAX_WANTED>,
+    /// The EIDs that netifd was told last.
+    told: Vec<IpAddr>,
+}
+
+impl Bus {
+    /// When [`Router::serve_bus`] is to be called.
+    pub(crate) fn poll_at(&self) -> Option<Instant> {
+        self.waiting.iter().map(|one| one.until).min()
+    }
+}
+
+impl Router {
+    /// Answers what was called, and tells subscribers what happened.
+    pub(crate) fn serve_bus(&mut self, now: Instant) {
+        while let Some((invocation, call)) = self.netifd.poll_call() {
+            self.handle_call(&invocation, call, now);
+            self.drain(now);
+            self.netifd.flush(now);
+        }
+        self.end_waiting(Status::Timeout, |waiting| waiting.until <= now);
+        self.notify_handovers();
+        self.netifd.flush(now);
+    }
+
+    fn handle_call(&mut self, invocation: &Invocation, call: Call, now: Instant) {
+        match call {
+            Call::Status => {
+                self.plane.refresh_status(now);
+                let json = report::status(self, now).to_json();
+                self.tell_object(invocation, &json);
+            }
+            Call::MapCache => {
+                let rows = report::map_cache(self, now);
+                self.tell_list(invocation, "mappings", &json(&rows));
+            }
+            Call::Registrations => {
+                let sites = report::registrations(self, now);
+                self.tell_list(invocation, "sites", &json(&sites));
+            }
+            Call::Handovers => {
+                let rows: Vec<_> = self.handovers.iter().collect();
+                let json = json(&rows);
+                self.tell_list(invocation, "handovers", &json);
+            }
+            Call::Resolve(address) => self.handle_resolve(invocation, address, now),
+            Call::Reload => {
+                let result = self.reload(now);
+                self.netifd.answer(invocation, Status::Ok, |writer| {
+                    if let Err(error) = result {
+                        writer.string("error", error);
+                    }
+                });
+            }
+            Call::InterfaceUp { interface, mtu } => {
+                let status = self.handle_interface_up(Wanted { name: interface, mtu }, now);
+                self.netifd.answer(invocation, status, |_| {});
+            }
+            Call::InterfaceDown { interface } => {
+                let status = self.handle_interface_down(interface.as_str(), now);
+                self.netifd.answer(invocation, status, |_| {});
+            }
+        }
+    }
+
+    fn tell_object(&mut self, invocation: &Invocation, json: &str) {
+        self.netifd.answer(invocation, Status::Ok, |writer| table::object(json, writer));
+    }
+
+    fn tell_list(&mut self, invocation: &Invocation, name: &str, json: &str) {
+        self.netifd.answer(invocation, Status::Ok, |writer| table::list(name, json, writer));
+    }
+
+    /// An xTR asks the mapping system; a Map-Server alone is the mapping system.
+    fn handle_resolve(&mut self, invocation: &Invocation, address: IpAddr, now: Instant) {
+        let eid = Eid { instance_id: self.config.instance_id, address };
+        if self.node.xtr().is_none() {
+            return match self.registered_mapping(eid).cloned() {
+                None => self.netifd.answer(invocation, Status::NotFound, |_| {}),
+                mapping => self.answer_resolve(invocation, eid, mapping.as_ref()),
+            };
+        }
+        let waiting = Waiting { invocation: *invocation, address, until: now + PATIENCE };
+        match self.bus.waiting.push(waiting) {
+            Ok(()) => self.node.handle_lig(eid, now),
+            Err(_) => self.netifd.answer(invocation, Status::NoMemory, |_| {}),
+        }
+    }
+
+    /// The mapping system's answer is there for everybody who waits for it.
+    pub(crate) fn answer_resolves(&mut self, eid: Eid, mapping: Option<&Mapping>) {
+        while let Some(place) = self.bus.waiting.iter().position(|one| one.address == eid.address) {
+            let waiting = self.bus.waiting.swap_remove(place);
+            self.answer_resolve(&waiting.invocation, eid, mapping);
+        }
+    }
+
+    fn answer_resolve(&mut self, invocation: &Invocation, eid: Eid, mapping: Option<&Mapping>) {
+        match mapping {
+            None => self.netifd.answer(invocation, Status::Timeout, |_| {}),
+            Some(mapping) if mapping.locators.is_empty() => {
+                self.netifd.answer(invocation, Status::NotFound, |_| {});
+            }
+            Some(_) => {
+                let (_, json) = lig::answer(eid, mapping, true);
+                self.tell_object(invocation, &json);
+            }
+        }
+    }
+
+    fn end_waiting(&mut self, status: Status, is_ended: impl Fn(&Waiting) -> bool) {
+        while let Some(place) = self.bus.waiting.iter().position(&is_ended) {
+            let waiting = self.bus.waiting.swap_remove(place);
+            self.netifd.answer(&waiting.invocation, status, |_| {});
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What the subscribers of our object are told.
+
+use control::{Event as NodeEvent, PeerKey};
+use dataplane::{Event as PlaneEvent, Interface};
+
+use super::table;
+use crate::router::Router;
+use crate::status::json;
+
+impl Router {
+    /// Handovers of which nothing more is waited for.
+    pub(super) fn notify_handovers(&mut self) {
+        while let Some(handover) = self.handovers.poll_ended() {
+            if self.netifd.is_heard() {
+                let json = json(handover);
+                self.netifd.notify("handover", |writer| table::object(&json, writer));
+            }
+        }
+    }
+
+    /// A registration came or went, or a data peer is tried elsewhere.
+    pub(crate) fn notify_node_event(&mut self, event: &NodeEvent) {
+        let (role, key, is_registered) = match *event {
+            NodeEvent::Registered { map_server } => ("map_server", map_server, true),
+            NodeEvent::RegistrationLost { map_server } => ("map_server", map_server, false),
+            NodeEvent::SiteRegistered { site, .. } => ("site", site, true),
+            NodeEvent::SiteExpired { site } => ("site", site, false),
+            NodeEvent::EndpointMoved { peer, to, .. } => {
+                return self.notify_peer(peer, true, Some(to.to_string()));
+            }
+            _ => return,
+        };
+        if self.netifd.is_heard() {
+            let name = self.names.of(key);
+            self.netifd.notify("registration", |writer| {
+                writer.string(role, name);
+                writer.boolean("registered", is_registered);
+            });
+        }
+    }
+
+    /// A data tunnel stands, or is lost.
+    pub(crate) fn notify_plane_event(&mut self, event: &PlaneEvent) {
+        match *event {
+            PlaneEvent::DataSession { peer, .. } => self.notify_peer(peer, true, None),
+            PlaneEvent::DataLost { peer } => self.notify_peer(peer, false, None),
+            _ => {}
+        }
+    }
+
+    fn notify_peer(&mut self, peer: PeerKey, is_up: bool, endpoint: Option<String>) {
+        if !self.netifd.is_heard() {
+            return;
+        }
+        let of_plane = || {
+            let status = self.plane.peer_status(Interface::Data).find(|one| one.key == peer)?;
+            status.endpoint.map(|endpoint| endpoint.to_string())
+        };
+        let endpoint = endpoint.or_else(of_plane);
+        let rows = self.node.xtr().into_iter().flat_map(|xtr| xtr.map_cache());
+        let mut rows = rows.filter(|(_, row)| row.forwarding.leads_to(peer));
+        let eid_prefix = rows.next().map(|(eid_prefix, _)| eid_prefix.to_string());
+        self.netifd.notify("peer", |writer| {
+            writer.string("key", peer.to_string());
+            if let Some(eid_prefix) = eid_prefix {
+                writer.string("eid_prefix", eid_prefix);
+            }
+            if let Some(endpoint) = endpoint {
+                writer.string("endpoint", endpoint);
+            }
+            writer.boolean("up", is_up);
+        });
+    }
+}
