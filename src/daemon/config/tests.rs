@@ -173,6 +173,10 @@ fn wrong_sections_are_told() {
         errors(&two.replacen("\nconfig site", "\n option max_sites 1\nconfig site", 1)),
         "f:8: section 'b': there are more than 1 sites; raise `option max_sites`"
     );
+}
+
+#[test]
+fn a_map_server_has_so_many_sites_at_most() {
     let most = if cfg!(feature = "full") { 2000 } else { 64 };
     let full_house: String = (0..=most)
         .map(|n| {
