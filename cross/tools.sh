@@ -102,3 +102,27 @@ use_target() {
     export "${variable}_LINKER=$cross_folder/cc" "${variable}_RUSTFLAGS=$rustflags"
     [ -z "$runner" ] || export "${variable}_RUNNER=$runner"
 }
+
+# make_small static|dynamic: adds what makes a router's program small to what use_target exported. A panic ends it
+# without words, and what is only there for debugging is empty.
+make_small() {
+    local variable=${rust_target//-/_}
+    variable=CARGO_TARGET_${variable^^}_RUSTFLAGS
+    local rustflags="${!variable} -C force-unwind-tables=no -C panic=immediate-abort -Zunstable-options"
+    rustflags+=' -Zlocation-detail=none -Zfmt-debug=none'
+    # What is computed early has to be kept somewhere until it is used.
+    rustflags+=' -C llvm-args=-disable-machine-licm -C llvm-args=-disable-lsr -C llvm-args=-split-spill-mode=size'
+    # Compilers fill fewer delay slots and return by more branches than they could, unless they are told.
+    case $rust_target in
+    mips*)
+        rustflags+=' -C llvm-args=-disable-mips-df-forward-search=false -C llvm-args=-disable-mips-df-succbb-search=false'
+        rustflags+=' -C llvm-args=-mips-tail-calls'
+        ;;
+    armv7*) rustflags+=' -C target-feature=+thumb-mode' ;;
+    esac
+    if [ "$1" = dynamic ]; then
+        rustflags+=' -C target-feature=-crt-static'
+        export LISPGUARD_LINKAGE=-dynamic
+    fi
+    export "$variable=$rustflags"
+}
