@@ -120,6 +120,7 @@ fn check(document: &Document, report: &mut Report) -> Option<Config> {
         map_server_keys: Seen::default(),
         site_keys: Seen::default(),
         site_prefixes: Seen::default(),
+        nestable: Vec::new(),
         devices: Seen::default(),
     };
     for section in document.sections.iter().filter(|section| !is_main(section)) {
