@@ -118,10 +118,11 @@ make_small() {
         rustflags+=' -C llvm-args=-disable-mips-df-forward-search=false -C llvm-args=-disable-mips-df-succbb-search=false'
         rustflags+=' -C llvm-args=-mips-tail-calls'
         ;;
-    armv7*) rustflags+=' -C target-feature=+thumb-mode' ;;
+    armv7*) rustflags+=' -C target-feature=+thumb-mode -C relocation-model=static -C link-arg=-no-pie' ;;
     esac
     if [ "$1" = dynamic ]; then
-        rustflags+=' -C target-feature=-crt-static'
+        # Where both are told, the other one counts.
+        rustflags=${rustflags/-C target-feature=+crt-static/}' -C target-feature=-crt-static'
         export LISPGUARD_LINKAGE=-dynamic
     fi
     export "$variable=$rustflags"
