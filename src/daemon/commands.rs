@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use zeroize::Zeroizing;
 
-use crate::config::{Config, PrivateKey};
+use crate::config::{Config, ConfigErrors, PrivateKey};
 
 /// A key is 44 characters.
 const MAX_LINE: u64 = 128;
@@ -32,23 +32,33 @@ pub fn check(path: &Path, name: &str) -> ExitCode {
 /// # Errors
 /// Exit code 2; what is wrong is on standard error then, one error a line.
 pub fn load(path: &Path, name: &str) -> Result<Config, ExitCode> {
-    Config::load_as(path, name).map_err(|errors| {
-        for error in &errors {
-            eprintln!("lispguard: {error}");
-        }
-        ExitCode::from(2)
-    })
+    Config::load_as(path, name).map_err(|errors| refuse(&errors))
 }
 
-/// Prints a new private key.
-pub fn genkey() -> ExitCode {
+/// Prints what is wrong with a configuration, one error a line, and returns exit code 2.
+pub fn refuse(errors: &ConfigErrors) -> ExitCode {
+    for error in errors {
+        eprintln!("lispguard: {error}");
+    }
+    ExitCode::from(2)
+}
+
+/// Prints a new private key, as JSON together with its public key.
+pub fn genkey(is_json: bool) -> ExitCode {
     let mut octets = Zeroizing::new([0; 32]);
     if let Err(error) = linux::random::fill(octets.as_mut_slice()) {
         eprintln!("lispguard: the kernel gives no random numbers: {error}");
         return ExitCode::FAILURE;
     }
-    let key = PrivateKey::from_random(*octets).encode();
-    let _ = writeln!(io::stdout(), "{}", key.as_str());
+    let key = PrivateKey::from_random(*octets);
+    let text = key.encode();
+    let _ = if is_json {
+        let public = key.public_key();
+        let private = text.as_str();
+        writeln!(io::stdout(), r#"{{"private_key":"{private}","public_key":"{public}"}}"#)
+    } else {
+        writeln!(io::stdout(), "{}", text.as_str())
+    };
     ExitCode::SUCCESS
 }
 
