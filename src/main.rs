@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use daemon::{bench, client, commands, demo, export, join};
+#[cfg(feature = "full")]
+use daemon::{bench, demo};
+use daemon::{client, commands, export, join};
 
-const HELP: &str = "\
+/// The help up to what only the full build has.
+const COMMANDS: &str = "\
 lispguard: a LISP router whose data plane is WireGuard
 
 Usage: lispguard COMMAND [OPTION...]
@@ -23,11 +26,19 @@ Usage: lispguard COMMAND [OPTION...]
                      standard input, to the configuration
   genkey [--json]    print a new private key, with --json its public key too
   pubkey             read a private key, print its public key
+";
+
+#[cfg(feature = "full")]
+const TESTBED: &str = "  \
   demo [OPTION...]   build a small internet in network namespaces and try everything
                      in it (`lispguard demo --help`)
   bench dataplane    measure tunnels side by side (`lispguard bench --help`)
   bench handover     measure how long a mobile node is not heard while it moves
+";
+#[cfg(not(feature = "full"))]
+const TESTBED: &str = "";
 
+const OPTIONS: &str = "
 Options:
   -c, --config FILE  the configuration (default /etc/config/lispguard)
       --named FILE   the configuration is a copy, for run and check: errors call it FILE
@@ -64,10 +75,18 @@ fn main() -> ExitCode {
     let mut parser = lexopt::Parser::from_env();
     match parse(&mut parser) {
         Ok(Parsed::Run(arguments)) => run(arguments),
+        #[cfg(feature = "full")]
         Ok(Parsed::Demo(rest)) => demo::main(&rest),
+        #[cfg(feature = "full")]
         Ok(Parsed::Bench(rest)) => bench::main(&rest),
-        Ok(Parsed::Print(text)) => {
-            commands::print(text);
+        Ok(Parsed::Help) => {
+            for part in [COMMANDS, TESTBED, OPTIONS] {
+                commands::print(part);
+            }
+            ExitCode::SUCCESS
+        }
+        Ok(Parsed::Version) => {
+            commands::print(concat!("lispguard ", env!("CARGO_PKG_VERSION"), "\n"));
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -80,9 +99,12 @@ fn main() -> ExitCode {
 /// The outcome of reading the command line.
 enum Parsed {
     Run(Arguments),
+    #[cfg(feature = "full")]
     Demo(Vec<std::ffi::OsString>),
+    #[cfg(feature = "full")]
     Bench(Vec<std::ffi::OsString>),
-    Print(&'static str),
+    Help,
+    Version,
 }
 
 fn parse(parser: &mut lexopt::Parser) -> Result<Parsed, lexopt::Error> {
@@ -95,10 +117,8 @@ fn parse(parser: &mut lexopt::Parser) -> Result<Parsed, lexopt::Error> {
             {
                 return Err("this is a line to give to `lispguard join`".into());
             }
-            Short('h') | Long("help") => return Ok(Parsed::Print(HELP)),
-            Short('V') | Long("version") => {
-                return Ok(Parsed::Print(concat!("lispguard ", env!("CARGO_PKG_VERSION"), "\n")));
-            }
+            Short('h') | Long("help") => return Ok(Parsed::Help),
+            Short('V') | Long("version") => return Ok(Parsed::Version),
             Short('c') | Long("config") => arguments.config = Some(parser.value()?.into()),
             Short('s') | Long("socket") => arguments.socket = Some(parser.value()?.into()),
             Long("named") => arguments.named = Some(parser.value()?.string()?),
@@ -106,9 +126,11 @@ fn parse(parser: &mut lexopt::Parser) -> Result<Parsed, lexopt::Error> {
             Long("json") => arguments.is_json = true,
             Value(word) if arguments.command.is_none() => {
                 let command = word.string()?;
+                #[cfg(feature = "full")]
                 if command == "demo" {
                     return Ok(Parsed::Demo(parser.raw_args()?.collect()));
                 }
+                #[cfg(feature = "full")]
                 if command == "bench" {
                     return Ok(Parsed::Bench(parser.raw_args()?.collect()));
                 }
@@ -139,7 +161,7 @@ fn run(arguments: Arguments) -> ExitCode {
         (Some("genkey"), []) => commands::genkey(is_json),
         (Some("pubkey"), []) => commands::pubkey(),
         (None, _) => {
-            eprint!("{HELP}");
+            eprint!("{COMMANDS}{TESTBED}{OPTIONS}");
             ExitCode::from(2)
         }
         (Some("lig"), []) => usage("lig needs an EID, as in `lispguard lig 10.2.0.1`"),
@@ -149,6 +171,10 @@ fn run(arguments: Arguments) -> ExitCode {
             ),
             [word, ..],
         ) => usage(&format!("unexpected '{word}'")),
+        #[cfg(not(feature = "full"))]
+        (Some(word @ ("demo" | "bench")), _) => {
+            usage(&format!("there is no {word} in this build; install lispguard-full"))
+        }
         (Some(other), _) => usage(&format!("there is no command '{other}'")),
     }
 }

@@ -7,6 +7,7 @@ import subprocess
 NAMES = ("lispguard", "lispguard-full")
 """Packages with a binary."""
 
+_FEATURES = {"lispguard": ["--small"], "lispguard-full": []}
 _BUILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../build")
 
 
@@ -26,11 +27,15 @@ def find(target, given):
         if equals and package not in NAMES:
             raise SystemExit(f"no package '{package}' has a binary, only {' and '.join(NAMES)}")
         found |= dict.fromkeys([package] if equals else NAMES, path)
-    missing = [name for name in NAMES if name not in found]
-    if missing:
-        told = subprocess.run([_BUILD, target], stdout=subprocess.PIPE, text=True)
-        if told.returncode:
-            raise SystemExit(told.returncode)
-        path, _, _ = told.stdout.splitlines()[-1].removeprefix(f"{target}: ").rsplit(" ", 2)
-        found |= dict.fromkeys(missing, path)
+    for name in NAMES:
+        if name not in found:
+            found[name] = _build(_FEATURES[name], target)
     return found
+
+
+def _build(features, target):
+    told = subprocess.run([_BUILD, *features, target], stdout=subprocess.PIPE, text=True)
+    if told.returncode:
+        raise SystemExit(told.returncode)
+    path, _, _ = told.stdout.splitlines()[-1].removeprefix(f"{target}: ").rsplit(" ", 2)
+    return path

@@ -24,13 +24,21 @@ proto_lispguard_init_config() {
 
 # Without the daemon the interface stays pending: the daemon asks for a renewal when it starts.
 lispguard_want() {
-	local interface="$1" mtu="$2" metric="$3"
+	local interface="$1" mtu="$2" metric="$3" error
 	json_init
 	json_add_string interface "$interface"
 	[ -z "$mtu" ] || json_add_int mtu "$mtu"
 	[ -z "$metric" ] || json_add_int metric "$metric"
-	ubus -S call lispguard interface_up "$(json_dump)" >/dev/null 2>&1 ||
-		proto_notify_error "$interface" NOT_RUNNING
+	ubus -S call lispguard interface_up "$(json_dump)" >/dev/null 2>&1
+	# How ubus ends is the call's status.
+	case $? in
+	0) return 0 ;;
+	2) error=INVALID_MTU ;;
+	4) error=NOT_RUNNING ;;
+	8) error=NO_DATA_DEVICE ;;
+	*) error=NO_ANSWER ;;
+	esac
+	proto_notify_error "$interface" $error
 }
 
 proto_lispguard_setup() {

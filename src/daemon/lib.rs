@@ -1,12 +1,14 @@
 //! Wiring: event loop, configuration, status, the demo and the bench; no protocol rule stands here.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "full")]
 pub mod bench;
 mod bus;
 pub mod client;
 pub mod commands;
 pub mod config;
 mod control_socket;
+#[cfg(feature = "full")]
 pub mod demo;
 mod down;
 pub mod export;

@@ -10,16 +10,27 @@ struct Bare;
 /// Starts logging at `level`; later calls only change the level.
 pub fn start(level: LevelFilter) {
     if io::stderr().is_terminal() {
-        let config = simplelog::ConfigBuilder::new()
-            .set_target_level(LevelFilter::Off)
-            .set_thread_level(LevelFilter::Off)
-            .set_location_level(LevelFilter::Off)
-            .build();
-        let _ = simplelog::WriteLogger::init(LevelFilter::Trace, config, io::stderr());
+        start_for_a_person();
     } else {
         let _ = log::set_logger(&Bare);
     }
     log::set_max_level(level);
+}
+
+#[cfg(feature = "full")]
+fn start_for_a_person() {
+    let config = simplelog::ConfigBuilder::new()
+        .set_target_level(LevelFilter::Off)
+        .set_thread_level(LevelFilter::Off)
+        .set_location_level(LevelFilter::Off)
+        .build();
+    let _ = simplelog::WriteLogger::init(LevelFilter::Trace, config, io::stderr());
+}
+
+/// simplelog and the calendar that it brings are a fifth of the small router.
+#[cfg(not(feature = "full"))]
+fn start_for_a_person() {
+    let _ = log::set_logger(&Bare);
 }
 
 impl Log for Bare {

@@ -28,7 +28,7 @@ pub fn problems(config: &Config, plane: &Backend) -> Vec<String> {
         }
     }
     problems.extend(strict_filter(config, &read));
-    if let Backend::Kernel(kernel) = plane {
+    if let Some(kernel) = plane.as_kernel() {
         problems.extend(kernel.strictly_filtered().map(|device| {
             format!("a strict reverse path filter drops what comes from EIDs: {}", remedy(device))
         }));

@@ -1,7 +1,7 @@
 //! Collects the router's state for `status`.
 
 use control::{Forwarding, Instant, Locators, PeerKey};
-use dataplane::{Backend, Interface, PeerStatus};
+use dataplane::{Interface, PeerStatus};
 
 use crate::config::Config;
 use crate::preflight;
@@ -61,7 +61,9 @@ fn data_interface(router: &Router) -> Option<DataInterface> {
 
 /// What kernel WireGuard has; in user space there is the data interface alone.
 fn interfaces(router: &Router) -> Vec<status::Interface> {
-    let Backend::Kernel(_) = router.plane else { return Vec::new() };
+    if router.plane.as_kernel().is_none() {
+        return Vec::new();
+    }
     let Config { devices, ports, routing, uplinks, .. } = &router.config;
     let paths = router.links.chosen();
     let uplink = |lane: u8| {

@@ -169,7 +169,7 @@ impl Router {
         router.handle_links("start", now);
         router.set_control_peers(None, now);
         router.drain(now);
-        if let (Some(overlay), Backend::Kernel(_)) = (&mut router.overlay, &router.plane) {
+        if let (Some(overlay), Some(_)) = (&mut router.overlay, router.plane.as_kernel()) {
             overlay.keep();
         }
         Ok(router)
@@ -214,7 +214,7 @@ impl Router {
 
     /// The mappings that kernel WireGuard still forwards by become the map-cache's.
     fn adopt(&mut self, now: Instant) {
-        let Backend::Kernel(kernel) = &self.plane else { return };
+        let Some(kernel) = self.plane.as_kernel() else { return };
         let adopted: Vec<_> = kernel.adopted().collect();
         for one in &adopted {
             if !self.node.handle_adopted(one.eid_prefix, one.forwarding, &one.peers, now) {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use dataplane::kernel::{Kernel, KernelConfig, KernelDataConfig, KernelError, LaneConfig};
+#[cfg(feature = "full")]
 use dataplane::userspace::{DataConfig, Userspace, UserspaceConfig, UserspaceError};
 use dataplane::{Backend, EngineConfig, Interface};
 use linux::netlink::InterfaceName;
@@ -36,7 +37,11 @@ enum StartError {
     /// The control socket cannot be made.
     Socket(PathBuf, io::Error),
     /// WireGuard in user space did not start.
+    #[cfg(feature = "full")]
     Userspace(UserspaceError),
+    /// This build has none.
+    #[cfg(not(feature = "full"))]
+    NoUserspace,
     /// Kernel WireGuard did not start.
     Kernel(KernelError),
     /// Addresses, routes or rules were refused.
@@ -101,7 +106,7 @@ fn overlay(config: &Config, plane: &Backend) -> Result<Option<Overlay>, StartErr
         routes,
         addresses,
         link_address: plane.address(Interface::Data),
-        has_resolved_table: matches!(plane, Backend::Kernel(_)),
+        has_resolved_table: plane.as_kernel().is_some(),
     };
     Overlay::new(config, devices).map(Some).map_err(StartError::Overlay)
 }
@@ -114,7 +119,7 @@ fn undo(config: &Config, plane: &Backend) {
 }
 
 fn has_nothing_adopted(plane: &Backend) -> bool {
-    matches!(plane, Backend::Kernel(kernel) if kernel.adopted().next().is_none())
+    plane.as_kernel().is_some_and(|kernel| kernel.adopted().next().is_none())
 }
 
 fn remove_devices(config: &Config) {
@@ -162,6 +167,15 @@ fn data_plane(config: &Config) -> Result<Backend, StartError> {
             .map(Backend::Kernel)
             .map_err(StartError::Kernel);
     }
+    userspace(config, engine, is_served)
+}
+
+#[cfg(feature = "full")]
+fn userspace(
+    config: &Config,
+    engine: EngineConfig,
+    is_served: bool,
+) -> Result<Backend, StartError> {
     // An earlier run may have used the kernel's; one that goes on keeps them.
     if !is_served {
         down::remove_devices(config).map_err(StartError::Kernel)?;
@@ -181,6 +195,11 @@ fn data_plane(config: &Config) -> Result<Backend, StartError> {
     })
     .map(Backend::Userspace)
     .map_err(StartError::Userspace)
+}
+
+#[cfg(not(feature = "full"))]
+fn userspace(_: &Config, _: EngineConfig, _: bool) -> Result<Backend, StartError> {
+    Err(StartError::NoUserspace)
 }
 
 fn kernel_config(config: &Config, engine: EngineConfig) -> KernelConfig {
@@ -242,10 +261,10 @@ fn engine_config(config: &Config) -> Result<EngineConfig, StartError> {
 
 fn report_start(config: &Config, plane: &Backend) {
     log::info!("control key {}", config.private_key.public_key());
-    let place = match (plane, config.dataplane) {
-        (Backend::Kernel(_), _) => "in the kernel",
-        (_, DataPlane::Auto) => "in user space, as this kernel has no WireGuard",
-        _ => "in user space",
+    let place = match (plane.as_kernel(), config.dataplane) {
+        (Some(_), _) => "in the kernel",
+        (None, DataPlane::Auto) => "in user space, as this kernel has no WireGuard",
+        (None, _) => "in user space",
     };
     for (lane, key, _) in plane.data_keys() {
         log::info!("data key {key}, {} {place}", config.devices.lane(lane));
@@ -294,12 +313,18 @@ impl fmt::Display for StartError {
                 "{}: {error}; set option run_dir to a directory that can be written",
                 path.display()
             ),
+            #[cfg(feature = "full")]
             StartError::Userspace(UserspaceError::Mark(error))
                 if error.kind() == io::ErrorKind::PermissionDenied =>
             {
                 f.write_str("not permitted to mark packets; run as root, or with CAP_NET_ADMIN")
             }
+            #[cfg(feature = "full")]
             StartError::Userspace(error) => error.fmt(f),
+            #[cfg(not(feature = "full"))]
+            StartError::NoUserspace => f.write_str(
+                "no WireGuard to forward with: install kmod-wireguard or lispguard-full",
+            ),
             StartError::Kernel(error) => error.fmt(f),
             StartError::Overlay(error) => error.fmt(f),
         }

@@ -1,7 +1,7 @@
 //! Uplinks come and go: the tunnels, the overlay's routes and the timeline follow.
 
 use control::{Cause, Event as NodeEvent, Instant};
-use dataplane::{Backend, DataPlane};
+use dataplane::DataPlane;
 
 use crate::handovers::Step;
 use crate::router::{Router, now};
@@ -86,7 +86,7 @@ impl Router {
             log::warn!("overlay routes: {error}");
         }
         let (v4, v6) = overlay.sources();
-        let Backend::Kernel(kernel) = &mut self.plane else { return };
+        let Some(kernel) = self.plane.as_kernel_mut() else { return };
         let forgotten = match overlay.take_lost_source() {
             true => kernel.set_route_sources(None, None),
             false => Ok(()),

@@ -47,6 +47,26 @@ macro_rules! with {
 }
 
 impl Backend {
+    /// WireGuard in the kernel, where it is that.
+    #[cfg(feature = "kernel")]
+    pub fn as_kernel(&self) -> Option<&crate::kernel::Kernel> {
+        match self {
+            Backend::Kernel(kernel) => Some(kernel),
+            #[cfg(feature = "userspace")]
+            Backend::Userspace(_) => None,
+        }
+    }
+
+    /// WireGuard in the kernel, where it is that.
+    #[cfg(feature = "kernel")]
+    pub fn as_kernel_mut(&mut self) -> Option<&mut crate::kernel::Kernel> {
+        match self {
+            Backend::Kernel(kernel) => Some(kernel),
+            #[cfg(feature = "userspace")]
+            Backend::Userspace(_) => None,
+        }
+    }
+
     /// `kernel` or `userspace`, as `option dataplane` has it.
     pub fn name(&self) -> &'static str {
         match self {

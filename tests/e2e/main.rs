@@ -4,6 +4,7 @@
 //! `LISPGUARD_LONG_TESTS=1` repeats, waits and sends as often as the promises say.
 
 mod bench;
+mod bus;
 mod command_line;
 mod configurations;
 mod dataplane;

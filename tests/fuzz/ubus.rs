@@ -51,7 +51,7 @@ fn take(client: &mut Client<[u8; BUFFER_LEN]>, told: &mut Vec<String>) -> Result
             Event::Data { fields, .. } => told.push(repeat(fields)),
             Event::Invoked { invocation, fields, .. } => {
                 told.push(repeat(fields));
-                let _ = client.reply(&invocation, |writer| drop(fields.emit(writer, 16)));
+                let _ = client.reply(&invocation, |writer| writer.string("eid", "10.1.0.1"));
                 let _ = client.finish(&invocation, Status::Ok);
                 client.handle_transmitted(100);
             }

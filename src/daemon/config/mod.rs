@@ -157,6 +157,17 @@ pub struct Routing {
     pub hashes_ports: bool,
 }
 
+/// Sites of a Map-Server, where `max_sites` does not say it, and the most it may say.
+#[cfg(feature = "full")]
+pub(crate) const DEFAULT_MAX_SITES: usize = 1000;
+#[cfg(feature = "full")]
+pub(crate) const LARGEST_MAX_SITES: u32 = 2000;
+/// In a home one of the routers is the Map-Server.
+#[cfg(not(feature = "full"))]
+pub(crate) const DEFAULT_MAX_SITES: usize = 64;
+#[cfg(not(feature = "full"))]
+pub(crate) const LARGEST_MAX_SITES: u32 = 64;
+
 /// Priorities that the rules take, from `rule_priority` on.
 pub const RULES: u32 = 7;
 

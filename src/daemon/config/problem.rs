@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use control::{EidPrefix, PrefixError};
 
+use super::LARGEST_MAX_SITES;
 use super::endpoint::EndpointError;
 use super::error::SectionName;
 use super::key::KeyError;
@@ -179,7 +180,12 @@ impl fmt::Display for SectionProblem {
                 write!(f, "at most {max} sections of this type are possible; delete some")
             }
             SectionProblem::TooManySites(max) => {
-                write!(f, "there are more than {max} sites; raise `option max_sites`")
+                let way_out = match *max < LARGEST_MAX_SITES as usize {
+                    true => "raise `option max_sites`",
+                    false if cfg!(feature = "full") => "give some to another Map-Server",
+                    false => "install lispguard-full",
+                };
+                write!(f, "there are more than {max} sites; {way_out}")
             }
             SectionProblem::NoneOf(section_type) => {
                 write!(f, "this role needs a section of type '{section_type}'; add one")

@@ -14,8 +14,8 @@ use super::problem::{OptionProblem, ValueProblem};
 use super::reader::{Reader, Report, name_of};
 use super::value::{self, Role};
 use super::{
-    Config, DataPlane, Devices, Handover, Limits, MapServer, OnMiss, OwnEidPrefix, Ports, RULES,
-    Roles, Routing, Rules, Site, Uplink, file,
+    Config, DEFAULT_MAX_SITES, DataPlane, Devices, Handover, LARGEST_MAX_SITES, Limits, MapServer,
+    OnMiss, OwnEidPrefix, Ports, RULES, Roles, Routing, Rules, Site, Uplink, file,
 };
 
 /// A Unix socket's path has room for 107 octets and a NUL.
@@ -208,7 +208,7 @@ fn limits(main: &mut Reader<'_>) -> Limits {
         map_cache_size: size("map_cache_size", 1 << 16, 1024),
         waiting_per_eid: size("waiting_per_eid", 1024, 16),
         waiting_total: size("waiting_total", 1 << 16, 256),
-        max_sites: size("max_sites", 2000, 1000),
+        max_sites: size("max_sites", LARGEST_MAX_SITES, DEFAULT_MAX_SITES),
     };
     if limits.waiting_total < limits.waiting_per_eid {
         main.about("waiting_total", ValueProblem::LessThan("waiting_per_eid"));

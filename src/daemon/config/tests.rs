@@ -52,8 +52,9 @@ fn a_short_configuration_has_the_documented_defaults() {
     let hashes_ports = false;
     let routing = Routing { fwmark: 0x4c47, table: 4342, rule_priority: 5090, rules, hashes_ports };
     assert_eq!(config.routing, routing);
+    let max_sites = if cfg!(feature = "full") { 1000 } else { 64 };
     let limits =
-        Limits { map_cache_size: 1024, waiting_per_eid: 16, waiting_total: 256, max_sites: 1000 };
+        Limits { map_cache_size: 1024, waiting_per_eid: 16, waiting_total: 256, max_sites };
     assert_eq!(config.limits, limits);
     assert_eq!(config.control_socket, PathBuf::from("/var/run/lispguard/control.sock"));
     assert_eq!(config.eid_prefixes[0].record_ttl, Duration::from_secs(3600));
@@ -172,6 +173,34 @@ fn wrong_sections_are_told() {
         errors(&two.replacen("\nconfig site", "\n option max_sites 1\nconfig site", 1)),
         "f:8: section 'b': there are more than 1 sites; raise `option max_sites`"
     );
+}
+
+#[test]
+fn a_map_server_has_so_many_sites_at_most() {
+    let most = if cfg!(feature = "full") { 2000 } else { 64 };
+    let full_house: String = (0..=most)
+        .map(|n| {
+            let key = control::PeerKey(
+                [1 + (n % 250) as u8, (n / 250) as u8 + 1]
+                    .repeat(16)
+                    .try_into()
+                    .expect("32 octets"),
+            );
+            format!(
+                "config site s{n}\n option public_key '{key}'\n list eid_prefix 10.{}.{}.0/24\n",
+                1 + n / 200,
+                n % 200
+            )
+        })
+        .collect();
+    let one = map_server();
+    let main = one.split("\nconfig site").next().expect("a main section");
+    let told = errors(&format!("{main}\n option max_sites {most}\n{full_house}"));
+    let way_out = match most {
+        64 => "install lispguard-full",
+        _ => "give some to another Map-Server",
+    };
+    assert!(told.ends_with(&format!("there are more than {most} sites; {way_out}")), "{told}");
 }
 
 /// Lines of the main section and what is wrong with the option in them.
@@ -602,6 +631,9 @@ fn uncommented() -> String {
         let example = line.trim_start().strip_prefix('#').filter(|rest| !rest.starts_with(' '));
         text += example.unwrap_or(line);
         text += "\n";
+    }
+    if cfg!(not(feature = "full")) {
+        text = text.replace("max_sites '1000'", "max_sites '64'");
     }
     text.replace("private_key_file '/etc/lispguard/private_key'", &format!("private_key '{KEY}'"))
 }
