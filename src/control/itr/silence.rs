@@ -107,11 +107,13 @@ impl Itr {
         }
     }
 
-    /// The lane of the next peer whose path is to blame.
+    /// The next lane whose path is to blame, once however many of its peers say so.
     pub(crate) fn poll_path_failure(&mut self) -> Option<u8> {
+        let peers = &self.map_cache.peers;
         loop {
             let peer = self.prober.poll_failed()?;
-            if let Some((lane, _)) = self.map_cache.peers.place(peer) {
+            if let Some((lane, _)) = peers.place(peer) {
+                self.prober.note_told(|other| peers.place(other).is_some_and(|at| at.0 == lane));
                 return Some(lane);
             }
         }

@@ -153,14 +153,15 @@ impl Handover {
     fn expire(&mut self, now: Instant) -> bool {
         let mut is_any = false;
         for way in &mut self.ways {
-            match way.standing {
-                Standing::Held { until } if until <= now => {
-                    way.standing = Standing::Steady { since: now };
-                }
-                Standing::Suspect { until } if until <= now => way.hold_anew(now),
-                _ => continue,
+            if matches!(way.standing, Standing::Suspect { until } if until <= now) {
+                way.hold_anew(now);
+                is_any = true;
             }
-            is_any = true;
+            // A hold may be none at all.
+            if matches!(way.standing, Standing::Held { until } if until <= now) {
+                way.standing = Standing::Steady { since: now };
+                is_any = true;
+            }
         }
         is_any
     }

@@ -368,6 +368,18 @@ fn a_silent_way_that_is_the_only_one_stays() {
 }
 
 #[test]
+fn without_a_hold_a_suspicion_ends_in_use() {
+    let mut bench = Bench::new(&[]);
+    let config = HandoverConfig { hold: Duration::ZERO, ..HandoverConfig::default() };
+    bench.handover = Handover::new(&config, &[], 0);
+    bench.picture(&[plain(1, "192.0.2.1", 1), plain(2, "192.0.2.2", 2)]);
+    assert!(bench.silent(0));
+    assert_eq!(bench.ids(), [2]);
+    assert!(bench.wait(config.suspicion));
+    assert_eq!(bench.ids(), [1]);
+}
+
+#[test]
 fn a_held_way_is_better_than_a_silent_one() {
     let mut bench = Bench::new(&[1, 2]);
     bench.picture(&[placed(0, 1)]);

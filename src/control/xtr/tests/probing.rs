@@ -221,6 +221,28 @@ fn when_the_map_server_is_silent_too_the_uplink_is_to_blame() {
 }
 
 #[test]
+fn what_the_map_server_pushes_proves_nothing_of_the_way_to_it() {
+    let mut bench = talking(&["192.0.2.2", "192.0.2.3"], 20);
+    bench.silent(B);
+    bench.run_ms(10);
+    bench.push(1 << 32, &[mapping("10.4.0.0/16", "192.0.2.4", B_NEW)]);
+    bench.run_ms(40);
+    assert_eq!(bench.xtr.poll_path_failure(), Some(0));
+}
+
+#[test]
+fn a_lane_is_told_of_once_however_many_of_its_peers_are_silent() {
+    let mut bench = talking(&["192.0.2.2"], 20);
+    bench.resolve("10.3.0.1", &[mapping("10.3.0.0/16", "192.0.2.3", B_NEW)]);
+    bench.run_ms(2_000);
+    bench.silent(B);
+    bench.silent(B_NEW);
+    bench.run_ms(300);
+    let failures: Vec<_> = core::iter::from_fn(|| bench.xtr.poll_path_failure()).collect();
+    assert_eq!(failures, [0]);
+}
+
+#[test]
 fn without_another_uplink_the_endpoints_are_tried() {
     let mut bench = talking(&["192.0.2.2", "192.0.2.3"], 20);
     bench.silent(B);
