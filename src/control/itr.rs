@@ -17,6 +17,7 @@ use core::net::SocketAddr;
 pub(crate) use map_cache_entry::Version;
 pub(crate) use prober::is_plea;
 pub(crate) use silence::Standing;
+pub use silence::WayOut;
 
 use crate::etr::database::Database;
 use crate::etr::nat::KEEPALIVE;
