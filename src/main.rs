@@ -15,7 +15,7 @@ Usage: lispguard COMMAND [OPTION...]
 
   run [-c FILE]      run the router in the foreground
   down [-c FILE]     remove what a run with kernel WireGuard left forwarding when it ended
-  check [-c FILE]    say whether the configuration is right; exit 2 when it is not
+  check [--json]     say whether the configuration is right; exit 2 when it is not
   status [--json]    show tunnels, mappings and registrations of the running router;
                      exit 0 when all is up, 1 when degraded, 3 when it does not run
   handovers [--json] show the last changes of uplink, and how long each step took
@@ -152,7 +152,7 @@ fn run(arguments: Arguments) -> ExitCode {
     match (arguments.command.as_deref(), words.as_slice()) {
         (Some("run"), []) => daemon::run(&config, &name),
         (Some("down"), []) => daemon::down(&config),
-        (Some("check"), []) => commands::check(&config, &name),
+        (Some("check"), []) => commands::check(&config, &name, is_json),
         (Some("status"), []) => client::status(&config, socket, is_json),
         (Some("handovers"), []) => client::handovers(&config, socket, is_json),
         (Some("lig"), [eid]) => client::lig(&config, socket, eid, is_json),
