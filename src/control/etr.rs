@@ -126,7 +126,7 @@ impl Etr {
         self.control_path.standing(now)
     }
 
-    /// The Map-Server said something that only it can say.
+    /// The Map-Server answered something of ours.
     pub(crate) fn handle_heard(&mut self, map_server: PeerKey, now: Instant) {
         self.control_path.handle_heard(map_server, now);
     }
@@ -164,8 +164,12 @@ impl Etr {
             counters.count(Counter::AuthenticationFailures);
             return Notify::Done;
         }
-        self.control_path.handle_heard(peer, now);
-        if self.registrar.is_outstanding(peer, notify.nonce) {
+        let is_acknowledgement = self.registrar.is_outstanding(peer, notify.nonce);
+        if is_acknowledgement || is_answer {
+            // A push proves only the way to us.
+            self.control_path.handle_heard(peer, now);
+        }
+        if is_acknowledgement {
             for record in notify.records.iter() {
                 if let Ok(parsed) = record::parse(&record) {
                     self.database.handle_taken(&parsed.mapping.eid_prefix);
@@ -280,10 +284,13 @@ impl Etr {
             counters.count(Counter::ProbesAnswered);
             return Some(answer);
         }
-        let (peer, nonce) = self.solicitor.poll_solicit(now)?;
-        let len = solicitor::emit(nonce, &self.database, buf)?;
-        counters.count(Counter::SolicitsSent);
-        Some((peer, len))
+        while let Some((peer, nonce)) = self.solicitor.poll_solicit(now) {
+            if let Some(len) = solicitor::emit(nonce, &self.database, buf) {
+                counters.count(Counter::SolicitsSent);
+                return Some((peer, len));
+            }
+        }
+        None
     }
 
     pub(crate) fn poll_event(&mut self) -> Option<Event> {

@@ -17,6 +17,7 @@ use core::net::SocketAddr;
 pub(crate) use map_cache_entry::Version;
 pub(crate) use prober::is_plea;
 pub(crate) use silence::Standing;
+pub use silence::WayOut;
 
 use crate::etr::database::Database;
 use crate::etr::nat::KEEPALIVE;
@@ -281,10 +282,17 @@ impl Itr {
             let (instance_id, address) = named.ip_eid()?;
             Some(Eid { instance_id, address })
         });
-        let solicited = named.find(|eid| is_admitted && self.map_cache.solicit(*eid, peer, now));
-        let is_asked = solicited.is_some_and(|eid| {
+        let map_cache = &mut self.map_cache;
+        let solicited = |eid| Some((eid, map_cache.solicited(eid, peer, now)?));
+        let solicited = if is_admitted { named.find_map(solicited) } else { None };
+        let is_asked = solicited.is_some_and(|(eid, eid_prefix)| {
             let source = context.database.source_for(eid);
-            source.is_some_and(|source| self.resolver.ask_solicited(eid, source, now) == Asked::Yes)
+            let is_asked = source
+                .is_some_and(|source| self.resolver.ask_solicited(eid, source, now) == Asked::Yes);
+            if is_asked {
+                map_cache.note_solicited(&eid_prefix, now);
+            }
+            is_asked
         });
         let accepted = if is_asked { Counter::SolicitsAccepted } else { Counter::SolicitsRefused };
         context.counters.count(accepted);

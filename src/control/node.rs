@@ -304,11 +304,11 @@ impl Node {
 
     /// The xTR found uplinks over which nothing is answered.
     fn handle_path_failures(&mut self, now: Instant) {
-        for _ in 0..MAX_LANES {
-            let Some(lane) = self.xtr.as_mut().and_then(|xtr| xtr.poll_path_failure()) else {
+        for _ in 0..2 * MAX_LANES {
+            let Some(silent) = self.xtr.as_mut().and_then(|xtr| xtr.poll_path_failure()) else {
                 return;
             };
-            if self.handover.handle_silent(lane, now) {
+            if self.handover.handle_silent(silent, now) {
                 self.follow(now);
             }
         }

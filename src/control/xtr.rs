@@ -16,7 +16,7 @@ pub use crate::itr::resolver::{Progress, Request};
 pub use counters::{Counter, Counters};
 
 use crate::etr::{Etr, Notify};
-use crate::itr::{Context, Itr, is_plea};
+use crate::itr::{Context, Itr, WayOut, is_plea};
 use crate::node::Output;
 use crate::{
     Config, Eid, EidPrefix, Forwarding, Instant, Locators, PeerKey, Side, Uplink, XtrConfig,
@@ -184,9 +184,9 @@ impl Xtr {
         self.handle_timeout(now);
     }
 
-    /// The lane of an uplink over which nothing is answered any more. Unless
-    /// [`Xtr::handle_uplinks`] follows before the next [`Xtr::poll_output`], there is no other one.
-    pub fn poll_path_failure(&mut self) -> Option<u8> {
+    /// A way out by which nothing is answered any more. Unless [`Xtr::handle_uplinks`] follows before
+    /// the next [`Xtr::poll_output`], there is no other one.
+    pub fn poll_path_failure(&mut self) -> Option<WayOut> {
         self.itr.poll_path_failure()
     }
 

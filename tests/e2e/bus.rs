@@ -153,6 +153,21 @@ fn netifd_is_told_of_the_overlay_and_asked_for_it_after_a_restart() {
 }
 
 #[test]
+fn netifd_is_told_of_the_overlay_once_it_is_found() {
+    in_world(with_phone_on_bus(|world, caller| {
+        world.start(PATIENCE)?;
+        caller.orders(1);
+        // A new netifd has its protocol handler call before it was looked up.
+        caller.bus().stop_netifd();
+        assert_eq!(caller.call("interface_up", &text("interface", "overlay")), (0, String::new()));
+        caller.bus().start_netifd();
+        let (method, fields) = caller.orders(2);
+        assert!(method == "notify_proto" && fields.contains("\"link-up\":true"), "{fields}");
+        Ok(())
+    }));
+}
+
+#[test]
 fn subscribers_hear_of_peers_handovers_and_registrations() {
     in_world(with_phone_on_bus(|world, caller| {
         world.start_map_server()?;

@@ -23,7 +23,7 @@ const MACHINE: [Duration; 2] = [Duration::from_millis(40), Duration::from_millis
 
 /// Starts all without anything of a run before: new data keys, no peers, no routes, and a Map-Server
 /// that remembers nobody to whom it would publish.
-fn start_cold(world: &mut World) -> io::Result<()> {
+pub fn start_cold(world: &mut World) -> io::Result<()> {
     for node in [&mut world.map_server, &mut world.home, &mut world.office] {
         if node.process_id().is_some() {
             kill_cold(node)?;

@@ -5,6 +5,7 @@
 
 mod clock;
 mod coexistence;
+mod firewall;
 mod first_packet;
 mod flow;
 mod handover;

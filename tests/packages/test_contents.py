@@ -57,10 +57,7 @@ class Files(unittest.TestCase):
     def test_both_daemons_bring_what_openwrt_looks_for(self):
         for package in DAEMONS:
             modes = {path: mode for path, (mode, _) in files_of_ipk(package).items()}
-            keep = "lib/upgrade/keep.d"
-            # OpenWrt names this one after the package.
-            wanted = {path.replace(f"{keep}/lispguard", f"{keep}/{package}"): mode for path, mode in PATHS.items()}
-            self.assertEqual(wanted, {path: modes.get(path) for path in wanted})
+            self.assertEqual(PATHS, {path: modes.get(path) for path in PATHS})
             self.assertEqual(files_of_ipk(package)["usr/sbin/lispguard"][1], made.PROGRAM)
 
     def test_folders_are_everybodys_to_read_and_complete(self):
@@ -99,7 +96,8 @@ class Files(unittest.TestCase):
     def test_configuration_survives(self):
         for package in DAEMONS:
             self.assertEqual(IPKS[package][0]["conffiles"], b"/etc/config/lispguard\n")
-            self.assertEqual(files_of_ipk(package)[f"lib/upgrade/keep.d/{package}"][1], b"/etc/lispguard/\n")
+            kept = files_of_ipk(package)["lib/upgrade/keep.d/lispguard"][1]
+            self.assertEqual(kept, b"/etc/config/lispguard\n/etc/lispguard/\n")
 
     def test_apk_has_the_lists_that_openwrts_scripts_read(self):
         for package in DAEMONS:
@@ -109,7 +107,7 @@ class Files(unittest.TestCase):
             listed = lists["list"].split()
             own = {path for path in files if "/packages/" not in path} | {f"lib/apk/packages/{package}.rusers"}
             self.assertEqual(listed, sorted(f"/{path}" for path in own))
-            self.assertEqual(lists["conffiles"], "/etc/config/lispguard\n/etc/lispguard/\n")
+            self.assertEqual(lists["conffiles"], "/etc/config/lispguard\n")
             digest = hashlib.sha256(files["etc/config/lispguard"].encode()).hexdigest()
             self.assertEqual(lists["conffiles_static"], f"/etc/config/lispguard {digest}\n")
             self.assertEqual(lists["rusers"].strip(), control_of(package)["Require-User"])

@@ -65,7 +65,7 @@ impl ControlPath {
         self.question = None;
     }
 
-    /// The Map-Server said something that only it can say.
+    /// The Map-Server answered something else of ours.
     pub(crate) fn handle_heard(&mut self, map_server: PeerKey, now: Instant) {
         if self.question.is_some_and(|question| question.map_server == map_server) {
             self.heard_at = Some(now);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn its_answer_or_anything_else_from_the_map_server_proves_the_way() {
+    fn its_answer_or_any_other_answer_of_the_map_server_proves_the_way() {
         let (mut path, mut random, nonce) = asked();
         assert!(!path.handle_reply(PeerKey([2; 32]), nonce, at(10)));
         assert!(!path.handle_reply(SERVER, Nonce(nonce.0 | TRY_BIT), at(10)), "not sent yet");

@@ -9,8 +9,8 @@ use crate::record;
 use crate::{EidPrefix, Instant, PeerKey};
 use wire::Nonce;
 
-/// Probes of all peers together.
-const PROBES: Rate = Rate { burst: 100, interval: Duration::from_millis(10) };
+/// Probes of all peers together: a hub that moved is asked by all of them at once, twice each.
+const PROBES: Rate = Rate { burst: 512, interval: Duration::from_millis(2) };
 
 /// The answer that is due. One input is answered before the next, so that one is enough.
 pub(crate) struct Probed {

@@ -231,6 +231,13 @@ impl Prober {
         Some(row.peer)
     }
 
+    /// The paths to those peers are told of as well.
+    pub(crate) fn note_told(&mut self, is_meant: impl Fn(PeerKey) -> bool) {
+        let untold = State::Failed { is_told: false };
+        let rows = self.rows.iter_mut().filter(|row| row.state == untold && is_meant(row.peer));
+        rows.for_each(|row| row.state = State::Failed { is_told: true });
+    }
+
     /// What was told, and no uplink came in its place.
     pub(crate) fn stranded(&self, from: usize) -> Option<(usize, PeerKey)> {
         let told = State::Failed { is_told: true };

@@ -25,6 +25,15 @@ pub(crate) enum Standing {
     Silent,
 }
 
+/// What a packet to a peer leaves by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WayOut {
+    /// The number of the lane.
+    pub lane: u8,
+    /// Whether the peer is reached by IPv6: an uplink may have either family alone.
+    pub is_ipv6: bool,
+}
+
 impl Itr {
     /// Data went to the peer and nothing came back; true when it is being probed from now on.
     pub(crate) fn handle_silent(&mut self, peer: PeerKey, now: Instant) -> bool {
@@ -107,12 +116,18 @@ impl Itr {
         }
     }
 
-    /// The lane of the next peer whose path is to blame.
-    pub(crate) fn poll_path_failure(&mut self) -> Option<u8> {
+    /// The next path that is to blame, once however many of its peers say so.
+    pub(crate) fn poll_path_failure(&mut self) -> Option<WayOut> {
+        let peers = &self.map_cache.peers;
+        let way_to = |peer| {
+            let (lane, endpoint) = peers.place(peer)?;
+            Some(WayOut { lane, is_ipv6: endpoint.is_some_and(|at| at.is_ipv6()) })
+        };
         loop {
             let peer = self.prober.poll_failed()?;
-            if let Some((lane, _)) = self.map_cache.peers.place(peer) {
-                return Some(lane);
+            if let Some(way) = way_to(peer) {
+                self.prober.note_told(|other| way_to(other) == Some(way));
+                return Some(way);
             }
         }
     }

@@ -9,6 +9,7 @@ mod tests;
 
 use core::net::IpAddr;
 
+use crate::itr::WayOut;
 use crate::mobile_node::lanes::{DO_NOT_USE, Plan};
 use crate::{Cause, Duration, Event, HandoverConfig, Instant, MAX_LOCATORS, Uplink, UplinkConfig};
 
@@ -112,10 +113,12 @@ impl Handover {
         self.decide(cause, None, now) || is_back
     }
 
-    /// Nothing comes back over the uplink of this lane; true when others are chosen for it.
-    pub(crate) fn handle_silent(&mut self, lane: u8, now: Instant) -> bool {
+    /// Nothing comes back over the uplink of this lane and family; true when others are chosen for it.
+    pub(crate) fn handle_silent(&mut self, silent: WayOut, now: Instant) -> bool {
         self.expire(now);
-        let silent = self.chosen.iter().find(|uplink| uplink.lane == lane).map(|one| one.id);
+        let in_lane = || self.chosen.iter().filter(|uplink| uplink.lane == silent.lane);
+        let is_alike = |uplink: &&Uplink| uplink.rloc.is_ipv6() == silent.is_ipv6;
+        let silent = in_lane().find(is_alike).or_else(|| in_lane().next()).map(|one| one.id);
         let Some(silent) = silent else { return self.decide(Cause::Better, None, now) };
         for way in self.ways.iter_mut().filter(|way| way.uplink.id == silent && way.is_present()) {
             way.suspect(&self.config, now);
@@ -153,14 +156,15 @@ impl Handover {
     fn expire(&mut self, now: Instant) -> bool {
         let mut is_any = false;
         for way in &mut self.ways {
-            match way.standing {
-                Standing::Held { until } if until <= now => {
-                    way.standing = Standing::Steady { since: now };
-                }
-                Standing::Suspect { until } if until <= now => way.hold_anew(now),
-                _ => continue,
+            if matches!(way.standing, Standing::Suspect { until } if until <= now) {
+                way.hold_anew(now);
+                is_any = true;
             }
-            is_any = true;
+            // A hold may be none at all.
+            if matches!(way.standing, Standing::Held { until } if until <= now) {
+                way.standing = Standing::Steady { since: now };
+                is_any = true;
+            }
         }
         is_any
     }

@@ -7,6 +7,8 @@ use linux::Text;
 use ubus::{Status, Writer};
 
 use super::{Bus, MAX_NAME_LEN};
+use crate::netifd::Netifd;
+use crate::overlay::Overlay;
 use crate::router::Router;
 
 /// netifd's number of the change of a link, as its protocol handlers send it.
@@ -18,6 +20,8 @@ pub(super) struct Wanted {
     pub(super) name: Text<MAX_NAME_LEN>,
     /// The MTU that its section sets.
     pub(super) mtu: Option<u16>,
+    /// netifd was told what the overlay is now.
+    pub(super) is_told: bool,
 }
 
 impl Bus {
@@ -38,9 +42,7 @@ impl Router {
             return Status::NoMemory;
         }
         self.is_to_fit = true;
-        let addresses = self.eid_addresses();
-        self.tell_up(&wanted.name, &addresses, now);
-        self.bus.told = addresses;
+        self.tell_wanted(now);
         Status::Ok
     }
 
@@ -57,14 +59,24 @@ impl Router {
 
     /// The configuration was read again: netifd is told other EIDs, and nothing where there are none.
     pub(crate) fn follow_eids(&mut self, now: Instant) {
-        let addresses = self.eid_addresses();
-        if self.bus.wanted.is_empty() || addresses == self.bus.told {
-            return;
+        let addresses = self.overlay.as_ref().map(Overlay::addresses).unwrap_or_default();
+        if addresses != self.bus.told {
+            self.bus.wanted.iter_mut().for_each(|one| one.is_told = false);
+            self.tell_wanted(now);
         }
-        for Wanted { name, .. } in self.bus.wanted.clone() {
-            self.tell_up(&name, &addresses, now);
+    }
+
+    /// Tells netifd what it was not told yet: its protocol handler may have been here before netifd
+    /// was found on the bus.
+    pub(super) fn tell_wanted(&mut self, now: Instant) {
+        let Router { bus, netifd, overlay, config, .. } = self;
+        let addresses = overlay.as_ref().map(Overlay::addresses).unwrap_or_default();
+        for one in bus.wanted.iter_mut().filter(|one| !one.is_told) {
+            one.is_told = tell_up(netifd, &one.name, &config.devices.data, addresses, now);
+            if one.is_told && bus.told != addresses {
+                bus.told = addresses.to_vec();
+            }
         }
-        self.bus.told = addresses;
     }
 
     /// This process ends; netifd keeps its interfaces for the next.
@@ -75,25 +87,6 @@ impl Router {
         self.netifd.flush(now);
     }
 
-    /// The EIDs that the data device has as addresses.
-    fn eid_addresses(&self) -> Vec<IpAddr> {
-        self.overlay.as_ref().map(|overlay| overlay.addresses().to_vec()).unwrap_or_default()
-    }
-
-    /// netifd takes the device as it is: who makes it configures it.
-    fn tell_up(&mut self, name: &Text<MAX_NAME_LEN>, addresses: &[IpAddr], now: Instant) {
-        let device = &self.config.devices.data;
-        self.netifd.order("notify_proto", now, |writer| {
-            writer.i32("action", LINK);
-            writer.string("interface", name.as_str());
-            writer.boolean("link-up", true);
-            writer.string("ifname", device);
-            writer.boolean("address-external", true);
-            write_addresses("ipaddr", "32", addresses.iter().filter(|one| one.is_ipv4()), writer);
-            write_addresses("ip6addr", "128", addresses.iter().filter(|one| one.is_ipv6()), writer);
-        });
-    }
-
     fn tell_down(&mut self, name: &str, now: Instant) {
         self.netifd.order("notify_proto", now, |writer| {
             writer.i32("action", LINK);
@@ -101,6 +94,25 @@ impl Router {
             writer.boolean("link-up", false);
         });
     }
+}
+
+/// netifd takes the device as it is: who makes it configures it.
+fn tell_up(
+    netifd: &mut Netifd,
+    name: &Text<MAX_NAME_LEN>,
+    device: &str,
+    addresses: &[IpAddr],
+    now: Instant,
+) -> bool {
+    netifd.order("notify_proto", now, |writer| {
+        writer.i32("action", LINK);
+        writer.string("interface", name.as_str());
+        writer.boolean("link-up", true);
+        writer.string("ifname", device);
+        writer.boolean("address-external", true);
+        write_addresses("ipaddr", "32", addresses.iter().filter(|one| one.is_ipv4()), writer);
+        write_addresses("ip6addr", "128", addresses.iter().filter(|one| one.is_ipv6()), writer);
+    })
 }
 
 fn write_addresses<'a>(

@@ -57,6 +57,7 @@ impl Router {
             self.drain(now);
             self.netifd.flush(now);
         }
+        self.tell_wanted(now);
         self.end_waiting(Status::Timeout, |waiting| waiting.until <= now);
         self.notify_handovers();
         self.netifd.flush(now);
@@ -92,7 +93,8 @@ impl Router {
                 });
             }
             Call::InterfaceUp { interface, mtu } => {
-                let status = self.handle_interface_up(Wanted { name: interface, mtu }, now);
+                let status =
+                    self.handle_interface_up(Wanted { name: interface, mtu, is_told: false }, now);
                 self.netifd.answer(invocation, status, |_| {});
             }
             Call::InterfaceDown { interface } => {

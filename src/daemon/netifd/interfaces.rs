@@ -18,13 +18,17 @@ struct Interface {
     device: Text<MAX_DEVICE_LEN>,
 }
 
+/// Names of interfaces of our protocol.
+type Ours = heapless::Vec<Text<MAX_NAME_LEN>, MAX_OURS>;
+
 /// What netifd told last, and what it tells now, until that is whole.
 #[derive(Debug)]
 pub(super) struct Interfaces {
     current: Vec<Interface>,
     coming: Vec<Interface>,
-    /// Those of our protocol that are up or about to be, of what is or was told last.
-    ours: heapless::Vec<Text<MAX_NAME_LEN>, MAX_OURS>,
+    /// Those of our protocol that are up or about to be, as told last and now.
+    ours: Ours,
+    coming_ours: Ours,
     /// All parts that came are usable, and there was one.
     is_usable: Option<bool>,
     refused: u64,
@@ -33,7 +37,8 @@ pub(super) struct Interfaces {
 impl Interfaces {
     pub(super) fn new() -> Self {
         let [current, coming] = [(); 2].map(|()| Vec::with_capacity(MAX_INTERFACES));
-        Self { current, coming, ours: heapless::Vec::new(), is_usable: None, refused: 0 }
+        let [ours, coming_ours] = [const { Ours::new() }; 2];
+        Self { current, coming, ours, coming_ours, is_usable: None, refused: 0 }
     }
 
     pub(super) fn device_of(&self, name: &str) -> Option<&str> {
@@ -54,7 +59,7 @@ impl Interfaces {
     /// All interfaces are about to be told.
     pub(super) fn begin(&mut self) {
         self.coming.clear();
-        self.ours.clear();
+        self.coming_ours.clear();
         self.is_usable = None;
     }
 
@@ -72,6 +77,7 @@ impl Interfaces {
         }
         let is_changed = self.current != self.coming;
         self.current.clone_from(&self.coming);
+        self.ours.clone_from(&self.coming_ours);
         Some(is_changed)
     }
 
@@ -106,7 +112,7 @@ impl Interfaces {
         }
         if let (true, true, Some(name)) = (is_ours, is_up, name.and_then(Text::new)) {
             // The protocol handler asks by itself when netifd has more of them.
-            let _ = self.ours.push(name);
+            let _ = self.coming_ours.push(name);
         }
         let (true, Some(device)) = (is_up, l3_device.or(device)) else { return Ok(()) };
         let interface = name.and_then(Text::new).zip(Text::new(device));
@@ -163,6 +169,27 @@ mod tests {
             assert_eq!(interfaces.device_of("wan"), device, "{method}");
             assert_eq!(interfaces.finish(), None, "it is told once");
         }
+    }
+
+    #[test]
+    fn an_interface_of_ours_stays_known_while_all_are_told_again() {
+        let mut buffer = [0; 256];
+        let mut writer = Writer::new(&mut buffer);
+        writer.array("interface", |writer| {
+            writer.table("", |writer| {
+                writer.string("interface", "overlay");
+                writer.string("proto", PATH);
+                writer.boolean("pending", true);
+            });
+        });
+        let len = writer.len().expect("room");
+        let mut interfaces = Interfaces::new();
+        interfaces.begin();
+        interfaces.take(Fields::new(&buffer[..len])).expect("well-formed");
+        assert_eq!(interfaces.ours().count(), 0, "not everything was told");
+        assert_eq!(interfaces.finish(), Some(false));
+        interfaces.begin();
+        assert!(interfaces.ours().eq([Text::truncated("overlay")]));
     }
 
     #[test]

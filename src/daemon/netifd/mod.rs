@@ -139,9 +139,14 @@ impl Netifd {
         self.session.notify(name, fill);
     }
 
-    /// Has netifd do something with the arguments that `fill` writes, where there is one.
-    pub(crate) fn order(&mut self, method: &str, now: Instant, fill: impl FnOnce(&mut Writer<'_>)) {
-        self.session.order(method, now, fill);
+    /// Has netifd do something with the arguments that `fill` writes; whether it is there to be asked.
+    pub(crate) fn order(
+        &mut self,
+        method: &str,
+        now: Instant,
+        fill: impl FnOnce(&mut Writer<'_>),
+    ) -> bool {
+        self.session.order(method, now, fill)
     }
 
     /// Sends what waits, as far as the socket takes it.

@@ -44,12 +44,16 @@ impl Session {
         *(if is_told { &mut self.counters.told } else { &mut self.counters.untold }) += 1;
     }
 
-    /// Has netifd do something; without netifd there is nothing to be done.
-    pub(super) fn order(&mut self, method: &str, now: Instant, fill: impl FnOnce(&mut Writer<'_>)) {
-        let Some(source) = self.source.filter(|_| !self.orders.is_full()) else { return };
-        if let Ok(asked) = Asked::new(self.client.invoke(source, method, fill), now) {
-            let _ = self.orders.push(asked);
-        }
+    /// Has netifd do something; whether it is there to be asked.
+    pub(super) fn order(
+        &mut self,
+        method: &str,
+        now: Instant,
+        fill: impl FnOnce(&mut Writer<'_>),
+    ) -> bool {
+        let Some(source) = self.source.filter(|_| !self.orders.is_full()) else { return false };
+        let asked = Asked::new(self.client.invoke(source, method, fill), now);
+        asked.is_ok_and(|asked| self.orders.push(asked).is_ok())
     }
 
     /// Interfaces of ours that netifd has already come back to us, once they can.

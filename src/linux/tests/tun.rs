@@ -32,6 +32,8 @@ fn a_persistent_device_is_kept_and_taken_over() {
         assert!(link.alias.is_some_and(|alias| alias == "lispguard"));
         let tun = node.open(|| Tun::open_persistent("lg-miss")).expect("taken over");
         assert_eq!(tun.index(), index);
+        // Until the kernel has seen that it is open again, it drops what is sent.
+        node.wait_until_running("lg-miss");
         let from = "198.51.100.1:4000".parse().expect("an address");
         let socket = node.open(|| Socket::bind(from)).expect("a socket");
         socket.send_to(b"hello", "203.0.113.9:1".parse().expect("an address")).expect("sent");

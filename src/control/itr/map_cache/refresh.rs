@@ -23,17 +23,19 @@ impl MapCache {
         }
     }
 
-    /// The peer solicits a Map-Request for this EID; false when its mapping does not lead there, or
-    /// it was solicited less than 3 s ago (RFC 9301 section 6.1).
-    pub(crate) fn solicit(&mut self, eid: Eid, peer: PeerKey, now: Instant) -> bool {
-        let found = self.lookup(eid).filter(|(_, row)| row.forwarding.leads_to(peer));
-        let Some((eid_prefix, _)) = found else { return false };
-        let row = self.rows.get_mut(&eid_prefix).expect("the row was just found");
+    /// The peer solicits a Map-Request for this EID: its mapping, unless that does not lead there or
+    /// was asked for so less than 3 s ago (RFC 9301 section 6.1).
+    pub(crate) fn solicited(&self, eid: Eid, peer: PeerKey, now: Instant) -> Option<EidPrefix> {
+        let (eid_prefix, row) = self.lookup(eid)?;
         let is_early = row.solicited_at.is_some_and(|at| now - at < SOLICITED_INTERVAL);
-        if !is_early {
+        (row.forwarding.leads_to(peer) && !is_early).then_some(eid_prefix)
+    }
+
+    /// The mapping is asked for because it was solicited.
+    pub(crate) fn note_solicited(&mut self, eid_prefix: &EidPrefix, now: Instant) {
+        if let Some(row) = self.rows.get_mut(eid_prefix) {
             row.solicited_at = Some(now);
         }
-        !is_early
     }
 
     /// A mapping that leads to this peer.

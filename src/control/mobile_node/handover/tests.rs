@@ -53,7 +53,7 @@ impl Bench {
     }
 
     fn silent(&mut self, lane: u8) -> bool {
-        self.handover.handle_silent(lane, self.now)
+        self.handover.handle_silent(WayOut { lane, is_ipv6: false }, self.now)
     }
 
     /// The interfaces of the chosen ones.
@@ -365,6 +365,32 @@ fn a_silent_way_that_is_the_only_one_stays() {
     bench.moves();
     assert!(!bench.silent(0) && bench.moves().is_empty());
     assert_eq!(bench.handover.poll_at(), None);
+}
+
+#[test]
+fn without_a_hold_a_suspicion_ends_in_use() {
+    let mut bench = Bench::new(&[]);
+    let config = HandoverConfig { hold: Duration::ZERO, ..HandoverConfig::default() };
+    bench.handover = Handover::new(&config, &[], 0);
+    bench.picture(&[plain(1, "192.0.2.1", 1), plain(2, "192.0.2.2", 2)]);
+    assert!(bench.silent(0));
+    assert_eq!(bench.ids(), [2]);
+    assert!(bench.wait(config.suspicion));
+    assert_eq!(bench.ids(), [1]);
+}
+
+#[test]
+fn of_two_families_the_silent_one_s_uplink_is_avoided() {
+    let mut bench = Bench::new(&[]);
+    let pictured = [plain(1, "192.0.2.1", 1), plain(2, "2001:db8::2", 1), plain(3, "192.0.2.3", 2)];
+    for is_ipv6 in [false, true] {
+        bench.picture(&pictured);
+        let before = bench.ids();
+        assert_eq!(before, [1, 2]);
+        bench.handover.handle_silent(WayOut { lane: 0, is_ipv6 }, bench.now);
+        assert!(!bench.ids().contains(&if is_ipv6 { 2 } else { 1 }), "{:?}", bench.ids());
+        bench = Bench::new(&[]);
+    }
 }
 
 #[test]

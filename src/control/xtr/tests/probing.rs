@@ -4,10 +4,13 @@ use core::net::SocketAddr;
 use std::vec::Vec;
 
 use super::bench::*;
+use crate::itr::WayOut;
 use crate::xtr::Counter;
 use crate::{Change, Duration, Event, Mapping, PeerConfig, PeerKey};
 use wire::{Message, Nonce};
 
+/// The way out to who is reached by IPv4.
+const V4: WayOut = WayOut { lane: 0, is_ipv6: false };
 const FAR: Duration = Duration::from_secs(3600);
 
 /// The mapping of B: these RLOCs, the first preferred.
@@ -208,7 +211,7 @@ fn when_the_map_server_is_silent_too_the_uplink_is_to_blame() {
     assert_eq!(bench.xtr.poll_path_failure(), None);
     bench.run_for(Duration::from_micros(1));
     assert!(bench.changes.is_empty());
-    assert_eq!(bench.xtr.poll_path_failure(), Some(0));
+    assert_eq!(bench.xtr.poll_path_failure(), Some(V4));
     assert_eq!(bench.xtr.poll_path_failure(), None);
     bench.clear();
     bench.uplinks(&["198.51.100.1"]);
@@ -221,11 +224,46 @@ fn when_the_map_server_is_silent_too_the_uplink_is_to_blame() {
 }
 
 #[test]
+fn what_the_map_server_pushes_proves_nothing_of_the_way_to_it() {
+    let mut bench = talking(&["192.0.2.2", "192.0.2.3"], 20);
+    bench.silent(B);
+    bench.run_ms(10);
+    bench.push(1 << 32, &[mapping("10.4.0.0/16", "192.0.2.4", B_NEW)]);
+    bench.run_ms(40);
+    assert_eq!(bench.xtr.poll_path_failure(), Some(V4));
+}
+
+#[test]
+fn a_lane_is_told_of_once_however_many_of_its_peers_are_silent() {
+    let mut bench = talking(&["192.0.2.2"], 20);
+    bench.resolve("10.3.0.1", &[mapping("10.3.0.0/16", "192.0.2.3", B_NEW)]);
+    bench.run_ms(2_000);
+    bench.silent(B);
+    bench.silent(B_NEW);
+    bench.run_ms(300);
+    let failures: Vec<_> = core::iter::from_fn(|| bench.xtr.poll_path_failure()).collect();
+    assert_eq!(failures, [V4]);
+}
+
+#[test]
+fn each_family_of_a_lane_is_told_of() {
+    let mut bench = talking(&["192.0.2.2"], 20);
+    bench.resolve("10.3.0.1", &[mapping("10.3.0.0/16", "2001:db8:3::1", B_NEW)]);
+    bench.uplinks(&["192.0.2.1", "2001:db8::1"]);
+    bench.run_ms(2_000);
+    bench.silent(B);
+    bench.silent(B_NEW);
+    bench.run_ms(300);
+    let failures: Vec<_> = core::iter::from_fn(|| bench.xtr.poll_path_failure()).collect();
+    assert_eq!(failures, [V4, WayOut { is_ipv6: true, ..V4 }]);
+}
+
+#[test]
 fn without_another_uplink_the_endpoints_are_tried() {
     let mut bench = talking(&["192.0.2.2", "192.0.2.3"], 20);
     bench.silent(B);
     bench.run_ms(50);
-    assert_eq!(bench.xtr.poll_path_failure(), Some(0));
+    assert_eq!(bench.xtr.poll_path_failure(), Some(V4));
     bench.drain();
     assert_eq!(bench.endpoints(), [at("192.0.2.3")]);
 }
@@ -369,7 +407,7 @@ fn a_peer_that_says_it_got_no_answers_is_probed_in_turn() {
     let is_probe = |sent: &&Sent| matches!(sent.message(), Message::MapRequest(_));
     assert_eq!(bench.linked.iter().filter(is_probe).count(), 1, "which it is already");
     bench.run_ms(50);
-    assert_eq!(bench.xtr.poll_path_failure(), Some(0), "our way out it is");
+    assert_eq!(bench.xtr.poll_path_failure(), Some(V4), "our way out it is");
     bench.clear();
     bench.uplinks(&["198.51.100.1"]);
     assert_eq!(bench.linked[0].nonce().0 % 2, 1, "we say so as well");

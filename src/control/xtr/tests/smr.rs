@@ -10,7 +10,14 @@ const C: PeerKey = PeerKey([0xc0; 32]);
 
 /// B and C are live peers, learnt from a Map-Server that knows no subscriptions.
 fn talking() -> Bench {
-    let mut bench = Bench::registered(&config());
+    talking_within(64)
+}
+
+/// The same with room for so many questions.
+fn talking_within(pending_requests: usize) -> Bench {
+    let mut config = config();
+    config.limits.pending_requests = pending_requests;
+    let mut bench = Bench::registered(&config);
     for (eid, eid_prefix, key) in [("10.2.0.1", "10.2.0.0/16", B), ("10.3.0.1", "10.3.0.0/16", C)] {
         bench.resolve(eid, &[mapping(eid_prefix, "192.0.2.2", key)]);
         bench.traffic(key);
@@ -68,6 +75,34 @@ fn live_peers_are_solicited_once_the_map_server_knows_our_new_rlocs() {
     bench.clear();
     bench.run_with_server(HOUR / 10);
     assert!(solicited(&bench).is_empty(), "a refresh is no change");
+}
+
+#[test]
+fn a_database_that_is_emptied_meanwhile_solicits_nobody() {
+    let mut bench = talking();
+    bench.uplinks(&["198.51.100.1"]);
+    bench.acknowledge_registers();
+    let begun = solicited(&bench).len();
+    assert_eq!(begun, 2);
+    bench.xtr.handle_config(&crate::XtrConfig { database: [].into(), ..xtr_config() }, bench.now);
+    bench.drain();
+    bench.run_ms(10_000);
+    assert_eq!(solicited(&bench).len(), begun);
+}
+
+#[test]
+fn an_smr_that_finds_no_place_among_the_questions_is_taken_when_it_is_repeated() {
+    let mut bench = talking_within(2);
+    bench.miss("10.4.0.1");
+    bench.miss("10.5.0.1");
+    let named = smr("10.2.0.1", &["10.2.0.0/16"]);
+    bench.link_datagram(B, &named);
+    assert_eq!(bench.xtr.counters().of(Counter::SolicitsRefused), 1);
+    bench.run_ms(50);
+    bench.reply(&[mapping("10.5.0.0/16", "192.0.2.2", C)]);
+    bench.run_ms(1_100);
+    bench.link_datagram(B, &named);
+    assert_eq!(bench.xtr.counters().of(Counter::SolicitsAccepted), 1);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::vec::Vec;
 
 use super::{Bench, placed};
+use crate::itr::WayOut;
 use crate::random::Random;
 use crate::{Duration, Instant, Uplink};
 
@@ -82,12 +83,11 @@ impl Model {
 
     fn silence(&mut self) -> bool {
         let chosen = self.bench.handover.uplinks();
-        let Some(Uplink { lane, .. }) = chosen.first().copied() else { return false };
-        let of_lane = chosen.iter().find(|uplink| uplink.lane == lane).unwrap();
-        let id = of_lane.id;
+        let Some(Uplink { lane, id, rloc, .. }) = chosen.first().copied() else { return false };
+        let silent = WayOut { lane, is_ipv6: rloc.is_ipv6() };
         let ways: BTreeSet<_> = self.usable().map(way).collect();
         self.silent.extend(ways.iter().filter(|way| way.0 == id));
-        let is_told = self.bench.handover.handle_silent(lane, self.bench.now);
+        let is_told = self.bench.handover.handle_silent(silent, self.bench.now);
         if ways.is_subset(&self.silent) {
             let used = self.bench.ids();
             self.silent.retain(|way| !used.contains(&way.0));
@@ -177,7 +177,7 @@ fn an_uplink_that_is_always_silent_is_tried_every_five_minutes() {
     for seed in 0..20 {
         let moves = moves_in_an_hour(seed, |bench, _, _| {
             if bench.ids()[0] == 0 {
-                bench.handover.handle_silent(0, bench.now);
+                bench.silent(0);
             }
         });
         assert!((2..=2 * (6 + 12)).contains(&moves), "{moves} moves");
