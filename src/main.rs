@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 #[cfg(feature = "full")]
 use daemon::{bench, demo};
-use daemon::{client, commands};
+use daemon::{client, commands, export, join};
 
 /// The help up to what only the full build has.
 const COMMANDS: &str = "\
@@ -15,12 +15,16 @@ Usage: lispguard COMMAND [OPTION...]
 
   run [-c FILE]      run the router in the foreground
   down [-c FILE]     remove what a run with kernel WireGuard left forwarding when it ended
-  check [-c FILE]    say whether the configuration is right; exit 2 when it is not
+  check [--json]     say whether the configuration is right; exit 2 when it is not
   status [--json]    show tunnels, mappings and registrations of the running router;
                      exit 0 when all is up, 1 when degraded, 3 when it does not run
   handovers [--json] show the last changes of uplink, and how long each step took
   lig EID [--json]   ask the mapping system where an EID is, and with which key
-  genkey             print a new private key
+  export [--host H]  print the line that makes this node known to another one; H is the
+                     address or name by which sites reach a Map-Server
+  join LINE          add the site or Map-Server of such a line, which may also come by
+                     standard input, to the configuration
+  genkey [--json]    print a new private key, with --json its public key too
   pubkey             read a private key, print its public key
 ";
 
@@ -52,11 +56,19 @@ A first configuration: `lispguard genkey > control.key`, then uci/README.md.
 #[derive(Default)]
 struct Arguments {
     command: Option<String>,
-    operand: Option<String>,
+    operands: Vec<String>,
     config: Option<PathBuf>,
     named: Option<String>,
     socket: Option<PathBuf>,
+    host: Option<String>,
     is_json: bool,
+}
+
+impl Arguments {
+    /// Whether a further word may follow: `join` takes a whole line, the others one at most.
+    fn takes_another(&self) -> bool {
+        self.operands.is_empty() || self.command.as_deref() == Some("join")
+    }
 }
 
 fn main() -> ExitCode {
@@ -100,11 +112,17 @@ fn parse(parser: &mut lexopt::Parser) -> Result<Parsed, lexopt::Error> {
     let mut arguments = Arguments::default();
     while let Some(argument) = parser.next()? {
         match argument {
+            Value(word)
+                if arguments.command.is_none() && (word == "site" || word == "map-server") =>
+            {
+                return Err("this is a line to give to `lispguard join`".into());
+            }
             Short('h') | Long("help") => return Ok(Parsed::Help),
             Short('V') | Long("version") => return Ok(Parsed::Version),
             Short('c') | Long("config") => arguments.config = Some(parser.value()?.into()),
             Short('s') | Long("socket") => arguments.socket = Some(parser.value()?.into()),
             Long("named") => arguments.named = Some(parser.value()?.string()?),
+            Long("host") => arguments.host = Some(parser.value()?.string()?),
             Long("json") => arguments.is_json = true,
             Value(word) if arguments.command.is_none() => {
                 let command = word.string()?;
@@ -118,7 +136,7 @@ fn parse(parser: &mut lexopt::Parser) -> Result<Parsed, lexopt::Error> {
                 }
                 arguments.command = Some(command);
             }
-            Value(word) if arguments.operand.is_none() => arguments.operand = Some(word.string()?),
+            Value(word) if arguments.takes_another() => arguments.operands.push(word.string()?),
             other => return Err(other.unexpected()),
         }
     }
@@ -129,24 +147,29 @@ fn run(arguments: Arguments) -> ExitCode {
     let config = arguments.config.unwrap_or_else(|| PathBuf::from("/etc/config/lispguard"));
     let name = arguments.named.unwrap_or_else(|| config.display().to_string());
     let socket = arguments.socket;
-    let command = arguments.command.as_deref();
-    match (command, arguments.operand) {
-        (Some("run"), None) => daemon::run(&config, &name),
-        (Some("down"), None) => daemon::down(&config),
-        (Some("check"), None) => commands::check(&config, &name),
-        (Some("status"), None) => client::status(&config, socket, arguments.is_json),
-        (Some("handovers"), None) => client::handovers(&config, socket, arguments.is_json),
-        (Some("lig"), Some(eid)) => client::lig(&config, socket, &eid, arguments.is_json),
-        (Some("genkey"), None) => commands::genkey(),
-        (Some("pubkey"), None) => commands::pubkey(),
+    let is_json = arguments.is_json;
+    let words: Vec<&str> = arguments.operands.iter().map(String::as_str).collect();
+    match (arguments.command.as_deref(), words.as_slice()) {
+        (Some("run"), []) => daemon::run(&config, &name),
+        (Some("down"), []) => daemon::down(&config),
+        (Some("check"), []) => commands::check(&config, &name, is_json),
+        (Some("status"), []) => client::status(&config, socket, is_json),
+        (Some("handovers"), []) => client::handovers(&config, socket, is_json),
+        (Some("lig"), [eid]) => client::lig(&config, socket, eid, is_json),
+        (Some("export"), []) => export::export(&config, &name, arguments.host.as_deref()),
+        (Some("join"), words) => join::join(&config, &name, words),
+        (Some("genkey"), []) => commands::genkey(is_json),
+        (Some("pubkey"), []) => commands::pubkey(),
         (None, _) => {
             eprint!("{COMMANDS}{TESTBED}{OPTIONS}");
             ExitCode::from(2)
         }
-        (Some("lig"), None) => usage("lig needs an EID, as in `lispguard lig 10.2.0.1`"),
+        (Some("lig"), []) => usage("lig needs an EID, as in `lispguard lig 10.2.0.1`"),
         (
-            Some("run" | "down" | "check" | "status" | "handovers" | "genkey" | "pubkey"),
-            Some(word),
+            Some(
+                "run" | "down" | "check" | "status" | "handovers" | "export" | "genkey" | "pubkey",
+            ),
+            [word, ..],
         ) => usage(&format!("unexpected '{word}'")),
         #[cfg(not(feature = "full"))]
         (Some(word @ ("demo" | "bench")), _) => {

@@ -11,7 +11,10 @@ mod control_socket;
 #[cfg(feature = "full")]
 pub mod demo;
 mod down;
+pub mod export;
 mod handovers;
+pub mod join;
+mod join_line;
 mod leftovers;
 mod lig;
 pub mod links;

@@ -14,6 +14,7 @@ mod garbage;
 mod handover;
 mod idle;
 mod intruder;
+mod join;
 mod mobility;
 mod netifd;
 mod picture;

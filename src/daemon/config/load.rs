@@ -4,11 +4,11 @@ use std::path::Path;
 
 use control::mobile_node::lanes;
 use uci::{Document, Section, Value, limits::MAX_FILE};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::error::{ConfigErrors, Place};
 use super::key::PrivateKey;
-use super::problem::{SectionProblem, ValueProblem};
+use super::problem::{FileProblem, SectionProblem, ValueProblem};
 use super::reader::{Reader, Report};
 use super::schema::{SECTIONS, SectionRule};
 use super::sections::{self, Others, Seen};
@@ -32,12 +32,26 @@ impl Config {
     /// As `load`.
     pub fn load_as(path: &Path, name: &str) -> Result<Config, ConfigErrors> {
         match file::read(path, MAX_FILE) {
-            Ok(contents) => read(&contents.octets, name, Some((path, contents.mode))),
-            Err(problem) => {
-                let mut report = Report::new(name);
-                report.add(None, Place::File, problem);
-                report.finish(None)
+            Ok(contents) => read(&contents.octets, name, Some((path, contents.mode)), &[]),
+            Err(problem) => unreadable(name, problem),
+        }
+    }
+
+    /// As `load_as`, for a file that may still lack Map-Servers; the file's octets come along.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub fn load_unjoined(
+        path: &Path,
+        name: &str,
+    ) -> Result<(Config, Zeroizing<Vec<u8>>), ConfigErrors> {
+        let waived = [SectionProblem::NoneOf("map_server").into()];
+        match file::read(path, MAX_FILE) {
+            Ok(contents) => {
+                let origin = Some((path, contents.mode));
+                Ok((read(&contents.octets, name, origin, &waived)?, contents.octets))
             }
+            Err(problem) => unreadable(name, problem),
         }
     }
 
@@ -46,11 +60,22 @@ impl Config {
     /// # Errors
     /// All that is wrong, each with line, option and remedy.
     pub fn parse(octets: &[u8], file: &str) -> Result<Config, ConfigErrors> {
-        read(octets, file, None)
+        read(octets, file, None, &[])
     }
 }
 
-fn read(octets: &[u8], name: &str, origin: Option<(&Path, u32)>) -> Result<Config, ConfigErrors> {
+fn unreadable<T>(name: &str, problem: FileProblem) -> Result<T, ConfigErrors> {
+    let mut report = Report::new(name);
+    report.add(None, Place::File, problem);
+    report.finish(None)
+}
+
+fn read(
+    octets: &[u8],
+    name: &str,
+    origin: Option<(&Path, u32)>,
+    waived: &[Problem],
+) -> Result<Config, ConfigErrors> {
     let mut report = Report::new(name);
     match uci::parse(octets) {
         Err(error) => {
@@ -63,6 +88,7 @@ fn read(octets: &[u8], name: &str, origin: Option<(&Path, u32)>) -> Result<Confi
             }
             let config = check(&document, &mut report);
             wipe(&mut document);
+            report.waive(waived);
             report.finish(config)
         }
     }

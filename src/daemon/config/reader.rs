@@ -27,6 +27,11 @@ impl Report {
         self.add(Some(section.position.line), Place::Section(name_of(section)), problem);
     }
 
+    /// Forgets what the caller puts right itself.
+    pub(super) fn waive(&mut self, problems: &[Problem]) {
+        self.errors.retain(|error| !problems.contains(&error.problem));
+    }
+
     /// The value, when nothing was wrong.
     ///
     /// # Errors
