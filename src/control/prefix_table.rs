@@ -179,6 +179,11 @@ impl<T> PrefixTable<T> {
     }
 
     /// What is held at a place.
+    pub fn at(&self, place: usize) -> Option<(&EidPrefix, &T)> {
+        self.values[place].as_ref().map(|(eid_prefix, value)| (eid_prefix, value))
+    }
+
+    /// What is held at a place, to be changed.
     pub fn at_mut(&mut self, place: usize) -> Option<(&EidPrefix, &mut T)> {
         self.values[place].as_mut().map(|(eid_prefix, value)| (&*eid_prefix, value))
     }
