@@ -358,11 +358,7 @@ pub(super) struct Peers {
 
 impl Peers {
     pub(super) fn with_capacity(capacity: usize) -> Peers {
-        Peers {
-            rows: Vec::with_capacity(capacity),
-            order: Vec::with_capacity(capacity),
-            capacity,
-        }
+        Peers { rows: Vec::with_capacity(capacity), order: Vec::with_capacity(capacity), capacity }
     }
 
     pub(super) fn is_full(&self) -> bool {
