@@ -408,8 +408,7 @@ impl Peers {
         let place = self.place(key).ok()?;
         // The last row moves to where the removed one was.
         let last = self.place(self.rows.last()?.key).ok()?;
-        let row = core::mem::replace(&mut self.order[last], self.order[place]);
-        debug_assert_eq!(row as usize + 1, self.rows.len());
+        self.order[last] = self.order[place];
         let row = self.order.remove(place);
         Some(self.rows.swap_remove(row as usize))
     }
