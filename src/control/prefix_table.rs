@@ -1,11 +1,10 @@
 //! A table keyed by EID-prefix with longest-prefix match, whose memory is taken once.
 //!
-//! Places are sorted by prefix, each linked to that of the next less specific prefix that covers
-//! it: a lookup is one binary search and a short walk up. Prefixes and values stay where they are
-//! put, so that an insert moves numbers of places only.
+//! Prefixes are the leaves of a crit-bit tree: each branch tells where two sides first differ, and a
+//! lookup follows one bit per branch down to the prefix that agrees longest. Each prefix is linked
+//! to the next less specific one that covers it; what covers an EID is that prefix or one of those.
 
 use alloc::vec::Vec;
-use core::cmp::Ordering;
 use core::net::IpAddr;
 
 use crate::{Eid, EidPrefix, address_bits};
@@ -13,79 +12,102 @@ use crate::{Eid, EidPrefix, address_bits};
 /// Longest-prefix match over {instance-ID, prefix}; never grows beyond its capacity.
 #[derive(Clone, Debug)]
 pub struct PrefixTable<T> {
-    /// The places in use, sorted by their keys.
-    order: Vec<u32>,
-    nodes: Vec<Node>,
+    /// One less than there are prefixes.
+    branches: Vec<Branch>,
+    leaves: Vec<Leaf>,
     values: Vec<Option<(EidPrefix, T)>>,
     free: Vec<u32>,
+    root: Link,
 }
 
-/// No less specific prefix covers it.
-const ROOT: u32 = u32::MAX;
+/// The number of a branch; above `LEAF`, of a leaf.
+type Link = u32;
+
+const LEAF: Link = 1 << 31;
+const NONE: u32 = u32::MAX;
 
 #[derive(Clone, Copy, Debug)]
-struct Node {
-    key: Key,
-    /// The place of the most specific prefix that covers this one, or `ROOT`.
-    parent: u32,
+struct Branch {
+    /// The first bit in which the keys of both sides differ.
+    bit: u32,
+    /// Where that bit is 0, and where it is 1.
+    sides: [Link; 2],
+    up: Link,
 }
 
-/// A prefix as numbers: instance and family first, then the left-aligned address and the length,
-/// so that a prefix sorts directly before all that it covers. Words of 32 bits, as small machines
-/// compare them at once.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Key {
-    /// Instance-ID, family, and the address.
-    words: [u32; 6],
-    len: u8,
+#[derive(Clone, Copy, Debug)]
+struct Leaf {
+    key: Key,
+    /// The place of the most specific prefix that covers this one, or `NONE`.
+    cover: u32,
+    up: Link,
 }
+
+/// A prefix as a string of bits: instance-ID, family, address and length. A prefix sorts directly
+/// before all that it covers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Key([u32; 7]);
+
+/// Bits before the address, and the word with the length.
+const BEFORE_ADDRESS: u32 = 64;
+const LEN: usize = 6;
 
 impl Key {
-    const NONE: Key = Key { words: [0; 6], len: 0 };
+    const NONE: Key = Key([0; 7]);
 
-    fn of(eid: Eid, len: u8) -> Key {
+    fn new(eid: Eid, len: u32) -> Key {
         let instance_id = eid.instance_id.0;
-        let words = match eid.address {
-            IpAddr::V4(address) => [instance_id, 4, address.to_bits(), 0, 0, 0],
+        Key(match eid.address {
+            IpAddr::V4(address) => [instance_id, 4, address.to_bits(), 0, 0, 0, len],
             IpAddr::V6(address) => {
                 let bits = address.to_bits();
                 let word = |place: u32| (bits >> (96 - 32 * place)) as u32;
-                [instance_id, 6, word(0), word(1), word(2), word(3)]
+                [instance_id, 6, word(0), word(1), word(2), word(3), len]
             }
-        };
-        Key { words, len }
+        })
     }
 
-    fn of_prefix(eid_prefix: &EidPrefix) -> Key {
-        Key::of(eid_prefix.eid(), eid_prefix.len())
+    fn of(eid_prefix: &EidPrefix) -> Key {
+        Key::new(eid_prefix.eid(), eid_prefix.len().into())
+    }
+
+    /// Where a look-up for what covers this one ends: of prefixes with one address at the longest.
+    fn longest(mut self) -> Key {
+        self.0[LEN] = u32::MAX;
+        self
+    }
+
+    fn len(&self) -> u32 {
+        self.0[LEN]
+    }
+
+    #[inline]
+    fn side(&self, bit: u32) -> usize {
+        (self.0[(bit / 32) as usize] >> (31 - bit % 32) & 1) as usize
+    }
+
+    fn first_difference(&self, other: &Key) -> Option<u32> {
+        let mut words = (0..).zip(self.0.iter().zip(&other.0));
+        let (place, (own, other)) = words.find(|(_, (own, other))| own != other)?;
+        Some(32 * place + (own ^ other).leading_zeros())
     }
 
     fn covers(&self, other: &Key) -> bool {
-        if self.words[..2] != other.words[..2] || self.len > other.len {
+        let len = self.len();
+        if len > other.len() {
             return false;
         }
-        let mut left = u32::from(self.len);
-        for (own, other) in self.words[2..].iter().zip(&other.words[2..]) {
-            let differing = own ^ other;
+        let mut left = BEFORE_ADDRESS + len;
+        for (own, other) in self.0.iter().zip(&other.0) {
             if left < 32 {
-                return left == 0 || differing >> (32 - left) == 0;
+                return left == 0 || (own ^ other) >> (32 - left) == 0;
             }
-            if differing != 0 {
+            if own != other {
                 return false;
             }
             left -= 32;
         }
         true
-    }
-
-    #[inline]
-    fn order(&self, other: &Key) -> Ordering {
-        for (own, other) in self.words.iter().zip(&other.words) {
-            if own != other {
-                return own.cmp(other);
-            }
-        }
-        self.len.cmp(&other.len)
     }
 }
 
@@ -93,28 +115,29 @@ impl<T> PrefixTable<T> {
     /// A table for `capacity` prefixes; all of its memory is allocated here.
     ///
     /// # Panics
-    /// When `capacity` exceeds 2^32 - 2.
+    /// When `capacity` exceeds 2^31 - 1.
     pub fn with_capacity(capacity: usize) -> PrefixTable<T> {
-        let places = u32::try_from(capacity).expect("a table of fewer than 2^32 prefixes");
-        assert!(places < ROOT, "the last place is reserved");
+        let places = u32::try_from(capacity).expect("a table of fewer than 2^31 prefixes");
+        assert!(places < LEAF, "a table of fewer than 2^31 prefixes");
         let mut values = Vec::with_capacity(capacity);
         values.resize_with(capacity, || None);
         PrefixTable {
-            order: Vec::with_capacity(capacity),
-            nodes: alloc::vec![Node { key: Key::NONE, parent: ROOT }; capacity],
+            branches: Vec::with_capacity(capacity),
+            leaves: alloc::vec![Leaf { key: Key::NONE, cover: NONE, up: NONE }; capacity],
             values,
             free: (0..places).rev().collect(),
+            root: NONE,
         }
     }
 
     /// How many prefixes it holds.
     pub fn len(&self) -> usize {
-        self.order.len()
+        self.values.len() - self.free.len()
     }
 
     /// Whether it holds none.
     pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.root == NONE
     }
 
     /// Whether a new prefix would be refused.
@@ -132,50 +155,105 @@ impl<T> PrefixTable<T> {
     /// # Errors
     /// Gives the value back when the prefix is new and the table full.
     pub fn insert(&mut self, eid_prefix: EidPrefix, value: T) -> Result<Option<T>, T> {
-        let key = Key::of_prefix(&eid_prefix);
-        let index = match self.position(&key) {
-            Ok(index) => {
-                let old = self.values[self.order[index] as usize].replace((eid_prefix, value));
-                return Ok(old.map(|(_, value)| value));
-            }
-            Err(index) => index,
+        let key = Key::of(&eid_prefix);
+        let bit = match self.nearest(&key) {
+            Some(near) => match self.leaves[near].key.first_difference(&key) {
+                Some(bit) => bit,
+                None => {
+                    let old = self.values[near].replace((eid_prefix, value));
+                    return Ok(old.map(|(_, value)| value));
+                }
+            },
+            None => 0,
         };
         let Some(place) = self.free.pop() else { return Err(value) };
         self.values[place as usize] = Some((eid_prefix, value));
-        let parent = self.covering(index, &key).unwrap_or(ROOT);
-        self.nodes[place as usize] = Node { key, parent };
-        self.order.insert(index, place);
-        self.relink(index + 1, &key, parent, place);
+        let cover = self.covering(&key).map_or(NONE, |cover| cover as u32);
+        self.leaves[place as usize] = Leaf { key, cover, up: NONE };
+        self.attach(place, bit);
+        self.cover_again(&key, cover, place);
         Ok(None)
     }
 
     /// Removes a prefix and returns its value.
     pub fn remove(&mut self, eid_prefix: &EidPrefix) -> Option<T> {
-        let key = Key::of_prefix(eid_prefix);
-        let index = self.position(&key).ok()?;
-        let place = self.order.remove(index);
-        self.relink(index, &key, place, self.nodes[place as usize].parent);
-        self.free.push(place);
-        self.values[place as usize].take().map(|(_, value)| value)
+        let place = self.place(eid_prefix)?;
+        let leaf = self.leaves[place];
+        self.cover_again(&leaf.key, place as u32, leaf.cover);
+        self.detach(LEAF | place as u32, leaf.up);
+        self.free.push(place as u32);
+        self.values[place].take().map(|(_, value)| value)
     }
 
-    /// From this index on, what `key` covers and was linked to one place is linked to another.
-    fn relink(&mut self, index: usize, key: &Key, from: u32, to: u32) {
-        for place in &self.order[index..] {
-            let node = &mut self.nodes[*place as usize];
-            if !key.covers(&node.key) {
-                break;
-            }
-            if node.parent == from {
-                node.parent = to;
+    /// Puts a leaf into the tree whose key is like those there up to a bit.
+    fn attach(&mut self, place: u32, bit: u32) {
+        let leaf = LEAF | place;
+        if self.root == NONE {
+            self.root = leaf;
+            return;
+        }
+        let key = self.leaves[place as usize].key;
+        let (mut up, mut other) = (NONE, self.root);
+        while let Some(branch) = self.branches.get(other as usize).filter(|one| one.bit < bit) {
+            (up, other) = (other, branch.sides[key.side(branch.bit)]);
+        }
+        let new = self.branches.len() as Link;
+        let sides = if key.side(bit) == 0 { [leaf, other] } else { [other, leaf] };
+        self.branches.push(Branch { bit, sides, up });
+        self.replace(up, other, new);
+        self.set_up(leaf, new);
+        self.set_up(other, new);
+    }
+
+    /// Takes a leaf and the branch that leads to it out of the tree.
+    fn detach(&mut self, leaf: Link, up: Link) {
+        let Some(branch) = self.branches.get(up as usize).copied() else {
+            self.root = NONE;
+            return;
+        };
+        let other = branch.sides[usize::from(branch.sides[0] == leaf)];
+        self.replace(branch.up, up, other);
+        self.set_up(other, branch.up);
+        // The last branch gets the number of the one that goes.
+        let last = self.branches.len() as Link - 1;
+        self.branches.swap_remove(up as usize);
+        if up != last {
+            let moved = self.branches[up as usize];
+            self.replace(moved.up, last, up);
+            moved.sides.into_iter().for_each(|side| self.set_up(side, up));
+        }
+    }
+
+    /// Has a branch, or the root, lead elsewhere.
+    fn replace(&mut self, branch: Link, from: Link, to: Link) {
+        match self.branches.get_mut(branch as usize) {
+            Some(branch) => branch.sides[usize::from(branch.sides[0] != from)] = to,
+            None => self.root = to,
+        }
+    }
+
+    fn set_up(&mut self, link: Link, up: Link) {
+        match self.branches.get_mut(link as usize) {
+            Some(branch) => branch.up = up,
+            None => self.leaves[(link & !LEAF) as usize].up = up,
+        }
+    }
+
+    /// What `key` covers and was linked to one place is linked to another.
+    fn cover_again(&mut self, key: &Key, from: u32, to: u32) {
+        let mut walk = self.walk(key);
+        while let Some(place) = walk.step(&self.branches, &self.leaves) {
+            let leaf = &mut self.leaves[place];
+            if leaf.cover == from && leaf.key != *key && key.covers(&leaf.key) {
+                leaf.cover = to;
             }
         }
     }
 
     /// The place of a prefix: a number below the capacity that is its own while it is held.
     pub fn place(&self, eid_prefix: &EidPrefix) -> Option<usize> {
-        let index = self.position(&Key::of_prefix(eid_prefix)).ok()?;
-        Some(self.order[index] as usize)
+        let key = Key::of(eid_prefix);
+        self.nearest(&key).filter(|place| self.leaves[*place].key == key)
     }
 
     /// What is held at a place.
@@ -201,18 +279,20 @@ impl<T> PrefixTable<T> {
 
     /// The longest prefix that contains `eid`, with its value.
     pub fn lookup(&self, eid: Eid) -> Option<(&EidPrefix, &T)> {
-        self.longest(eid).map(|place| self.entry(place))
+        self.containing(eid).map(|place| self.entry(place))
     }
 
     /// The longest prefix that contains `eid`, with its value to be changed.
     pub fn lookup_mut(&mut self, eid: Eid) -> Option<(&EidPrefix, &mut T)> {
-        let place = self.longest(eid)?;
+        let place = self.containing(eid)?;
         self.at_mut(place)
     }
 
     /// All prefixes with their values, sorted by instance-ID, family, address and length.
     pub fn iter(&self) -> impl Iterator<Item = (&EidPrefix, &T)> {
-        self.order.iter().map(|place| self.entry(*place as usize))
+        let mut walk = Walk::over(self.root, &self.branches);
+        core::iter::from_fn(move || walk.step(&self.branches, &self.leaves))
+            .map(|place| self.entry(place))
     }
 
     /// All values, in no order, to be changed.
@@ -229,17 +309,16 @@ impl<T> PrefixTable<T> {
 
     /// This prefix, if present, and all more specific ones of it, sorted.
     pub fn within(&self, eid_prefix: &EidPrefix) -> impl Iterator<Item = (&EidPrefix, &T)> {
-        let key = Key::of_prefix(eid_prefix);
-        let (Ok(start) | Err(start)) = self.position(&key);
-        self.order[start..]
-            .iter()
-            .take_while(move |place| key.covers(&self.nodes[**place as usize].key))
-            .map(|place| self.entry(*place as usize))
+        let key = Key::of(eid_prefix);
+        let mut walk = self.walk(&key);
+        core::iter::from_fn(move || walk.step(&self.branches, &self.leaves))
+            .filter(move |place| key.covers(&self.leaves[*place].key))
+            .map(|place| self.entry(place))
     }
 
     /// The most specific prefix that covers `eid_prefix`: itself, if present.
     pub fn covering_prefix(&self, eid_prefix: &EidPrefix) -> Option<(&EidPrefix, &T)> {
-        self.longest_of(&Key::of_prefix(eid_prefix)).map(|place| self.entry(place))
+        self.covering(&Key::of(eid_prefix)).map(|place| self.entry(place))
     }
 
     /// Removes the prefixes for which `keep` says no.
@@ -259,41 +338,86 @@ impl<T> PrefixTable<T> {
         self.retain(|_, _| false);
     }
 
-    /// Where a key is in the order, or belongs.
-    fn position(&self, key: &Key) -> Result<usize, usize> {
-        self.order.binary_search_by(|place| self.nodes[*place as usize].key.order(key))
-    }
-
-    fn longest(&self, eid: Eid) -> Option<usize> {
-        self.longest_of(&Key::of(eid, address_bits(eid.address)))
-    }
-
-    fn longest_of(&self, key: &Key) -> Option<usize> {
-        let place = match self.position(key) {
-            Ok(index) => self.order[index],
-            Err(index) => self.covering(index, key)?,
-        };
-        Some(place as usize)
-    }
-
-    /// The place of the most specific prefix that covers `key`, where `key` belongs at `index`: the
-    /// one in front of it or one of that one's ancestors.
-    fn covering(&self, index: usize, key: &Key) -> Option<u32> {
-        let mut candidate = self.order[index.checked_sub(1)?];
-        while candidate != ROOT {
-            let node = &self.nodes[candidate as usize];
-            if node.key.covers(key) {
-                return Some(candidate);
-            }
-            candidate = node.parent;
+    /// The place of the prefix whose key agrees longest with this one.
+    fn nearest(&self, key: &Key) -> Option<usize> {
+        let mut link = self.root;
+        while let Some(branch) = self.branches.get(link as usize) {
+            link = branch.sides[key.side(branch.bit)];
         }
-        None
+        (link != NONE).then_some((link & !LEAF) as usize)
+    }
+
+    fn containing(&self, eid: Eid) -> Option<usize> {
+        self.covering(&Key::new(eid, address_bits(eid.address).into()))
+    }
+
+    /// The place of the most specific prefix that covers `key`. Whatever covers it agrees with it
+    /// no longer than the nearest does, and so covers that one too.
+    fn covering(&self, key: &Key) -> Option<usize> {
+        let mut place = self.nearest(&key.longest())?;
+        while !self.leaves[place].key.covers(key) {
+            let cover = self.leaves[place].cover;
+            if cover == NONE {
+                return None;
+            }
+            place = cover as usize;
+        }
+        Some(place)
+    }
+
+    /// A walk over all prefixes that may be covered by `key`.
+    fn walk(&self, key: &Key) -> Walk {
+        let end = BEFORE_ADDRESS + key.len();
+        let mut link = self.root;
+        while let Some(branch) = self.branches.get(link as usize).filter(|one| one.bit < end) {
+            link = branch.sides[key.side(branch.bit)];
+        }
+        Walk::over(link, &self.branches)
     }
 
     fn entry(&self, place: usize) -> (&EidPrefix, &T) {
         let (eid_prefix, value) = self.values[place].as_ref().expect("each place has its value");
         (eid_prefix, value)
     }
+}
+
+/// Goes through the leaves below a link, sorted.
+struct Walk {
+    top: Link,
+    next: Link,
+}
+
+impl Walk {
+    fn over(top: Link, branches: &[Branch]) -> Walk {
+        Walk { top, next: first(top, branches) }
+    }
+
+    /// The place of the next leaf.
+    fn step(&mut self, branches: &[Branch], leaves: &[Leaf]) -> Option<usize> {
+        if self.next == NONE {
+            return None;
+        }
+        let place = (self.next & !LEAF) as usize;
+        let (mut link, mut up) = (self.next, leaves[place].up);
+        self.next = NONE;
+        while link != self.top {
+            let branch = &branches[up as usize];
+            if branch.sides[0] == link {
+                self.next = first(branch.sides[1], branches);
+                break;
+            }
+            (link, up) = (up, branch.up);
+        }
+        Some(place)
+    }
+}
+
+/// The first leaf below a link.
+fn first(mut link: Link, branches: &[Branch]) -> Link {
+    while let Some(branch) = branches.get(link as usize) {
+        link = branch.sides[0];
+    }
+    link
 }
 
 #[cfg(test)]
