@@ -1,47 +1,59 @@
 //! A table keyed by EID-prefix with longest-prefix match, whose memory is taken once.
 //!
-//! Rows are a sorted array, each linked to the next less specific prefix that covers it: a
-//! lookup is one binary search and a short walk up. Values stand apart from the rows, so an
-//! insert moves small rows only.
+//! Places are sorted by prefix, each linked to that of the next less specific prefix that covers
+//! it: a lookup is one binary search and a short walk up. Prefixes and values stay where they are
+//! put, so that an insert moves numbers of places only.
 
 use alloc::vec::Vec;
 use core::cmp::Ordering;
+use core::net::IpAddr;
 
-use crate::{Eid, EidPrefix, address_bits, left_aligned};
+use crate::{Eid, EidPrefix, address_bits};
 
 /// Longest-prefix match over {instance-ID, prefix}; never grows beyond its capacity.
 #[derive(Clone, Debug)]
 pub struct PrefixTable<T> {
-    rows: Vec<Row>,
+    /// The places in use, sorted by their keys.
+    order: Vec<u32>,
+    nodes: Vec<Node>,
     values: Vec<Option<(EidPrefix, T)>>,
     free: Vec<u32>,
 }
 
-/// No less specific prefix covers the row.
+/// No less specific prefix covers it.
 const ROOT: u32 = u32::MAX;
 
 #[derive(Clone, Copy, Debug)]
-struct Row {
+struct Node {
     key: Key,
-    /// Index of the most specific row that covers this one, or `ROOT`.
+    /// The place of the most specific prefix that covers this one, or `ROOT`.
     parent: u32,
-    /// Index of the value.
-    slot: u32,
 }
 
 /// A prefix as numbers: instance and family first, then the left-aligned address and the length,
-/// so that a prefix sorts directly before all that it covers.
+/// so that a prefix sorts directly before all that it covers. Words of 32 bits, as small machines
+/// compare them at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Key {
-    space: u64,
-    bits: u128,
+    /// Instance-ID, family, and the address.
+    words: [u32; 6],
     len: u8,
 }
 
 impl Key {
+    const NONE: Key = Key { words: [0; 6], len: 0 };
+
     fn of(eid: Eid, len: u8) -> Key {
-        let space = u64::from(eid.instance_id.0) << 1 | u64::from(eid.address.is_ipv6());
-        Key { space, bits: left_aligned(eid.address), len }
+        let instance_id = eid.instance_id.0;
+        let words = match eid.address {
+            IpAddr::V4(address) => [instance_id, 4, address.to_bits(), 0, 0, 0],
+            IpAddr::V6(address) => {
+                let bits = address.to_bits();
+                let word = |place: u32| (bits >> (96 - 32 * place)) as u32;
+                [instance_id, 6, word(0), word(1), word(2), word(3)]
+            }
+        };
+        Key { words, len }
     }
 
     fn of_prefix(eid_prefix: &EidPrefix) -> Key {
@@ -49,13 +61,31 @@ impl Key {
     }
 
     fn covers(&self, other: &Key) -> bool {
-        self.space == other.space
-            && self.len <= other.len
-            && (self.len == 0 || (self.bits ^ other.bits) >> (128 - u32::from(self.len)) == 0)
+        if self.words[..2] != other.words[..2] || self.len > other.len {
+            return false;
+        }
+        let mut left = u32::from(self.len);
+        for (own, other) in self.words[2..].iter().zip(&other.words[2..]) {
+            let differing = own ^ other;
+            if left < 32 {
+                return left == 0 || differing >> (32 - left) == 0;
+            }
+            if differing != 0 {
+                return false;
+            }
+            left -= 32;
+        }
+        true
     }
 
+    #[inline]
     fn order(&self, other: &Key) -> Ordering {
-        self.space.cmp(&other.space).then(self.bits.cmp(&other.bits)).then(self.len.cmp(&other.len))
+        for (own, other) in self.words.iter().zip(&other.words) {
+            if own != other {
+                return own.cmp(other);
+            }
+        }
+        self.len.cmp(&other.len)
     }
 }
 
@@ -65,21 +95,26 @@ impl<T> PrefixTable<T> {
     /// # Panics
     /// When `capacity` exceeds 2^32 - 2.
     pub fn with_capacity(capacity: usize) -> PrefixTable<T> {
-        let slots = u32::try_from(capacity).expect("a table of fewer than 2^32 prefixes");
-        assert!(slots < ROOT, "the last index is reserved");
+        let places = u32::try_from(capacity).expect("a table of fewer than 2^32 prefixes");
+        assert!(places < ROOT, "the last place is reserved");
         let mut values = Vec::with_capacity(capacity);
         values.resize_with(capacity, || None);
-        PrefixTable { rows: Vec::with_capacity(capacity), values, free: (0..slots).rev().collect() }
+        PrefixTable {
+            order: Vec::with_capacity(capacity),
+            nodes: alloc::vec![Node { key: Key::NONE, parent: ROOT }; capacity],
+            values,
+            free: (0..places).rev().collect(),
+        }
     }
 
     /// How many prefixes it holds.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.order.len()
     }
 
     /// Whether it holds none.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.order.is_empty()
     }
 
     /// Whether a new prefix would be refused.
@@ -100,72 +135,84 @@ impl<T> PrefixTable<T> {
         let key = Key::of_prefix(&eid_prefix);
         let index = match self.position(&key) {
             Ok(index) => {
-                let old = self.values[self.rows[index].slot as usize].replace((eid_prefix, value));
+                let old = self.values[self.order[index] as usize].replace((eid_prefix, value));
                 return Ok(old.map(|(_, value)| value));
             }
             Err(index) => index,
         };
-        let Some(slot) = self.free.pop() else { return Err(value) };
-        self.values[slot as usize] = Some((eid_prefix, value));
-        let parent = self.covering(index, &key).map_or(ROOT, |parent| parent as u32);
-        for row in &mut self.rows {
-            if row.parent != ROOT && row.parent as usize >= index {
-                row.parent += 1;
-            }
-        }
-        self.rows.insert(index, Row { key, parent, slot });
-        for row in &mut self.rows[index + 1..] {
-            if !key.covers(&row.key) {
-                break;
-            }
-            if row.parent == parent {
-                row.parent = index as u32;
-            }
-        }
+        let Some(place) = self.free.pop() else { return Err(value) };
+        self.values[place as usize] = Some((eid_prefix, value));
+        let parent = self.covering(index, &key).unwrap_or(ROOT);
+        self.nodes[place as usize] = Node { key, parent };
+        self.order.insert(index, place);
+        self.relink(index + 1, &key, parent, place);
         Ok(None)
     }
 
     /// Removes a prefix and returns its value.
     pub fn remove(&mut self, eid_prefix: &EidPrefix) -> Option<T> {
-        let index = self.position(&Key::of_prefix(eid_prefix)).ok()?;
-        let removed = self.rows.remove(index);
-        for row in &mut self.rows {
-            if row.parent == index as u32 {
-                row.parent = removed.parent;
-            } else if row.parent != ROOT && row.parent as usize > index {
-                row.parent -= 1;
+        let key = Key::of_prefix(eid_prefix);
+        let index = self.position(&key).ok()?;
+        let place = self.order.remove(index);
+        self.relink(index, &key, place, self.nodes[place as usize].parent);
+        self.free.push(place);
+        self.values[place as usize].take().map(|(_, value)| value)
+    }
+
+    /// From this index on, what `key` covers and was linked to one place is linked to another.
+    fn relink(&mut self, index: usize, key: &Key, from: u32, to: u32) {
+        for place in &self.order[index..] {
+            let node = &mut self.nodes[*place as usize];
+            if !key.covers(&node.key) {
+                break;
+            }
+            if node.parent == from {
+                node.parent = to;
             }
         }
-        self.free.push(removed.slot);
-        self.values[removed.slot as usize].take().map(|(_, value)| value)
+    }
+
+    /// The place of a prefix: a number below the capacity that is its own while it is held.
+    pub fn place(&self, eid_prefix: &EidPrefix) -> Option<usize> {
+        let index = self.position(&Key::of_prefix(eid_prefix)).ok()?;
+        Some(self.order[index] as usize)
+    }
+
+    /// What is held at a place.
+    pub fn at(&self, place: usize) -> Option<(&EidPrefix, &T)> {
+        self.values[place].as_ref().map(|(eid_prefix, value)| (eid_prefix, value))
+    }
+
+    /// What is held at a place, to be changed.
+    pub fn at_mut(&mut self, place: usize) -> Option<(&EidPrefix, &mut T)> {
+        self.values[place].as_mut().map(|(eid_prefix, value)| (&*eid_prefix, value))
     }
 
     /// The value of exactly this prefix.
     pub fn get(&self, eid_prefix: &EidPrefix) -> Option<&T> {
-        let index = self.position(&Key::of_prefix(eid_prefix)).ok()?;
-        Some(self.entry(index).1)
+        Some(self.entry(self.place(eid_prefix)?).1)
     }
 
     /// The value of exactly this prefix, to be changed.
     pub fn get_mut(&mut self, eid_prefix: &EidPrefix) -> Option<&mut T> {
-        let index = self.position(&Key::of_prefix(eid_prefix)).ok()?;
-        self.values[self.rows[index].slot as usize].as_mut().map(|(_, value)| value)
+        let place = self.place(eid_prefix)?;
+        self.at_mut(place).map(|(_, value)| value)
     }
 
     /// The longest prefix that contains `eid`, with its value.
     pub fn lookup(&self, eid: Eid) -> Option<(&EidPrefix, &T)> {
-        self.longest(eid).map(|index| self.entry(index))
+        self.longest(eid).map(|place| self.entry(place))
     }
 
     /// The longest prefix that contains `eid`, with its value to be changed.
     pub fn lookup_mut(&mut self, eid: Eid) -> Option<(&EidPrefix, &mut T)> {
-        let slot = self.rows[self.longest(eid)?].slot;
-        self.values[slot as usize].as_mut().map(|(eid_prefix, value)| (&*eid_prefix, value))
+        let place = self.longest(eid)?;
+        self.at_mut(place)
     }
 
     /// All prefixes with their values, sorted by instance-ID, family, address and length.
     pub fn iter(&self) -> impl Iterator<Item = (&EidPrefix, &T)> {
-        (0..self.rows.len()).map(|index| self.entry(index))
+        self.order.iter().map(|place| self.entry(*place as usize))
     }
 
     /// All values, in no order, to be changed.
@@ -173,28 +220,32 @@ impl<T> PrefixTable<T> {
         self.values.iter_mut().flatten().map(|(eid_prefix, value)| (&*eid_prefix, value))
     }
 
+    /// The same with their places.
+    pub fn places_mut(&mut self) -> impl Iterator<Item = (usize, &mut T)> {
+        let held =
+            |(place, value): (usize, _)| Option::as_mut(value).map(|(_, value)| (place, value));
+        self.values.iter_mut().enumerate().filter_map(held)
+    }
+
     /// This prefix, if present, and all more specific ones of it, sorted.
     pub fn within(&self, eid_prefix: &EidPrefix) -> impl Iterator<Item = (&EidPrefix, &T)> {
         let key = Key::of_prefix(eid_prefix);
         let (Ok(start) | Err(start)) = self.position(&key);
-        (start..self.rows.len())
-            .take_while(move |index| key.covers(&self.rows[*index].key))
-            .map(|index| self.entry(index))
+        self.order[start..]
+            .iter()
+            .take_while(move |place| key.covers(&self.nodes[**place as usize].key))
+            .map(|place| self.entry(*place as usize))
     }
 
     /// The most specific prefix that covers `eid_prefix`: itself, if present.
     pub fn covering_prefix(&self, eid_prefix: &EidPrefix) -> Option<(&EidPrefix, &T)> {
-        let key = Key::of_prefix(eid_prefix);
-        match self.position(&key) {
-            Ok(index) => Some(self.entry(index)),
-            Err(index) => self.covering(index, &key).map(|index| self.entry(index)),
-        }
+        self.longest_of(&Key::of_prefix(eid_prefix)).map(|place| self.entry(place))
     }
 
     /// Removes the prefixes for which `keep` says no.
     pub fn retain(&mut self, mut keep: impl FnMut(&EidPrefix, &mut T) -> bool) {
-        for slot in 0..self.values.len() {
-            if let Some((eid_prefix, value)) = &mut self.values[slot]
+        for place in 0..self.values.len() {
+            if let Some((eid_prefix, value)) = &mut self.values[place]
                 && !keep(eid_prefix, value)
             {
                 let eid_prefix = *eid_prefix;
@@ -208,34 +259,39 @@ impl<T> PrefixTable<T> {
         self.retain(|_, _| false);
     }
 
+    /// Where a key is in the order, or belongs.
     fn position(&self, key: &Key) -> Result<usize, usize> {
-        self.rows.binary_search_by(|row| row.key.order(key))
+        self.order.binary_search_by(|place| self.nodes[*place as usize].key.order(key))
     }
 
     fn longest(&self, eid: Eid) -> Option<usize> {
-        let key = Key::of(eid, address_bits(eid.address));
-        match self.position(&key) {
-            Ok(index) => Some(index),
-            Err(index) => self.covering(index, &key),
-        }
+        self.longest_of(&Key::of(eid, address_bits(eid.address)))
     }
 
-    /// The most specific row before `index` that covers `key`, where `key` belongs at `index`:
-    /// the row in front of it or one of that row's ancestors.
-    fn covering(&self, index: usize, key: &Key) -> Option<usize> {
-        let mut candidate = index.checked_sub(1)?;
-        while !self.rows[candidate].key.covers(key) {
-            if self.rows[candidate].parent == ROOT {
-                return None;
+    fn longest_of(&self, key: &Key) -> Option<usize> {
+        let place = match self.position(key) {
+            Ok(index) => self.order[index],
+            Err(index) => self.covering(index, key)?,
+        };
+        Some(place as usize)
+    }
+
+    /// The place of the most specific prefix that covers `key`, where `key` belongs at `index`: the
+    /// one in front of it or one of that one's ancestors.
+    fn covering(&self, index: usize, key: &Key) -> Option<u32> {
+        let mut candidate = self.order[index.checked_sub(1)?];
+        while candidate != ROOT {
+            let node = &self.nodes[candidate as usize];
+            if node.key.covers(key) {
+                return Some(candidate);
             }
-            candidate = self.rows[candidate].parent as usize;
+            candidate = node.parent;
         }
-        Some(candidate)
+        None
     }
 
-    fn entry(&self, index: usize) -> (&EidPrefix, &T) {
-        let slot = self.rows[index].slot as usize;
-        let (eid_prefix, value) = self.values[slot].as_ref().expect("each row has its value");
+    fn entry(&self, place: usize) -> (&EidPrefix, &T) {
+        let (eid_prefix, value) = self.values[place].as_ref().expect("each place has its value");
         (eid_prefix, value)
     }
 }

@@ -41,9 +41,11 @@ impl MapCache {
             let is_used = is_wanted && forwarding.peers().any(|peer| peer == *key);
             self.peers.adopt(*key, *lane, *endpoint, is_used);
         }
-        self.is_dirty = true;
-        if let Some(row) = self.rows.get_mut(&eid_prefix) {
-            row.installed = Some(forwarding);
+        if let Some(place) = self.rows.place(&eid_prefix) {
+            if let Some((_, row)) = self.rows.at_mut(place) {
+                row.installed = Some(forwarding);
+            }
+            self.changed.set(place);
             return true;
         }
         let row = MapCacheEntry {
@@ -61,7 +63,13 @@ impl MapCache {
         self.due_at = Some(self.due_at.map_or(due_at, |known| known.min(due_at)));
         self.live_rows += usize::from(is_wanted);
         self.has_unasked |= is_wanted;
-        self.rows.insert(eid_prefix, row).is_ok()
+        if self.rows.insert(eid_prefix, row).is_err() {
+            return false;
+        }
+        if let Some(place) = self.rows.place(&eid_prefix).filter(|_| !is_wanted) {
+            self.leaving.set(place);
+        }
+        true
     }
 
     /// The next adopted mapping that nobody was asked for yet.
