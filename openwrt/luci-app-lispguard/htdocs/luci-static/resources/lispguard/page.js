@@ -27,6 +27,14 @@ return baseclass.extend({
 		return E('div', {}, [ E('h2', {}, [ title ]), this.problem(problem) ]);
 	},
 
+	/* Where /etc/config/lispguard is missing. */
+	noFile: function() {
+		return {
+			kind: 'no_file', text: _('There is no configuration of lispguard.'),
+			remedy: _('Install the package lispguard again, which brings /etc/config/lispguard.')
+		};
+	},
+
 	/* A table, or a line that says that it is empty. Cells are texts or nodes. */
 	table: function(titles, rows, placeholder) {
 		const table = E('table', { 'class': 'table' }, [

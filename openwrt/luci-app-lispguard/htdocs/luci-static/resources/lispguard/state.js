@@ -3,10 +3,15 @@
 'require rpc';
 'require fs';
 'require uci';
+'require validation';
 
 /* What the daemon says of itself, and, where it says nothing, why and what to do. */
 
 const PROGRAM = '/usr/sbin/lispguard';
+/* Stands in what is exported, as the rights allow no word of the user's on a command line. */
+const NO_HOST = 'map-server.invalid';
+const EXPORTED_HOST = /map-server\.invalid:[0-9]+/;
+const KEY_WORD = /[A-Za-z0-9+\/]{43}=/;
 /* Codes of ubus, and of JSON-RPC in place of them. */
 const NOT_FOUND = 4;
 const NO_METHOD = 3;
@@ -205,15 +210,28 @@ return baseclass.extend({
 		return executeJson([ 'genkey', '--json' ]).catch(error => ({ problem: this.explainCommand(error) }));
 	},
 
-	/* What another node has to know of this one, as { text }, or { problem }. */
-	exportText: function() {
-		return execute([ 'export' ]).then(result => {
-			const text = String(result.stdout || '').trim();
+	/* What others have to know of this node, as { lines: [ { kind, text } ], key }, or { problem }. */
+	exportLines: function(is_map_server) {
+		return execute(is_map_server ? [ 'export', '--host', NO_HOST ] : [ 'export' ]).then(result => {
+			const lines = String(result.stdout || '').trim().split(/\n/).filter(line => line);
 
-			return result.code || !text
-				? { problem: this.explainCommand({ stderr: String(result.stderr || '').trim() }) }
-				: { text: text };
+			if (result.code || !lines.length)
+				return { problem: this.explainCommand({ stderr: String(result.stderr || '').trim() }) };
+
+			return {
+				lines: lines.map(text => ({ kind: text.startsWith('lispguard site ') ? 'site' : 'map_server', text: text })),
+				key: KEY_WORD.exec(lines[0])[0]
+			};
 		}).catch(error => ({ problem: explain(error) }));
+	},
+
+	/* An exported line with the host that sites reach this Map-Server at, which may bring its own port. */
+	withHost: function(text, host) {
+		const is_bare_ipv6 = host.includes(':') && validation.parseIPv6(host) != null;
+		const shown = is_bare_ipv6 ? '[%s]'.format(host) : host;
+		const has_port = /:[0-9]+$/.test(shown.replace(/^\[[^\]]*\]/, ''));
+
+		return has_port ? text.replace(EXPORTED_HOST, shown) : text.replace(NO_HOST, shown);
 	},
 
 	/* What went wrong with a command: what it said itself, if anything. */

@@ -222,10 +222,7 @@ return view.extend({
 
 		if (found.failed) {
 			this.handleSaveApply = this.handleSave = this.handleReset = null;
-			return page.instead(title, found.failed.kind == 'absent' ? {
-				kind: 'no_file', text: _('There is no configuration of lispguard.'),
-				remedy: _('Install the package lispguard again, which brings /etc/config/lispguard.')
-			} : found.failed);
+			return page.instead(title, found.failed.kind == 'absent' ? page.noFile() : found.failed);
 		}
 
 		const map = new form.Map('lispguard', title);
