@@ -106,7 +106,7 @@ function executeJson(words) {
 /* What is wrong in the configuration, as `lispguard check` tells it; a list, or null where it cannot be asked. */
 function check() {
 	return executeJson([ 'check', '--json' ])
-		.then(answer => L.toArray(answer.problems))
+		.then(found => L.toArray(found.problems))
 		.catch(() => null);
 }
 
@@ -117,6 +117,11 @@ function isSetUp() {
 	return uci.load('lispguard')
 		.then(() => L.toArray(uci.get('lispguard', 'main', 'role')).length > 0)
 		.catch(error => (codeOf(error) == NOT_FOUND ? false : null));
+}
+
+function notSetUp() {
+	return problem('new', _('lispguard is not set up yet.'),
+		_('Choose what this router is and make a key under Settings, then add prefixes and a Map-Server under Prefixes and Peers.'));
 }
 
 function notRunning(service) {
@@ -139,8 +144,7 @@ function diagnose() {
 		const service = found[1].lispguard || {};
 
 		if (found[0] === false)
-			return problem('new', _('lispguard is not set up yet.'),
-				_('Choose what this router is and make a key under Settings, then add prefixes and a Map-Server under Prefixes and Peers.'));
+			return notSetUp();
 
 		if (found[1].error != null && codeOf(found[1].error) == DENIED)
 			return notAllowed();
@@ -150,7 +154,8 @@ function diagnose() {
 
 		if (service.running)
 			return problem('no_bus', _('lispguard runs, but is not on ubus.'),
-				_('What follows was asked for by command, so some of it is missing. If this stays for longer than a minute, restart lispguard, and see that “ubus socket” under Settings is right.'), { can_restart: true });
+				_('What follows was asked for by command, so some of it is missing. ' +
+					'If this stays for longer than a minute, restart lispguard, and see that “ubus socket” under Settings is right.'), { can_restart: true });
 
 		return notRunning(service);
 	});
@@ -211,7 +216,12 @@ return baseclass.extend({
 	},
 
 	/* What others have to know of this node, as { lines: [ { kind, text } ], key }, or { problem }. */
-	exportLines: function(is_map_server) {
+	exportLines: function(roles) {
+		if (!roles.length)
+			return Promise.resolve({ problem: notSetUp() });
+
+		const is_map_server = roles.includes('map_server');
+
 		return execute(is_map_server ? [ 'export', '--host', NO_HOST ] : [ 'export' ]).then(result => {
 			const lines = String(result.stdout || '').trim().split(/\n/).filter(line => line);
 
@@ -236,11 +246,12 @@ return baseclass.extend({
 
 	/* What went wrong with a command: what it said itself, if anything. */
 	explainCommand: function(error) {
-		if (error && error.stderr)
-			return problem('command', _('lispguard says: %s').format(error.stderr.replace(/^lispguard: /, '')),
-				_('Correct this under Settings, save and apply, then try again.'));
+		if (!error || !error.stderr)
+			return explain(error);
 
-		return explain(error);
+		return problem('command', _('lispguard says what is wrong:'), _('Correct this under Settings or Prefixes and Peers, save and apply, then try again.'), {
+			problems: error.stderr.split(/\n/).map(line => ({ text: line.replace(/^lispguard: /, '') }))
+		});
 	},
 
 	explain: explain,

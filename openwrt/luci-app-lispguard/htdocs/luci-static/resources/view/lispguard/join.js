@@ -55,12 +55,27 @@ function ownHost() {
 		.catch(() => '');
 }
 
+function said(answer) {
+	if (answer.problem)
+		return page.problem(answer.problem);
+
+	const prefixes = answer.outside || [];
+
+	return E('div', { 'class': 'alert-message success', 'data-problem': answer.added ? 'added' : 'is' }, [
+		E('p', {}, [ answer.added
+			? _('“%s” is added. Press “Save & Apply” to use it; it stands under Prefixes and Peers.').format(answer.added)
+			: _('“%s” is there already, as the line says.').format(answer.is) ]),
+		prefixes.length ? E('p', {}, [ _('To send there, too, add this to the EID-space under Settings: %s').format(prefixes.join(', ')) ]) : E([])
+	]);
+}
+
 return view.extend({
 	load: function() {
 		return uci.load('lispguard').then(() => {
-			this.is_map_server = L.toArray(uci.get('lispguard', 'main', 'role')).includes('map_server');
+			const roles = L.toArray(uci.get('lispguard', 'main', 'role'));
 
-			return Promise.all([ state.exportLines(this.is_map_server), this.is_map_server ? ownHost() : '' ]);
+			this.is_map_server = roles.includes('map_server');
+			return Promise.all([ state.exportLines(roles), this.is_map_server ? ownHost() : '' ]);
 		}).catch(error => ({ failed: state.explain(error) }));
 	},
 
@@ -145,17 +160,3 @@ return view.extend({
 		return uci.save().then(() => nodes).catch(error => [ page.problem(state.explain(error)) ]);
 	}
 });
-
-function said(answer) {
-	if (answer.problem)
-		return page.problem(answer.problem);
-
-	const prefixes = answer.outside || [];
-
-	return E('div', { 'class': 'alert-message success', 'data-problem': answer.added ? 'added' : 'is' }, [
-		E('p', {}, [ answer.added
-			? _('“%s” is added. Press “Save & Apply” to use it; it stands under Prefixes and Peers.').format(answer.added)
-			: _('“%s” is there already, as the line says.').format(answer.is) ]),
-		prefixes.length ? E('p', {}, [ _('To send there, too, add this to the EID-space under Settings: %s').format(prefixes.join(', ')) ]) : E([])
-	]);
-}

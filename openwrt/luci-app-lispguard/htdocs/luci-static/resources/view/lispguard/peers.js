@@ -213,7 +213,7 @@ function networkNames() {
 
 return view.extend({
 	load: function() {
-		return uci.load('lispguard').then(() => Promise.all([ networkNames(), state.read() ]))
+		return state.read().then(found => uci.load('lispguard').then(() => networkNames()).then(names => [ names, found ]))
 			.catch(error => ({ failed: state.explain(error) }));
 	},
 

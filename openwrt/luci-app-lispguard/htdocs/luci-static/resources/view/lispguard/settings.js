@@ -264,12 +264,12 @@ function addFiles(section) {
 
 return view.extend({
 	load: function() {
-		return uci.load('lispguard').then(() => {
+		return state.read().then(found => uci.load('lispguard').then(() => {
 			if (uci.get('lispguard', 'main') == null)
 				uci.add('lispguard', 'lispguard', 'main');
 
-			return state.read();
-		}).catch(error => ({ failed: state.explain(error) }));
+			return found;
+		})).catch(error => ({ failed: state.explain(error) }));
 	},
 
 	render: function(found) {
