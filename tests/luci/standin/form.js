@@ -314,7 +314,8 @@ const GridSection = TypedSection.extend({
 const AbstractValue = Node.extend({
 	__init__: function(map, section, option, ...texts) {
 		this.super('__init__', texts);
-		Object.assign(this, { map: map, section: section, option: option, config: map.config, deps: [], rmempty: true, optional: false, default: null, active: {}, elements: {} });
+		Object.assign(this, { map: map, section: section, option: option, config: map.config, active: {}, elements: {} });
+		Object.assign(this, { deps: [], rmempty: true, optional: false, default: null });
 	},
 
 	depends: function(name, value) {
@@ -478,7 +479,9 @@ const DummyValue = AbstractValue.extend({
 
 const Button = AbstractValue.extend({
 	renderWidget: function(section_id) {
-		return E('button', { 'class': `cbi-button cbi-button-${this.inputstyle || 'button'}`, 'click': ui.createHandlerFn(this, ev => this.onclick(ev, section_id)) }, [ this.inputtitle || this.title ]);
+		const click = ui.createHandlerFn(this, ev => this.onclick(ev, section_id));
+
+		return E('button', { 'class': `cbi-button cbi-button-${this.inputstyle || 'button'}`, 'click': click }, [ this.inputtitle || this.title ]);
 	},
 
 	formvalue: () => null, remove: () => {}, write: () => {}

@@ -10,7 +10,7 @@ const callAdd = rpc.declare({ object: 'uci', method: 'add', params: [ 'config', 
 const callDelete = rpc.declare({ object: 'uci', method: 'delete', params: [ 'config', 'section', 'options' ], reject: true });
 const callOrder = rpc.declare({ object: 'uci', method: 'order', params: [ 'config', 'sections' ], reject: true });
 
-let loaded = {};
+const loaded = {};
 let created = 0;
 
 function isOption(name) {

@@ -5,7 +5,7 @@
 
 /* The line by which one node is made known to another, as `lispguard export` prints and `lispguard join` reads it. */
 
-const WORD = /^[A-Za-z0-9_\-+\/=.:\[\]]{1,260}$/;
+const WORD = /^[A-Za-z0-9_+/=.:[\]-]{1,260}$/;
 const NAME = /^[A-Za-z0-9_]{1,63}$/;
 const PORT = ':51821';
 

@@ -11,7 +11,7 @@ const PROGRAM = '/usr/sbin/lispguard';
 /* Stands in what is exported, as the rights allow no word of the user's on a command line. */
 const NO_HOST = 'map-server.invalid';
 const EXPORTED_HOST = /map-server\.invalid:[0-9]+/;
-const KEY_WORD = /[A-Za-z0-9+\/]{43}=/;
+const KEY_WORD = /[A-Za-z0-9+/]{43}=/;
 /* Codes of ubus, and of JSON-RPC in place of them. */
 const NOT_FOUND = 4;
 const NO_METHOD = 3;

@@ -4,7 +4,7 @@
 
 /* What lispguard accepts. Each function says `true`, or what is wrong and what to write instead. */
 
-const KEY = /^[A-Za-z0-9+\/]{42}[AEIMQUYcgkosw048]=$/;
+const KEY = /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/;
 const NO_KEY = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=';
 const NUMBER = /^(?:[0-9]+|0x[0-9a-fA-F]+)$/;
 const PORT = /^[0-9]+$/;

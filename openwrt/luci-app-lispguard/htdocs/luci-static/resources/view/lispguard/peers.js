@@ -185,7 +185,8 @@ function addSites(map) {
 
 function addUplinks(map, networks) {
 	const section = addSection(map, 'uplink', _('Uplinks'),
-		_('Ways out of this node, at most 8. Without any, the default routes are followed. The lowest priority is used; equal ones share the traffic, with the kernel\'s WireGuard.'), _('Add an uplink'));
+		_('Ways out of this node, at most 8. Without any, the default routes are followed. ' +
+			'The lowest priority is used; equal ones share the traffic, with the kernel\'s WireGuard.'), _('Add an uplink'));
 
 	section.anonymous = true;
 

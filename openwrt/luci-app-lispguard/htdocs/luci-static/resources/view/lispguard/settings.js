@@ -88,8 +88,10 @@ function addKeys(section) {
 	option.inputstyle = 'action';
 	option.onclick = function(ev, section_id) {
 		return state.generateKey().then(pair => {
-			if (pair.problem)
-				return ui.addNotification(null, page.problem(pair.problem), 'warning');
+			if (pair.problem) {
+				ui.addNotification(null, page.problem(pair.problem), 'warning');
+				return;
+			}
 
 			this.section.getUIElement(section_id, 'private_key').setValue(pair.private_key);
 			this.section.getUIElement(section_id, 'private_key_file').setValue('');
@@ -145,12 +147,11 @@ function addNode(section) {
 
 function addTunnels(section) {
 	const port = validators.number(1, 65535);
-	let option;
 
 	value(section, 'tunnels', 'control_port', _('Control port'),
 		_('UDP port where WireGuard of the control tunnels listens. It is open on every interface.'), '51821', port);
 
-	option = only(value(section, 'tunnels', 'data_port', _('Data port'),
+	const option = only(value(section, 'tunnels', 'data_port', _('Data port'),
 		_('UDP port where WireGuard of the data tunnels listens. Further lanes have the ports from two above it on.'), '51820'), DATABASE);
 	option.validate = validators.optional(port, function(text) {
 		return +text == +(now(this, 'control_port') || 51821) ? _('The control tunnels use this port. Choose another.') : true;
@@ -223,8 +224,8 @@ function addRouting(section) {
 	only(value(section, 'routing', 'table', _('Routing table'),
 		_('The first of six routing tables that nothing else may use.'), '4342', validators.table), DATABASE);
 	only(value(section, 'routing', 'rule_priority', _('Rule priority'),
-		_('The first of six priorities of routing rules. Put it before mwan3 or pbr where these catch the EID-space.'),
-		'5090', validators.number(1, 32760)), DATABASE);
+		_('The first of seven priorities of routing rules. Put it before mwan3 or pbr where these catch the EID-space.'),
+		'5090', validators.number(1, 32759)), DATABASE);
 	only(choice(section, 'routing', 'rules', _('Rules'), _('Whether lispguard makes the routing rules.'),
 		{ auto: _('lispguard makes them'), none: _('None: I lead packets to the table myself') }), DATABASE);
 }
