@@ -212,9 +212,17 @@ function networkNames() {
 		.catch(() => []);
 }
 
+/* The node's own public control key, from the daemon or else from the program; null where neither knows it. */
+function ownKey(found) {
+	if (found.status)
+		return found.status.control_key;
+
+	return state.exportLines(L.toArray(uci.get('lispguard', 'main', 'role'))).then(exported => exported.key || null);
+}
+
 return view.extend({
 	load: function() {
-		return state.read().then(found => uci.load('lispguard').then(() => networkNames()).then(names => [ names, found ]))
+		return state.read().then(found => uci.load('lispguard').then(() => Promise.all([ networkNames(), ownKey(found) ])))
 			.catch(error => ({ failed: state.explain(error) }));
 	},
 
@@ -230,7 +238,7 @@ return view.extend({
 
 		map.tabbed = true;
 		addPrefixes(map);
-		addMapServers(map, found[1].status ? found[1].status.control_key : null);
+		addMapServers(map, found[1]);
 		addSites(map);
 		addUplinks(map, found[0]);
 
