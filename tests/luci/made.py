@@ -36,7 +36,7 @@ class Pages(unittest.TestCase):
 
     def setUp(self):
         self.router.stop()
-        self.router.account, self.router.has_ubus, self.router.is_on_bus, self.router.captured = "root", True, True, None
+        self.router.account, self.router.ubus, self.router.is_on_bus, self.router.captured = "root", "there", True, None
 
     def tearDown(self):
         self.no_trace()

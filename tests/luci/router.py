@@ -65,7 +65,8 @@ class Router:
         self.folder = tempfile.mkdtemp()
         self.file = f"{self.folder}/lispguard"
         self.account = "root"
-        self.has_ubus = True
+        self.ubus = "there"
+        """Or "gone" with the router, "http" without what serves it, "rpcd" without that."""
         self.is_on_bus = True
         self.captured = None
         """Answers of methods in place of the program's."""
@@ -128,6 +129,8 @@ class Router:
     # --- ubus
 
     def call(self, name, method, given):
+        if self.ubus == "rpcd":
+            raise JsonRpcError(NO_OBJECT)
         may = rights(self.account)
         objects = {"session": self._session, "uci": self._uci, "file": self._file, "rc": self._rc,
                    "network.interface": self._interface, "lispguard": self._lispguard}
@@ -242,8 +245,11 @@ class Router:
 
             def do_POST(self):
                 asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                if not router.has_ubus:
-                    return self.answer(502, b"Bad Gateway", "text/plain")
+                if router.ubus == "gone":
+                    self.close_connection = True
+                    return None
+                if router.ubus == "http":
+                    return self.answer(404, b"", "text/plain")
                 answer = {"jsonrpc": "2.0", "id": asked["id"]}
                 _, name, method, given = asked["params"]
                 try:

@@ -17,9 +17,13 @@ const NOT_FOUND = 4;
 const NO_METHOD = 3;
 const DENIED = 6;
 const TIMEOUT = 7;
-const OF_JSON_RPC = { '-32000': NOT_FOUND, '-32601': NO_METHOD, '-32002': DENIED, '-32003': TIMEOUT, '403': DENIED };
+/* Of this page's own: no such object on the bus, and no bus. */
+const NO_OBJECT = -1;
+const NO_BUS = -2;
+const OF_JSON_RPC = { '-32000': NO_OBJECT, '-32601': NO_METHOD, '-32002': DENIED, '-32003': TIMEOUT, '-32603': NO_BUS };
 const OF_FS = { NotFoundError: NOT_FOUND, PermissionError: DENIED, TimeoutError: TIMEOUT };
-const CODE = /(?:code|error) (-?\d+)/;
+const CODE = /(?:code|failed with error) (-?\d+)/;
+const HTTP = /HTTP error (\d+)/;
 
 const callStatus = rpc.declare({ object: 'lispguard', method: 'status', reject: true });
 const callHandovers = rpc.declare({ object: 'lispguard', method: 'handovers', reject: true });
@@ -37,7 +41,13 @@ function codeOf(error) {
 	if (typeof(error) == 'number')
 		return error;
 
-	const found = CODE.exec(String(error && error.message));
+	const message = String(error && error.message);
+	const found = CODE.exec(message);
+	const http = HTTP.exec(message);
+
+	if (http)
+		return http[1] == 403 ? DENIED : NO_BUS;
+
 	const code = found ? (OF_JSON_RPC[found[1]] || +found[1]) : OF_FS[error && error.name];
 
 	return code == null ? null : code;
@@ -69,6 +79,11 @@ function explain(error) {
 
 	case NOT_FOUND:
 		return problem('absent', _('lispguard is not there.'), _('Start it under System, Startup.'));
+
+	case NO_OBJECT:
+	case NO_BUS:
+		return problem('no_ubus', _('The router\'s ubus or rpcd is not there.'),
+			_('Restart rpcd and uhttpd, or the router. If that does not help, see that the packages rpcd and uhttpd-mod-ubus are installed.'));
 
 	case null:
 		return unreachable();
@@ -146,11 +161,8 @@ function diagnose() {
 		if (found[0] === false)
 			return notSetUp();
 
-		if (found[1].error != null && codeOf(found[1].error) == DENIED)
-			return notAllowed();
-
-		if (found[1].error != null && codeOf(found[1].error) == null)
-			return unreachable();
+		if (found[1].error != null)
+			return explain(found[1].error);
 
 		if (service.running)
 			return problem('no_bus', _('lispguard runs, but is not on ubus.'),
@@ -177,7 +189,7 @@ return baseclass.extend({
 		return Promise.all([ answer(callStatus()), answer(callHandovers()) ])
 			.then(all => ({ status: all[0], handovers: L.toArray(all[1].handovers) }))
 			.catch(error => {
-				if (codeOf(error) != NOT_FOUND)
+				if (codeOf(error) != NO_OBJECT && codeOf(error) != NOT_FOUND)
 					return { problem: explain(error) };
 
 				return diagnose().then(whatIsLeft);
@@ -192,6 +204,9 @@ return baseclass.extend({
 			case NOT_FOUND:
 				return { problem: problem('unknown', _('Nobody has registered this EID.'),
 					_('Check the address, and that its site is registered at the Map-Server.')) };
+
+			case NO_OBJECT:
+				return { problem: problem('absent', _('lispguard is not on ubus.'), _('See above what to do.')) };
 
 			case TIMEOUT:
 				return { problem: problem('timeout', _('No Map-Server answered.'),
