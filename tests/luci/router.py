@@ -107,7 +107,8 @@ class Router:
 
     def start(self):
         """In a network of its own."""
-        script = 'ip link set lo up && exec "$@"'
+        script = ('ip link set lo up && ip link add eth0 type veth peer name eth1 && ip link set eth0 up && ip link set eth1 up && '
+                  'ip addr add 192.0.2.1/24 dev eth0 && ip route add default via 192.0.2.254 && exec "$@"')
         self._daemon = subprocess.Popen(["unshare", "-n", "sh", "-c", script, "sh", PROGRAM, "run", "-c", self.file],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until = time.monotonic() + 10
@@ -170,7 +171,10 @@ class Router:
             code, out, _ = self.program("lig", given["eid"], "--json")
             answer = json.loads(out) if out else {}
             return (OK, answer) if code == 0 else ((NOT_FOUND if answer.get("answered") else TIMEOUT),)
-        code, out, _ = self.program(method, "--json")
+        out = self.program(method, "--json")[1]
+        # It has just ended.
+        if not out:
+            raise JsonRpcError(NO_OBJECT)
         answer = json.loads(out)
         return OK, answer if isinstance(answer, dict) else {method: answer}
 

@@ -37,7 +37,7 @@ return baseclass.extend({
 
 	/* A table, or a line that says that it is empty. Cells are texts or nodes. */
 	table: function(titles, rows, placeholder) {
-		const table = E('table', { 'class': 'table' }, [
+		const table = E('table', { 'class': 'table' }, titles.every(title => !title) ? [] : [
 			E('tr', { 'class': 'tr table-titles' }, titles.map(title => E('th', { 'class': 'th' }, [ title ])))
 		]);
 

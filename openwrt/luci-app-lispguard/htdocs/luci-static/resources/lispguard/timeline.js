@@ -6,9 +6,9 @@
 
 const SVG = 'http://www.w3.org/2000/svg';
 const ROWS = 12;
-const ROW = 26;
+const ROW = 44;
 const TOP = 22;
-const LEFT = 250;
+const LEFT = 30;
 const WIDTH = 900;
 const RIGHT = 20;
 /* Octaves of ten that the scale has: 0.1 ms to 10 s. */
@@ -20,8 +20,8 @@ const TICKS = [ 100, 1000, 10000, 100000, 1000000, 10000000 ];
 const STEPS = [
 	{ name: 'moved_us', color: '#888', shape: 'M-5-5h10v10h-10z', title: _('tunnels lead over the new uplink') },
 	{ name: 'sent_us', color: '#2a7ab9', shape: 'M0-6L6 5H-6z', title: _('packet sent to every peer') },
-	{ name: 'answered_us', color: '#2e9e4f', shape: 'M-6 0a6 6 0 1 0 12 0a6 6 0 1 0-12 0z', title: _('first answer on the new path') },
-	{ name: 'registered_us', color: '#c97a1a', shape: 'M0-7L7 0L0 7L-7 0z', title: _('Map-Server acknowledged') },
+	{ name: 'answered_us', color: '#2e9e4f', shape: 'M-9 0a9 9 0 1 0 18 0a9 9 0 1 0-18 0z', title: _('first answer on the new path') },
+	{ name: 'registered_us', color: '#c97a1a', shape: 'M0-6L6 0L0 6L-6 0z', title: _('Map-Server acknowledged') },
 	{ name: 'published_us', color: '#9450b8', shape: 'M-5-6L7 0L-5 6z', title: _('every holder told') }
 ];
 
@@ -59,16 +59,16 @@ function label(handover) {
 	const when = new Date(handover.unix_ms).toLocaleTimeString();
 	const who = handover.site ? handover.site + ': ' : '';
 
-	return '%s  %s%s → %s'.format(when, who, handover.from || '–', handover.to || '–');
+	return '%s  %s%s → %s (%s)'.format(when, who, handover.from || '–', handover.to || '–', handover.cause);
 }
 
 function row(handover, number) {
-	const y = TOP + number * ROW + ROW / 2;
+	const y = TOP + number * ROW + ROW - 12;
 	const steps = STEPS.filter(step => handover[step.name] != null);
 	const last = Math.max(FIRST_US, ...steps.map(step => handover[step.name]));
 	const children = [
 		element('title', {}, [ _('Cause: %s, told of by %s').format(handover.cause, handover.source) ]),
-		element('text', { x: LEFT - 12, y: y + 4, 'text-anchor': 'end', 'font-size': 12 }, [ label(handover) ]),
+		element('text', { x: LEFT + 4, y: y - 15, 'font-size': 12 }, [ label(handover) ]),
 		element('line', { x1: LEFT, x2: place(last), y1: y, y2: y, stroke: 'currentColor', 'stroke-opacity': 0.5, 'stroke-width': 2 })
 	];
 
@@ -89,7 +89,7 @@ function legend(rows) {
 	const used = STEPS.filter(step => rows.some(handover => handover[step.name] != null));
 
 	return E('div', {}, used.map(step => E('span', { 'style': 'display:inline-block;margin-right:1.5em' }, [
-		element('svg', { width: 16, height: 16, viewBox: '-8 -8 16 16', style: 'vertical-align:middle' }, [ element('path', { d: step.shape, fill: step.color }) ]),
+		element('svg', { width: 16, height: 16, viewBox: '-10 -10 20 20', style: 'vertical-align:middle' }, [ element('path', { d: step.shape, fill: step.color }) ]),
 		' ' + step.title
 	])));
 }

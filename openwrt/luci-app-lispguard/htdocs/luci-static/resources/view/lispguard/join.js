@@ -117,7 +117,7 @@ return view.extend({
 
 			const text = state.withHost(line.text, host);
 
-			if (!host || validators.endpoint(text.split(' ')[3]) !== true)
+			if (!host || /\s/.test(host) || validators.endpoint(text.split(' ')[3]) !== true)
 				return { problem: {
 					kind: 'host', text: _('The line for sites needs to say where this Map-Server is.'),
 					remedy: _('Write the address or name by which they reach it, without a port unless a router in between forwards another one.')
