@@ -109,7 +109,8 @@ class Router:
         """In a network of its own."""
         script = ('ip link set lo up && ip link add eth0 type veth peer name eth1 && ip link set eth0 up && ip link set eth1 up && '
                   'ip addr add 192.0.2.1/24 dev eth0 && ip route add default via 192.0.2.254 && exec "$@"')
-        self._daemon = subprocess.Popen(["unshare", "-n", "sh", "-c", script, "sh", PROGRAM, "run", "-c", self.file],
+        network = ["unshare", "-n"] if os.geteuid() == 0 else ["unshare", "-r", "-n"]
+        self._daemon = subprocess.Popen([*network, "sh", "-c", script, "sh", PROGRAM, "run", "-c", self.file],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until = time.monotonic() + 10
         while time.monotonic() < until and self._daemon.poll() is None:
