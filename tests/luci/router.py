@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -58,6 +59,13 @@ def rights(account):
     return found
 
 
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request, address):
+        # A page that is left does not wait for its answers.
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, address)
+
+
 class Router:
     """Its configuration is a file of its own; what is broken about it is set by the tests."""
 
@@ -75,7 +83,7 @@ class Router:
         self._daemon = None
         self._lock = threading.RLock()
         self.write_config("\nconfig lispguard 'main'\n")
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = Server(("127.0.0.1", 0), self._handler())
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 

@@ -8,7 +8,7 @@ const TEXTS = [ 'Command OK', 'Invalid command', 'Invalid argument', 'Method not
 
 function post(message) {
 	return fetch(L.env.ubuspath, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(message) })
-		.catch(() => { throw new Error('XHR request failed by browser'); });
+		.catch(() => { throw new Error('XHR request aborted by browser'); });
 }
 
 function frame(options, reply) {

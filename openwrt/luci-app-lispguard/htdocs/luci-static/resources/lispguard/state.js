@@ -48,6 +48,9 @@ function codeOf(error) {
 	if (http)
 		return http[1] == 403 ? DENIED : NO_BUS;
 
+	if (/timed out/.test(message))
+		return TIMEOUT;
+
 	const code = found ? (OF_JSON_RPC[found[1]] || +found[1]) : OF_FS[error && error.name];
 
 	return code == null ? null : code;
