@@ -43,6 +43,17 @@ class Overview(Pages):
     def folders(self):
         return f"\toption run_dir '{self.router.folder}/run'\n\toption state_dir '{self.router.folder}/state'\n"
 
+    def test_a_configuration_that_a_running_daemon_does_not_use_is_told(self):
+        self.router.captured = captured("mobile_node")
+        self.router.write_config(xtr("\toption data_port '0'\n"))
+        self.open("overview")
+        self.assertEqual(self.problem()[0], "not_used")
+        self.assertIn("data_port", self.browser.text())
+        self.assertIn("node", self.parts())
+        self.router.write_config(xtr())
+        self.open("overview")
+        self.assertFalse(self.browser.run("!!document.querySelector('[data-problem]')"))
+
     def test_a_daemon_that_is_not_on_the_bus_is_asked_by_command(self):
         self.router.write_config(xtr("\toption dataplane 'userspace'\n\toption rules 'none'\n" + self.folders()))
         self.router.start()
@@ -176,6 +187,7 @@ class Problems(Pages):
 
     def test_the_router_goes_away_while_a_page_is_open(self):
         self.router.captured = captured("mobile_node")
+        self.router.write_config(xtr())
         self.open("overview")
         self.router.ubus = "gone"
         self.browser.wait("!!document.querySelector('[data-problem=\"unreachable\"]')")

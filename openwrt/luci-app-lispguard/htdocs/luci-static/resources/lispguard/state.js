@@ -253,6 +253,20 @@ return baseclass.extend({
 		}).catch(error => ({ problem: explain(error) }));
 	},
 
+	/* The node's own public control key, from the daemon or else from the program; null where neither knows it. */
+	ownKey: function(found) {
+		if (found.status)
+			return Promise.resolve(found.status.control_key);
+
+		return this.exportLines(L.toArray(uci.get('lispguard', 'main', 'role'))).then(exported => exported.key || null);
+	},
+
+	/* What is wrong with a configuration that a running daemon was not given; null where nothing is. */
+	warning: function() {
+		return check().then(problems => (problems && problems.length ? problem('not_used', _('lispguard runs with an older configuration, as the present one is wrong.'),
+			_('Correct what is listed here under Settings or Prefixes and Peers, then save and apply.'), { problems: problems }) : null));
+	},
+
 	/* An exported line with the host that sites reach this Map-Server at, which may bring its own port. */
 	withHost: function(text, host) {
 		const is_bare_ipv6 = host.includes(':') && validation.parseIPv6(host) != null;

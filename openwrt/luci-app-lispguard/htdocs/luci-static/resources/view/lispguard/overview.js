@@ -10,6 +10,8 @@
 /* What lispguard does now. */
 
 const SECONDS = 5;
+/* Updates until the configuration is checked again, which takes a process. */
+const CHECK = 12;
 const ROLES = { xtr: _('xTR'), mobile_node: _('Mobile node'), map_server: _('Map-Server') };
 const FORWARDING = { peer: _('one tunnel'), lanes: _('several lanes'), drop: _('dropped'), native: _('outside the overlay') };
 
@@ -138,10 +140,24 @@ return view.extend({
 	handleReset: null,
 
 	load: function() {
-		return state.read();
+		return this.read(true);
+	},
+
+	/* The state, and what is wrong with the configuration all the same. */
+	read: function(is_to_check) {
+		return state.read().then(found => {
+			if (found.problem || !is_to_check)
+				return found;
+
+			return state.warning().then(warning => {
+				this.warning = warning;
+				return found;
+			});
+		});
 	},
 
 	render: function(found) {
+		this.updates = 0;
 		this.live = E('div', {}, this.content(found));
 		poll.add(() => this.update(), SECONDS);
 
@@ -149,14 +165,15 @@ return view.extend({
 	},
 
 	content: function(found) {
-		const problem = found.problem ? [ page.problem(found.problem, buttons(this, found.problem)) ] : [];
+		const shown = found.problem || this.warning;
+		const problem = shown ? [ page.problem(shown, buttons(this, shown)) ] : [];
 
 		return problem.concat(found.status ? parts(found) : []);
 	},
 
 	/* Whether the table of handovers is open outlives an update. */
 	update: function() {
-		return state.read().then(found => {
+		return this.read(++this.updates % CHECK == 0).then(found => {
 			const is_open = this.live.querySelector('details[open]') != null;
 
 			dom.content(this.live, this.content(found));

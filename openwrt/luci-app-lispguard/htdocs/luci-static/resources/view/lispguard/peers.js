@@ -212,17 +212,9 @@ function networkNames() {
 		.catch(() => []);
 }
 
-/* The node's own public control key, from the daemon or else from the program; null where neither knows it. */
-function ownKey(found) {
-	if (found.status)
-		return found.status.control_key;
-
-	return state.exportLines(L.toArray(uci.get('lispguard', 'main', 'role'))).then(exported => exported.key || null);
-}
-
 return view.extend({
 	load: function() {
-		return state.read().then(found => uci.load('lispguard').then(() => Promise.all([ networkNames(), ownKey(found) ])))
+		return state.read().then(found => uci.load('lispguard').then(() => Promise.all([ networkNames(), state.ownKey(found) ])))
 			.catch(error => ({ failed: state.explain(error) }));
 	},
 

@@ -101,7 +101,7 @@ function addKeys(section) {
 	};
 
 	option = section.taboption('node', form.DummyValue, '_public_key', _('Public key'),
-		_('Of the key that was made here just now, or that lispguard runs with.'));
+		_('Of the key that was made here just now, or else of the one that is in use.'));
 	option.rawhtml = true;
 	option.cfgvalue = function() {
 		return E('code', { 'id': 'lispguard-public-key', 'style': 'word-break:break-all' }, [ section.public_key || '–' ]);
@@ -269,8 +269,8 @@ return view.extend({
 			if (uci.get('lispguard', 'main') == null)
 				uci.add('lispguard', 'lispguard', 'main');
 
-			return found;
-		})).catch(error => ({ failed: state.explain(error) }));
+			return state.ownKey(found);
+		})).then(key => ({ key: key })).catch(error => ({ failed: state.explain(error) }));
 	},
 
 	render: function(found) {
@@ -284,7 +284,7 @@ return view.extend({
 		const map = new form.Map('lispguard', title, _('What is empty here has the value in grey. Prefixes, Map-Servers, sites and uplinks stand under Prefixes and Peers.'));
 		const section = map.section(form.NamedSection, 'main', 'lispguard');
 
-		section.public_key = found.status ? found.status.control_key : null;
+		section.public_key = found.key;
 		section.tab('node', _('Node'));
 		section.tab('tunnels', _('Tunnels'));
 		section.tab('mobility', _('Mobility'));
