@@ -19,6 +19,11 @@ def read(path):
         return file.read()
 
 
+def modules(text):
+    """What a file requires: its names there, and whole."""
+    return [(alias or name.rpartition(".")[2], name) for name, alias in REQUIRE.findall(text)]
+
+
 def data(package, folder):
     paths = glob.glob(f"{ROOT}/openwrt/{package}/root/usr/share/{folder}/*.json")
     return {key: value for path in paths for key, value in json.loads(read(path)).items()}
@@ -27,29 +32,33 @@ def data(package, folder):
 class Scripts(unittest.TestCase):
     def test_eslint_has_nothing_to_say(self):
         environment = {**os.environ, "NODE_PATH": "/usr/share/nodejs"}
-        for path in [*SCRIPTS, *STANDIN]:
-            with self.subTest(path=os.path.relpath(path, ROOT)):
-                names = [alias or name.rpartition(".")[2] for name, alias in REQUIRE.findall(read(path))]
-                limits = [] if path in SCRIPTS else ["--rule", "max-lines: off"]
-                command = ["eslint", "-f", "unix", "--no-eslintrc", "-c", f"{ROOT}/tests/luci/eslint.json", *limits]
-                command += [word for name in names for word in ("--global", name)]
-                self.maxDiff = None
-                run = subprocess.run([*command, path], cwd=ROOT, env=environment, capture_output=True, text=True)
-                self.assertEqual((run.returncode, run.stdout + run.stderr), (0, ""))
+        for paths, limits in ((SCRIPTS, []), (STANDIN, ["--rule", "max-lines: off"])):
+            names = {name for path in paths for name, _ in modules(read(path))}
+            command = ["eslint", "-f", "unix", "--no-eslintrc", "-c", f"{ROOT}/tests/luci/eslint.json", *limits]
+            command += [word for name in sorted(names) for word in ("--global", name)]
+            run = subprocess.run([*command, *paths], cwd=ROOT, env=environment, capture_output=True, text=True)
+            self.assertEqual((run.returncode, run.stdout + run.stderr), (0, ""))
 
-    def test_every_module_that_is_required_is_used_and_none_else(self):
+    def test_a_file_requires_the_modules_that_it_uses(self):
+        known = {name for path in SCRIPTS for name, _ in modules(read(path))}
         for path in SCRIPTS:
             text = read(path)
-            used = REQUIRE.sub("", text)
-            for name, alias in REQUIRE.findall(text):
-                with self.subTest(path=os.path.relpath(path, ROOT), module=name):
-                    self.assertRegex(used, rf"\b{alias or name}\.")
+            used = {name for name in known if re.search(rf"(?<![\w.'$]){name}\.\w", REQUIRE.sub("", text))}
+            with self.subTest(path=os.path.relpath(path, ROOT)):
+                self.assertEqual(used, {name for name, _ in modules(text)})
 
     def test_texts_are_never_taken_for_html(self):
         # E() takes a text for HTML, and the texts in an array for text.
         for path in SCRIPTS:
             self.assertNotRegex(read(path), r"""\bE\('\w+', (\{[^}]*\}, )?(_\(|['"`])""")
             self.assertNotRegex(read(path), r"innerHTML|outerHTML|insertAdjacentHTML")
+
+    def test_what_people_read_can_be_translated(self):
+        translated = re.compile(r"\b_\(\s*(?:'(?:[^'\\]|\\.)*'(?:\s*\+\s*)?)+\s*\)")
+        for path in SCRIPTS:
+            text = re.sub(r"/\*.*?\*/", "", translated.sub("", read(path)), flags=re.S)
+            with self.subTest(path=os.path.relpath(path, ROOT)):
+                self.assertEqual(re.findall(r"'[^'\n]*\b[A-Z][a-z]+ [a-z]+ [^'\n]*'", text), [])
 
     def test_the_templates_of_translations_are_current(self):
         subprocess.run([f"{ROOT}/tests/luci/pot", "--check"], check=True)
