@@ -115,6 +115,45 @@ class Overview(Pages):
             self.browser.wait(f"document.querySelector('[data-resolve=\"answer\"]').innerText.includes({json.dumps(text)})")
 
 
+class FirstSetUp(Pages):
+    def test_a_home_router_is_set_up_from_nothing(self):
+        with open(f"{ROOT}/uci/lispguard") as file:
+            self.router.write_config(file.read())
+        self.open("overview")
+        self.assertEqual(self.problem()[0], "new")
+        self.open("settings")
+        for name, value in (("role", ["xtr", "map_server"]), ("eid_space", ["10.0.0.0/8"]), ("dataplane", "userspace"), ("rules", "none"),
+                            ("run_dir", f"{self.router.folder}/run"), ("state_dir", f"{self.router.folder}/state"),
+                            ("control_socket", f"{self.router.folder}/run/control.sock")):
+            self.fill(name, value)
+        self.browser.click('[data-name="_generate"] button')
+        key = self.browser.wait("(key => key.length == 44 && key)(document.getElementById('lispguard-public-key').textContent)")
+        self.apply()
+        # What is still missing is said, with where it belongs.
+        self.open("overview")
+        self.assertEqual(self.problem()[0], "wrong")
+        self.assertIn("eid_prefix", self.browser.text())
+        self.open("peers")
+        for kind, name, options in (("eid_prefix", None, {"prefix": "10.1.0.0/24"}), ("map_server", "own", {"public_key": key}),
+                                    ("site", "home", {"public_key": key, "eid_prefix": ["10.1.0.0/24"]})):
+            self.open_dialog(kind, name)
+            for option, value in options.items():
+                self.fill(option, value, ".modal")
+            self.close_dialog("save")
+        self.apply()
+        self.open("overview")
+        self.assertEqual(self.problem()[0], "stopped")
+        self.browser.click('[data-action="start"]')
+        self.browser.wait("(cell => cell && cell.innerText == 'registered')(document.querySelector('[data-part=\"database\"] tr:last-child td:last-child'))")
+        self.open("join")
+        self.browser.set("[data-paste]", f"lispguard site branch {KEYS[2]} 10.2.0.0/24")
+        self.browser.click("[data-add]")
+        self.browser.wait("!!document.querySelector('[data-problem=\"added\"]')")
+        self.apply()
+        self.open("overview")
+        self.browser.wait("document.querySelector('[data-part=\"registrations\"]').innerText.includes('branch')", "the daemon has the site")
+
+
 class Problems(Pages):
     def every_page(self):
         for page in PAGES:

@@ -251,7 +251,7 @@ const GridSection = TypedSection.extend({
 	render: function() {
 		const shown = this.children.filter(child => !child.modalonly);
 		const row = id => E('tr', { 'class': 'tr', 'data-sid': id }, (this.anonymous ? [] : [ E('td', {}, [ id ]) ])
-			.concat(shown.map(child => E('td', { 'data-name': child.option }, [ child.textvalue(id) || '-' ])), [ E('td', {}, this.rowButtons(id)) ]));
+			.concat(shown.map(child => E('td', { 'data-name': child.option }, [ child.textvalue(id) || E('em', {}, [ 'none' ]) ])), [ E('td', {}, this.rowButtons(id)) ]));
 
 		return Promise.resolve(E('div', { 'class': 'cbi-section', 'data-type': this.sectiontype }, [
 			E('h3', {}, this.title), E('div', {}, this.description),

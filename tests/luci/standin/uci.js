@@ -41,7 +41,7 @@ return baseclass.extend({
 		if (!found || option == null)
 			return found || null;
 
-		return found[option] == null ? null : found[option];
+		return found[option];
 	},
 
 	set: function(config, section, option, value) {
