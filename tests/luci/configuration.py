@@ -10,7 +10,7 @@ def parse(text):
     for line in text.splitlines():
         words = shlex.split(line, comments=True)
         if words[:1] == ["config"]:
-            name = words[2] if len(words) > 2 else f"cfg{len(sections) + 1:02d}{abs(hash(words[1])) % 65536:04x}"
+            name = words[2] if len(words) > 2 else f"cfg{len(sections) + 1:06x}"
             current = sections[name] = {".type": words[1], ".anonymous": len(words) < 3}
         elif words[:1] == ["option"]:
             current[words[1]] = words[2]
