@@ -279,13 +279,22 @@ impl<T> PrefixTable<T> {
 
     /// The longest prefix that contains `eid`, with its value.
     pub fn lookup(&self, eid: Eid) -> Option<(&EidPrefix, &T)> {
-        self.containing(eid).map(|place| self.entry(place))
+        self.longest(eid).map(|place| self.entry(place))
     }
 
     /// The longest prefix that contains `eid`, with its value to be changed.
     pub fn lookup_mut(&mut self, eid: Eid) -> Option<(&EidPrefix, &mut T)> {
-        let place = self.containing(eid)?;
+        let place = self.longest(eid)?;
         self.at_mut(place)
+    }
+
+    /// All prefixes that contain `eid`, the longest first.
+    pub fn containing(&self, eid: Eid) -> impl Iterator<Item = (&EidPrefix, &T)> {
+        let wider = |place: &usize| {
+            let cover = self.leaves[*place].cover;
+            (cover != NONE).then_some(cover as usize)
+        };
+        core::iter::successors(self.longest(eid), wider).map(|place| self.entry(place))
     }
 
     /// All prefixes with their values, sorted by instance-ID, family, address and length.
@@ -347,7 +356,7 @@ impl<T> PrefixTable<T> {
         (link != NONE).then_some((link & !LEAF) as usize)
     }
 
-    fn containing(&self, eid: Eid) -> Option<usize> {
+    fn longest(&self, eid: Eid) -> Option<usize> {
         self.covering(&Key::new(eid, address_bits(eid.address).into()))
     }
 
@@ -500,6 +509,9 @@ mod tests {
             .max_by_key(|(known, _)| known.len())
             .map(|(known, value)| (known, value));
         assert_eq!(table.lookup(eid), longest);
+        let contains = model.iter().filter(|(known, _)| known.contains(eid));
+        assert_eq!(table.containing(eid).count(), contains.count());
+        assert!(table.containing(eid).is_sorted_by(|(one, _), (other, _)| one.len() > other.len()));
         let exact = model.iter().find(|(known, _)| known == eid_prefix).map(|(_, value)| value);
         assert_eq!(table.get(eid_prefix), exact);
         let covering = model

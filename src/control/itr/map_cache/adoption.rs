@@ -103,13 +103,13 @@ impl MapCache {
     pub(crate) fn end_unconfirmed(&mut self, asked: Eid, answer: &Mapping, now: Instant) {
         let is_negative = answer.locators.is_empty();
         loop {
-            let mut adopted = self.iter().filter(|(_, row)| row.is_adopted);
+            let of_asked = self.rows.containing(asked);
+            let mut adopted = of_asked.filter(|(_, row)| row.is_adopted && !row.is_leaving);
             let over = adopted.find(|(eid_prefix, row)| {
                 let is_elsewhere = is_negative || eid_prefix.len() > answer.eid_prefix.len();
-                let stays = is_negative && self.peers.carry(row, now);
-                eid_prefix.contains(asked) && is_elsewhere && !stays
+                is_elsewhere && !(is_negative && self.peers.carry(row, now))
             });
-            let Some((over, _)) = over else { break };
+            let Some(over) = over.map(|(eid_prefix, _)| *eid_prefix) else { break };
             drop(adopted);
             self.leave(&over);
         }
