@@ -33,6 +33,10 @@ pub(crate) struct Resolver {
     due_at: Option<Instant>,
     /// Whether there may be one whose failure is to be told.
     has_failed: bool,
+    /// Whether one waits for a Map-Server.
+    is_waiting: bool,
+    /// The Map-Server that all others were asked of.
+    map_server: Option<PeerKey>,
 }
 
 /// One EID that is asked for.
@@ -125,7 +129,14 @@ impl Request {
 
 impl Resolver {
     pub(crate) fn with_limit(limit: usize) -> Resolver {
-        Resolver { requests: Vec::with_capacity(limit), limit, due_at: None, has_failed: false }
+        Resolver {
+            requests: Vec::with_capacity(limit),
+            limit,
+            due_at: None,
+            has_failed: false,
+            is_waiting: false,
+            map_server: None,
+        }
     }
 
     /// Asks for `eid` unless it is being asked for already.
@@ -263,6 +274,11 @@ impl Resolver {
         now: Instant,
         mut failed: impl FnMut(Eid) -> bool,
     ) {
+        let is_due = self.due_at.is_some_and(|due_at| due_at <= now);
+        let is_new = core::mem::replace(&mut self.map_server, map_server) != map_server;
+        if !is_due && !is_new && !(self.is_waiting && map_server.is_some()) {
+            return;
+        }
         for request in &mut self.requests {
             match &request.state {
                 State::Asking { map_server: asked, .. } if map_server != Some(*asked) => {
@@ -342,8 +358,13 @@ impl Resolver {
 
     /// To be called after each change.
     fn note_due(&mut self) {
-        self.due_at = self.requests.iter().map(Request::due_at).min();
-        self.has_failed = self.requests.iter().any(|one| one.fails_packets || one.is_news);
+        (self.due_at, self.has_failed, self.is_waiting) = (None, false, false);
+        for request in &self.requests {
+            let due_at = request.due_at();
+            self.due_at = Some(self.due_at.map_or(due_at, |known| known.min(due_at)));
+            self.has_failed |= request.fails_packets || request.is_news;
+            self.is_waiting |= matches!(request.state, State::Waiting { .. });
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Request> {
