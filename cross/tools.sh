@@ -71,18 +71,24 @@ find_zig() {
 use_target() {
     local rustflags variable
     case $1 in
-    mips_24kc)
-        rust_target=mips-unknown-linux-musl
-        export LISPGUARD_ZIG_TARGET=mips-linux-musleabi
+    mips_24kc | mipsel_24kc)
+        rust_target=${1%_24kc}-unknown-linux-musl
+        export LISPGUARD_ZIG_TARGET=${1%_24kc}-linux-musleabi
         # Position independence would cost 30 to 45 kB on this target.
         rustflags='-C target-feature=+crt-static -C link-self-contained=no -C relocation-model=static -C link-arg=-no-pie'
-        runner='qemu-mips-static -cpu 24Kc'
+        runner="qemu-${1%_24kc}-static -cpu 24Kc"
         ;;
     arm_cortex-a9_vfpv3-d16)
         rust_target=armv7-unknown-linux-musleabihf
         export LISPGUARD_ZIG_TARGET=arm-linux-musleabihf
         rustflags='-C target-cpu=cortex-a9 -C target-feature=-neon,-d32 -C link-self-contained=no'
         runner='qemu-arm-static -cpu cortex-a9'
+        ;;
+    aarch64_cortex-a53)
+        rust_target=aarch64-unknown-linux-musl
+        export LISPGUARD_ZIG_TARGET=aarch64-linux-musl
+        rustflags='-C target-cpu=cortex-a53 -C link-self-contained=no'
+        runner='qemu-aarch64-static -cpu cortex-a53'
         ;;
     x86_64)
         rust_target=x86_64-unknown-linux-musl
@@ -91,7 +97,7 @@ use_target() {
         runner=
         ;;
     *)
-        say "unknown target '$1'; known: mips_24kc arm_cortex-a9_vfpv3-d16 x86_64"
+        say "unknown target '$1'; known: mips_24kc mipsel_24kc arm_cortex-a9_vfpv3-d16 aarch64_cortex-a53 x86_64"
         return 2
         ;;
     esac

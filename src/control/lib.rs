@@ -16,6 +16,7 @@ mod itr;
 mod key;
 mod locator;
 pub mod map_server;
+mod marks;
 pub mod mobile_node;
 pub mod node;
 mod prefix_table;

@@ -1,61 +1,113 @@
 //! A table keyed by EID-prefix with longest-prefix match, whose memory is taken once.
 //!
-//! Rows are a sorted array, each linked to the next less specific prefix that covers it: a
-//! lookup is one binary search and a short walk up. Values stand apart from the rows, so an
-//! insert moves small rows only.
+//! Prefixes are the leaves of a crit-bit tree: each branch tells where two sides first differ, and a
+//! lookup follows one bit per branch down to the prefix that agrees longest. Each prefix is linked
+//! to the next less specific one that covers it; what covers an EID is that prefix or one of those.
 
 use alloc::vec::Vec;
-use core::cmp::Ordering;
+use core::net::IpAddr;
 
-use crate::{Eid, EidPrefix, address_bits, left_aligned};
+use crate::{Eid, EidPrefix, address_bits};
 
 /// Longest-prefix match over {instance-ID, prefix}; never grows beyond its capacity.
 #[derive(Clone, Debug)]
 pub struct PrefixTable<T> {
-    rows: Vec<Row>,
+    /// One less than there are prefixes.
+    branches: Vec<Branch>,
+    leaves: Vec<Leaf>,
     values: Vec<Option<(EidPrefix, T)>>,
     free: Vec<u32>,
+    root: Link,
 }
 
-/// No less specific prefix covers the row.
-const ROOT: u32 = u32::MAX;
+/// The number of a branch; above `LEAF`, of a leaf.
+type Link = u32;
+
+const LEAF: Link = 1 << 31;
+const NONE: u32 = u32::MAX;
 
 #[derive(Clone, Copy, Debug)]
-struct Row {
-    key: Key,
-    /// Index of the most specific row that covers this one, or `ROOT`.
-    parent: u32,
-    /// Index of the value.
-    slot: u32,
+struct Branch {
+    /// The first bit in which the keys of both sides differ.
+    bit: u32,
+    /// Where that bit is 0, and where it is 1.
+    sides: [Link; 2],
+    up: Link,
 }
 
-/// A prefix as numbers: instance and family first, then the left-aligned address and the length,
-/// so that a prefix sorts directly before all that it covers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Key {
-    space: u64,
-    bits: u128,
-    len: u8,
+#[derive(Clone, Copy, Debug)]
+struct Leaf {
+    key: Key,
+    /// The place of the most specific prefix that covers this one, or `NONE`.
+    cover: u32,
+    up: Link,
 }
+
+/// A prefix as a string of bits: instance-ID, family, address and length. A prefix sorts directly
+/// before all that it covers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Key([u32; 7]);
+
+/// Bits before the address, and the word with the length.
+const BEFORE_ADDRESS: u32 = 64;
+const LEN: usize = 6;
 
 impl Key {
-    fn of(eid: Eid, len: u8) -> Key {
-        let space = u64::from(eid.instance_id.0) << 1 | u64::from(eid.address.is_ipv6());
-        Key { space, bits: left_aligned(eid.address), len }
+    const NONE: Key = Key([0; 7]);
+
+    fn new(eid: Eid, len: u32) -> Key {
+        let instance_id = eid.instance_id.0;
+        Key(match eid.address {
+            IpAddr::V4(address) => [instance_id, 4, address.to_bits(), 0, 0, 0, len],
+            IpAddr::V6(address) => {
+                let bits = address.to_bits();
+                let word = |place: u32| (bits >> (96 - 32 * place)) as u32;
+                [instance_id, 6, word(0), word(1), word(2), word(3), len]
+            }
+        })
     }
 
-    fn of_prefix(eid_prefix: &EidPrefix) -> Key {
-        Key::of(eid_prefix.eid(), eid_prefix.len())
+    fn of(eid_prefix: &EidPrefix) -> Key {
+        Key::new(eid_prefix.eid(), eid_prefix.len().into())
+    }
+
+    /// Where a look-up for what covers this one ends: of prefixes with one address at the longest.
+    fn longest(mut self) -> Key {
+        self.0[LEN] = u32::MAX;
+        self
+    }
+
+    fn len(&self) -> u32 {
+        self.0[LEN]
+    }
+
+    #[inline]
+    fn side(&self, bit: u32) -> usize {
+        (self.0[(bit / 32) as usize] >> (31 - bit % 32) & 1) as usize
+    }
+
+    fn first_difference(&self, other: &Key) -> Option<u32> {
+        let mut words = (0..).zip(self.0.iter().zip(&other.0));
+        let (place, (own, other)) = words.find(|(_, (own, other))| own != other)?;
+        Some(32 * place + (own ^ other).leading_zeros())
     }
 
     fn covers(&self, other: &Key) -> bool {
-        self.space == other.space
-            && self.len <= other.len
-            && (self.len == 0 || (self.bits ^ other.bits) >> (128 - u32::from(self.len)) == 0)
-    }
-
-    fn order(&self, other: &Key) -> Ordering {
-        self.space.cmp(&other.space).then(self.bits.cmp(&other.bits)).then(self.len.cmp(&other.len))
+        let len = self.len();
+        if len > other.len() {
+            return false;
+        }
+        let mut left = BEFORE_ADDRESS + len;
+        for (own, other) in self.0.iter().zip(&other.0) {
+            if left < 32 {
+                return left == 0 || (own ^ other) >> (32 - left) == 0;
+            }
+            if own != other {
+                return false;
+            }
+            left -= 32;
+        }
+        true
     }
 }
 
@@ -63,23 +115,29 @@ impl<T> PrefixTable<T> {
     /// A table for `capacity` prefixes; all of its memory is allocated here.
     ///
     /// # Panics
-    /// When `capacity` exceeds 2^32 - 2.
+    /// When `capacity` exceeds 2^31 - 1.
     pub fn with_capacity(capacity: usize) -> PrefixTable<T> {
-        let slots = u32::try_from(capacity).expect("a table of fewer than 2^32 prefixes");
-        assert!(slots < ROOT, "the last index is reserved");
+        let places = u32::try_from(capacity).expect("a table of fewer than 2^31 prefixes");
+        assert!(places < LEAF, "a table of fewer than 2^31 prefixes");
         let mut values = Vec::with_capacity(capacity);
         values.resize_with(capacity, || None);
-        PrefixTable { rows: Vec::with_capacity(capacity), values, free: (0..slots).rev().collect() }
+        PrefixTable {
+            branches: Vec::with_capacity(capacity),
+            leaves: alloc::vec![Leaf { key: Key::NONE, cover: NONE, up: NONE }; capacity],
+            values,
+            free: (0..places).rev().collect(),
+            root: NONE,
+        }
     }
 
     /// How many prefixes it holds.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.values.len() - self.free.len()
     }
 
     /// Whether it holds none.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.root == NONE
     }
 
     /// Whether a new prefix would be refused.
@@ -97,75 +155,153 @@ impl<T> PrefixTable<T> {
     /// # Errors
     /// Gives the value back when the prefix is new and the table full.
     pub fn insert(&mut self, eid_prefix: EidPrefix, value: T) -> Result<Option<T>, T> {
-        let key = Key::of_prefix(&eid_prefix);
-        let index = match self.position(&key) {
-            Ok(index) => {
-                let old = self.values[self.rows[index].slot as usize].replace((eid_prefix, value));
-                return Ok(old.map(|(_, value)| value));
-            }
-            Err(index) => index,
+        let key = Key::of(&eid_prefix);
+        let bit = match self.nearest(&key) {
+            Some(near) => match self.leaves[near].key.first_difference(&key) {
+                Some(bit) => bit,
+                None => {
+                    let old = self.values[near].replace((eid_prefix, value));
+                    return Ok(old.map(|(_, value)| value));
+                }
+            },
+            None => 0,
         };
-        let Some(slot) = self.free.pop() else { return Err(value) };
-        self.values[slot as usize] = Some((eid_prefix, value));
-        let parent = self.covering(index, &key).map_or(ROOT, |parent| parent as u32);
-        for row in &mut self.rows {
-            if row.parent != ROOT && row.parent as usize >= index {
-                row.parent += 1;
-            }
-        }
-        self.rows.insert(index, Row { key, parent, slot });
-        for row in &mut self.rows[index + 1..] {
-            if !key.covers(&row.key) {
-                break;
-            }
-            if row.parent == parent {
-                row.parent = index as u32;
-            }
-        }
+        let Some(place) = self.free.pop() else { return Err(value) };
+        self.values[place as usize] = Some((eid_prefix, value));
+        let cover = self.covering(&key).map_or(NONE, |cover| cover as u32);
+        self.leaves[place as usize] = Leaf { key, cover, up: NONE };
+        self.attach(place, bit);
+        self.cover_again(&key, cover, place);
         Ok(None)
     }
 
     /// Removes a prefix and returns its value.
     pub fn remove(&mut self, eid_prefix: &EidPrefix) -> Option<T> {
-        let index = self.position(&Key::of_prefix(eid_prefix)).ok()?;
-        let removed = self.rows.remove(index);
-        for row in &mut self.rows {
-            if row.parent == index as u32 {
-                row.parent = removed.parent;
-            } else if row.parent != ROOT && row.parent as usize > index {
-                row.parent -= 1;
+        let place = self.place(eid_prefix)?;
+        let leaf = self.leaves[place];
+        self.cover_again(&leaf.key, place as u32, leaf.cover);
+        self.detach(LEAF | place as u32, leaf.up);
+        self.free.push(place as u32);
+        self.values[place].take().map(|(_, value)| value)
+    }
+
+    /// Puts a leaf into the tree whose key is like those there up to a bit.
+    fn attach(&mut self, place: u32, bit: u32) {
+        let leaf = LEAF | place;
+        if self.root == NONE {
+            self.root = leaf;
+            return;
+        }
+        let key = self.leaves[place as usize].key;
+        let (mut up, mut other) = (NONE, self.root);
+        while let Some(branch) = self.branches.get(other as usize).filter(|one| one.bit < bit) {
+            (up, other) = (other, branch.sides[key.side(branch.bit)]);
+        }
+        let new = self.branches.len() as Link;
+        let sides = if key.side(bit) == 0 { [leaf, other] } else { [other, leaf] };
+        self.branches.push(Branch { bit, sides, up });
+        self.replace(up, other, new);
+        self.set_up(leaf, new);
+        self.set_up(other, new);
+    }
+
+    /// Takes a leaf and the branch that leads to it out of the tree.
+    fn detach(&mut self, leaf: Link, up: Link) {
+        let Some(branch) = self.branches.get(up as usize).copied() else {
+            self.root = NONE;
+            return;
+        };
+        let other = branch.sides[usize::from(branch.sides[0] == leaf)];
+        self.replace(branch.up, up, other);
+        self.set_up(other, branch.up);
+        // The last branch gets the number of the one that goes.
+        let last = self.branches.len() as Link - 1;
+        self.branches.swap_remove(up as usize);
+        if up != last {
+            let moved = self.branches[up as usize];
+            self.replace(moved.up, last, up);
+            moved.sides.into_iter().for_each(|side| self.set_up(side, up));
+        }
+    }
+
+    /// Has a branch, or the root, lead elsewhere.
+    fn replace(&mut self, branch: Link, from: Link, to: Link) {
+        match self.branches.get_mut(branch as usize) {
+            Some(branch) => branch.sides[usize::from(branch.sides[0] != from)] = to,
+            None => self.root = to,
+        }
+    }
+
+    fn set_up(&mut self, link: Link, up: Link) {
+        match self.branches.get_mut(link as usize) {
+            Some(branch) => branch.up = up,
+            None => self.leaves[(link & !LEAF) as usize].up = up,
+        }
+    }
+
+    /// What `key` covers and was linked to one place is linked to another.
+    fn cover_again(&mut self, key: &Key, from: u32, to: u32) {
+        let mut walk = self.walk(key);
+        while let Some(place) = walk.step(&self.branches, &self.leaves) {
+            let leaf = &mut self.leaves[place];
+            if leaf.cover == from && leaf.key != *key && key.covers(&leaf.key) {
+                leaf.cover = to;
             }
         }
-        self.free.push(removed.slot);
-        self.values[removed.slot as usize].take().map(|(_, value)| value)
+    }
+
+    /// The place of a prefix: a number below the capacity that is its own while it is held.
+    pub fn place(&self, eid_prefix: &EidPrefix) -> Option<usize> {
+        let key = Key::of(eid_prefix);
+        self.nearest(&key).filter(|place| self.leaves[*place].key == key)
+    }
+
+    /// What is held at a place.
+    pub fn at(&self, place: usize) -> Option<(&EidPrefix, &T)> {
+        self.values[place].as_ref().map(|(eid_prefix, value)| (eid_prefix, value))
+    }
+
+    /// What is held at a place, to be changed.
+    pub fn at_mut(&mut self, place: usize) -> Option<(&EidPrefix, &mut T)> {
+        self.values[place].as_mut().map(|(eid_prefix, value)| (&*eid_prefix, value))
     }
 
     /// The value of exactly this prefix.
     pub fn get(&self, eid_prefix: &EidPrefix) -> Option<&T> {
-        let index = self.position(&Key::of_prefix(eid_prefix)).ok()?;
-        Some(self.entry(index).1)
+        Some(self.entry(self.place(eid_prefix)?).1)
     }
 
     /// The value of exactly this prefix, to be changed.
     pub fn get_mut(&mut self, eid_prefix: &EidPrefix) -> Option<&mut T> {
-        let index = self.position(&Key::of_prefix(eid_prefix)).ok()?;
-        self.values[self.rows[index].slot as usize].as_mut().map(|(_, value)| value)
+        let place = self.place(eid_prefix)?;
+        self.at_mut(place).map(|(_, value)| value)
     }
 
     /// The longest prefix that contains `eid`, with its value.
     pub fn lookup(&self, eid: Eid) -> Option<(&EidPrefix, &T)> {
-        self.longest(eid).map(|index| self.entry(index))
+        self.longest(eid).map(|place| self.entry(place))
     }
 
     /// The longest prefix that contains `eid`, with its value to be changed.
     pub fn lookup_mut(&mut self, eid: Eid) -> Option<(&EidPrefix, &mut T)> {
-        let slot = self.rows[self.longest(eid)?].slot;
-        self.values[slot as usize].as_mut().map(|(eid_prefix, value)| (&*eid_prefix, value))
+        let place = self.longest(eid)?;
+        self.at_mut(place)
+    }
+
+    /// All prefixes that contain `eid`, the longest first.
+    pub fn containing(&self, eid: Eid) -> impl Iterator<Item = (&EidPrefix, &T)> {
+        let wider = |place: &usize| {
+            let cover = self.leaves[*place].cover;
+            (cover != NONE).then_some(cover as usize)
+        };
+        core::iter::successors(self.longest(eid), wider).map(|place| self.entry(place))
     }
 
     /// All prefixes with their values, sorted by instance-ID, family, address and length.
     pub fn iter(&self) -> impl Iterator<Item = (&EidPrefix, &T)> {
-        (0..self.rows.len()).map(|index| self.entry(index))
+        let mut walk = Walk::over(self.root, &self.branches);
+        core::iter::from_fn(move || walk.step(&self.branches, &self.leaves))
+            .map(|place| self.entry(place))
     }
 
     /// All values, in no order, to be changed.
@@ -173,28 +309,31 @@ impl<T> PrefixTable<T> {
         self.values.iter_mut().flatten().map(|(eid_prefix, value)| (&*eid_prefix, value))
     }
 
+    /// The same with their places.
+    pub fn places_mut(&mut self) -> impl Iterator<Item = (usize, &mut T)> {
+        let held =
+            |(place, value): (usize, _)| Option::as_mut(value).map(|(_, value)| (place, value));
+        self.values.iter_mut().enumerate().filter_map(held)
+    }
+
     /// This prefix, if present, and all more specific ones of it, sorted.
     pub fn within(&self, eid_prefix: &EidPrefix) -> impl Iterator<Item = (&EidPrefix, &T)> {
-        let key = Key::of_prefix(eid_prefix);
-        let (Ok(start) | Err(start)) = self.position(&key);
-        (start..self.rows.len())
-            .take_while(move |index| key.covers(&self.rows[*index].key))
-            .map(|index| self.entry(index))
+        let key = Key::of(eid_prefix);
+        let mut walk = self.walk(&key);
+        core::iter::from_fn(move || walk.step(&self.branches, &self.leaves))
+            .filter(move |place| key.covers(&self.leaves[*place].key))
+            .map(|place| self.entry(place))
     }
 
     /// The most specific prefix that covers `eid_prefix`: itself, if present.
     pub fn covering_prefix(&self, eid_prefix: &EidPrefix) -> Option<(&EidPrefix, &T)> {
-        let key = Key::of_prefix(eid_prefix);
-        match self.position(&key) {
-            Ok(index) => Some(self.entry(index)),
-            Err(index) => self.covering(index, &key).map(|index| self.entry(index)),
-        }
+        self.covering(&Key::of(eid_prefix)).map(|place| self.entry(place))
     }
 
     /// Removes the prefixes for which `keep` says no.
     pub fn retain(&mut self, mut keep: impl FnMut(&EidPrefix, &mut T) -> bool) {
-        for slot in 0..self.values.len() {
-            if let Some((eid_prefix, value)) = &mut self.values[slot]
+        for place in 0..self.values.len() {
+            if let Some((eid_prefix, value)) = &mut self.values[place]
                 && !keep(eid_prefix, value)
             {
                 let eid_prefix = *eid_prefix;
@@ -208,36 +347,86 @@ impl<T> PrefixTable<T> {
         self.retain(|_, _| false);
     }
 
-    fn position(&self, key: &Key) -> Result<usize, usize> {
-        self.rows.binary_search_by(|row| row.key.order(key))
+    /// The place of the prefix whose key agrees longest with this one.
+    fn nearest(&self, key: &Key) -> Option<usize> {
+        let mut link = self.root;
+        while let Some(branch) = self.branches.get(link as usize) {
+            link = branch.sides[key.side(branch.bit)];
+        }
+        (link != NONE).then_some((link & !LEAF) as usize)
     }
 
     fn longest(&self, eid: Eid) -> Option<usize> {
-        let key = Key::of(eid, address_bits(eid.address));
-        match self.position(&key) {
-            Ok(index) => Some(index),
-            Err(index) => self.covering(index, &key),
-        }
+        self.covering(&Key::new(eid, address_bits(eid.address).into()))
     }
 
-    /// The most specific row before `index` that covers `key`, where `key` belongs at `index`:
-    /// the row in front of it or one of that row's ancestors.
-    fn covering(&self, index: usize, key: &Key) -> Option<usize> {
-        let mut candidate = index.checked_sub(1)?;
-        while !self.rows[candidate].key.covers(key) {
-            if self.rows[candidate].parent == ROOT {
+    /// The place of the most specific prefix that covers `key`. Whatever covers it agrees with it
+    /// no longer than the nearest does, and so covers that one too.
+    fn covering(&self, key: &Key) -> Option<usize> {
+        let mut place = self.nearest(&key.longest())?;
+        while !self.leaves[place].key.covers(key) {
+            let cover = self.leaves[place].cover;
+            if cover == NONE {
                 return None;
             }
-            candidate = self.rows[candidate].parent as usize;
+            place = cover as usize;
         }
-        Some(candidate)
+        Some(place)
     }
 
-    fn entry(&self, index: usize) -> (&EidPrefix, &T) {
-        let slot = self.rows[index].slot as usize;
-        let (eid_prefix, value) = self.values[slot].as_ref().expect("each row has its value");
+    /// A walk over all prefixes that may be covered by `key`.
+    fn walk(&self, key: &Key) -> Walk {
+        let end = BEFORE_ADDRESS + key.len();
+        let mut link = self.root;
+        while let Some(branch) = self.branches.get(link as usize).filter(|one| one.bit < end) {
+            link = branch.sides[key.side(branch.bit)];
+        }
+        Walk::over(link, &self.branches)
+    }
+
+    fn entry(&self, place: usize) -> (&EidPrefix, &T) {
+        let (eid_prefix, value) = self.values[place].as_ref().expect("each place has its value");
         (eid_prefix, value)
     }
+}
+
+/// Goes through the leaves below a link, sorted.
+struct Walk {
+    top: Link,
+    next: Link,
+}
+
+impl Walk {
+    fn over(top: Link, branches: &[Branch]) -> Walk {
+        Walk { top, next: first(top, branches) }
+    }
+
+    /// The place of the next leaf.
+    fn step(&mut self, branches: &[Branch], leaves: &[Leaf]) -> Option<usize> {
+        if self.next == NONE {
+            return None;
+        }
+        let place = (self.next & !LEAF) as usize;
+        let (mut link, mut up) = (self.next, leaves[place].up);
+        self.next = NONE;
+        while link != self.top {
+            let branch = &branches[up as usize];
+            if branch.sides[0] == link {
+                self.next = first(branch.sides[1], branches);
+                break;
+            }
+            (link, up) = (up, branch.up);
+        }
+        Some(place)
+    }
+}
+
+/// The first leaf below a link.
+fn first(mut link: Link, branches: &[Branch]) -> Link {
+    while let Some(branch) = branches.get(link as usize) {
+        link = branch.sides[0];
+    }
+    link
 }
 
 #[cfg(test)]
@@ -320,6 +509,9 @@ mod tests {
             .max_by_key(|(known, _)| known.len())
             .map(|(known, value)| (known, value));
         assert_eq!(table.lookup(eid), longest);
+        let contains = model.iter().filter(|(known, _)| known.contains(eid));
+        assert_eq!(table.containing(eid).count(), contains.count());
+        assert!(table.containing(eid).is_sorted_by(|(one, _), (other, _)| one.len() > other.len()));
         let exact = model.iter().find(|(known, _)| known == eid_prefix).map(|(_, value)| value);
         assert_eq!(table.get(eid_prefix), exact);
         let covering = model

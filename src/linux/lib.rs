@@ -5,6 +5,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod clock;
+pub mod features;
 pub mod icmp;
 pub mod namespace;
 pub mod netlink;

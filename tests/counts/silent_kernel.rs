@@ -1,6 +1,7 @@
 //! Sockets of a kernel that agrees with everything and does nothing: these definitions take the
 //! place of the C library's, so that messages are built and sent, and only the sending is empty.
 
+use std::collections::BTreeSet;
 use std::ffi::{c_int, c_long, c_void};
 use std::ops::Range;
 use std::slice;
@@ -46,6 +47,7 @@ static STATE: Mutex<State> = Mutex::new(State {
     len: 0,
     links: Vec::new(),
     is_told: true,
+    keys: BTreeSet::new(),
     peers: Vec::new(),
 });
 
@@ -65,7 +67,8 @@ struct State {
     links: Vec<Vec<u8>>,
     /// Whether all of the answer but its end was given.
     is_told: bool,
-    /// WireGuard peers that were set, as they are told of.
+    /// Keys of WireGuard peers that were set, and the peers as they are told of.
+    keys: BTreeSet<[u8; 32]>,
     peers: Vec<u8>,
 }
 
@@ -214,13 +217,13 @@ impl State {
         let peers = self.find(HEADER + 4..self.len, PEERS);
         let peer = peers.and_then(|peers| self.find(peers, 0));
         let Some(key) = peer.and_then(|peer| self.find(peer, PUBLIC_KEY)) else { return };
-        let key = &self.request[key];
+        let Ok(key) = <[u8; 32]>::try_from(&self.request[key]) else { return };
         let is_set = self.u16_at(4) == WIREGUARD && self.request[HEADER] == 1;
-        if is_set && !self.peers.windows(key.len()).any(|known| known == key) {
+        if is_set && self.keys.insert(key) {
             let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock");
             let time = [since.as_secs(), since.subsec_nanos().into()].map(u64::to_ne_bytes);
             let time = attribute(LAST_HANDSHAKE, &time.concat());
-            let peer = attribute(0, &[attribute(PUBLIC_KEY, key), time].concat());
+            let peer = attribute(0, &[attribute(PUBLIC_KEY, &key), time].concat());
             self.peers.extend(peer);
         }
     }

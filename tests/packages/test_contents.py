@@ -70,7 +70,7 @@ class Files(unittest.TestCase):
                     self.assertEqual(mode, 0o755, name)
                     seen.add(name)
             names = [folder.get("name", b"").decode() for folder in APKS[package][0]["paths"]]
-            self.assertLessEqual({f"./{name}/" for name in names if name}, seen | {"./lib/apk/", "./lib/apk/packages/"})
+            self.assertLessEqual({f"./{name}/" for name in names if name}, seen | {"./lib/", "./lib/apk/", "./lib/apk/packages/"})
 
     def test_both_forms_bring_the_same(self):
         for package in IPKS:
@@ -117,7 +117,7 @@ class Fields(unittest.TestCase):
     def test_version_and_licence_are_those_of_the_program(self):
         with open(f"{ROOT}/Cargo.toml") as file:
             cargo = file.read()
-        for package in DAEMONS:
+        for package in IPKS:
             fields = control_of(package)
             self.assertIn(f'\nversion = "{fields["Version"].rsplit("-r")[0]}"\n', cargo)
             self.assertIn(f'\nlicense = "{fields["License"]}"\n', cargo)
@@ -209,6 +209,17 @@ PKG_RELEASE:=1
 PKG_LICENSE:=Apache-2.0
 include $(TOPDIR)/feeds/luci/luci.mk
 """
+
+    def test_the_pages_and_the_protocol_have_a_package_each(self):
+        wanted = {
+            "luci-app-lispguard": {"usr/share/luci/menu.d/luci-app-lispguard.json", "usr/share/rpcd/acl.d/luci-app-lispguard.json",
+                                   *(f"www/luci-static/resources/view/lispguard/{page}.js" for page in ("overview", "settings", "peers", "join"))},
+            "luci-proto-lispguard": {"www/luci-static/resources/protocol/lispguard.js"},
+        }
+        self.assertEqual(set(IPKS), {*DAEMONS, *wanted})
+        for package, paths in wanted.items():
+            self.assertLessEqual(paths, set(files_of_ipk(package)))
+            self.assertEqual(control_of(package)["Depends"], "libc, luci-base, lispguard")
 
     def test_a_folder_is_a_package_for_every_architecture(self):
         copy = made.copy_of_tree()

@@ -14,6 +14,7 @@ pub(crate) use adoption::Adopted;
 use super::map_cache_entry::{Learned, MapCacheEntry, Origin, Outcome, Version};
 use super::peers::{Peers, Ways};
 use super::policy::forwarding;
+use crate::marks::Marks;
 use crate::{Action, Change, Eid, EidPrefix, Event, Forwarding, Instant, Locators, PrefixTable};
 
 /// Rows beyond the limit, for mappings on their way out of the data plane: more than the records
@@ -45,8 +46,11 @@ pub(crate) struct MapCache {
     tombstones: heapless::Vec<Tombstone, MAX_TOMBSTONES>,
     limit: usize,
     live_rows: usize,
-    is_dirty: bool,
-    has_news: bool,
+    /// Rows that are leaving, or may differ from what the data plane has.
+    leaving: Marks,
+    changed: Marks,
+    /// Rows that may be worth telling of.
+    news: Marks,
     /// There may be adopted mappings that nobody was asked for yet.
     has_unasked: bool,
     /// No row is due before; it may be that none is due then.
@@ -57,14 +61,16 @@ pub(crate) struct MapCache {
 
 impl MapCache {
     pub(crate) fn with_limits(mappings: usize, peers: usize) -> MapCache {
+        let places = mappings + SLACK;
         MapCache {
-            rows: PrefixTable::with_capacity(mappings + SLACK),
+            rows: PrefixTable::with_capacity(places),
             peers: Peers::with_limit(peers),
             tombstones: heapless::Vec::new(),
             limit: mappings,
             live_rows: 0,
-            is_dirty: false,
-            has_news: false,
+            leaving: Marks::with_capacity(places),
+            changed: Marks::with_capacity(places),
+            news: Marks::with_capacity(places),
             has_unasked: false,
             due_at: None,
             evicted: 0,
@@ -162,13 +168,13 @@ impl MapCache {
 
     /// Takes a mapping out of the data plane and forgets it.
     pub(crate) fn leave(&mut self, eid_prefix: &EidPrefix) {
-        let Some(row) = self.rows.get_mut(eid_prefix) else { return };
-        if row.is_leaving {
+        let Some(place) = self.rows.place(eid_prefix) else { return };
+        let Some((_, row)) = self.rows.at_mut(place).filter(|(_, row)| !row.is_leaving) else {
             return;
-        }
+        };
         self.peers.release(&row.peers());
         row.is_leaving = true;
-        self.is_dirty = true;
+        self.leaving.set(place);
         self.live_rows -= 1;
     }
 
@@ -193,7 +199,7 @@ impl MapCache {
 
     /// Judges every mapping's locators anew. One that would have no way keeps those that it has.
     pub(crate) fn set_ways(&mut self, ways_of: impl Fn(&Locators) -> Ways) {
-        for (_, row) in self.rows.values_mut() {
+        for (place, row) in self.rows.places_mut() {
             let old = row.peers();
             let ways = self.peers.admitted(&ways_of(&row.locators));
             if let Some(forwarding) = forwarding(&ways)
@@ -201,25 +207,27 @@ impl MapCache {
                 && self.peers.replace(&old, &ways, true)
             {
                 row.forwarding = forwarding;
-                self.is_dirty |= row.installed != row.wanted();
+                self.changed.set(place);
             }
         }
     }
 
     /// We are behind NAT: no tunnel with those who are as well.
     pub(crate) fn tell_unreachable(&mut self) {
-        for (_, row) in self.rows.values_mut() {
-            row.is_both_nat |= row.is_unreachable();
-            self.has_news |= row.is_both_nat;
+        for (place, row) in self.rows.places_mut() {
+            if row.is_unreachable() {
+                row.is_both_nat = true;
+                self.news.set(place);
+            }
         }
     }
 
     /// Judges negative mappings anew.
     pub(crate) fn set_negatives(&mut self, forwarding_of: impl Fn(Action) -> Forwarding) {
-        for (_, row) in self.rows.values_mut() {
+        for (place, row) in self.rows.places_mut() {
             if row.forwarding.peers().next().is_none() {
                 row.forwarding = forwarding_of(row.action);
-                self.is_dirty |= row.installed != row.wanted();
+                self.changed.set(place);
             }
         }
     }
@@ -230,7 +238,7 @@ impl MapCache {
         if self.due_at.is_none_or(|due_at| due_at > now) {
             return;
         }
-        for (_, row) in self.rows.values_mut() {
+        for (place, row) in self.rows.places_mut() {
             if row.is_leaving || row.expires_at > now {
                 continue;
             }
@@ -244,7 +252,7 @@ impl MapCache {
             }
             self.peers.release(&row.peers());
             row.is_leaving = true;
-            self.is_dirty = true;
+            self.leaving.set(place);
             self.live_rows -= 1;
         }
     }
@@ -259,24 +267,20 @@ impl MapCache {
         if let Some(config) = self.peers.poll_set() {
             return Some(Change::SetPeer(config));
         }
-        while self.is_dirty {
-            let differs = |row: &MapCacheEntry| row.is_leaving || row.installed != row.wanted();
-            let leaving = self.rows.iter().find(|(_, row)| row.is_leaving);
-            let next = leaving.or_else(|| self.rows.iter().find(|(_, row)| differs(row)));
-            let Some((eid_prefix, row)) = next.map(|(eid_prefix, row)| (*eid_prefix, row)) else {
-                self.is_dirty = false;
-                break;
-            };
+        while let Some(place) = self.leaving.pop() {
+            let Some((eid_prefix, row)) = self.rows.at_mut(place) else { continue };
+            let (eid_prefix, was_installed) = (*eid_prefix, row.installed.is_some());
             if row.is_leaving {
-                let was_installed = row.installed.is_some();
                 self.rows.remove(&eid_prefix);
                 if was_installed {
                     return Some(Change::RemoveRoute(eid_prefix));
                 }
-            } else {
-                let forwarding = row.forwarding;
-                let row = self.rows.get_mut(&eid_prefix).expect("the row was just found");
-                row.installed = Some(forwarding);
+            }
+        }
+        while let Some(place) = self.changed.pop() {
+            let Some((eid_prefix, row)) = self.rows.at_mut(place) else { continue };
+            let (eid_prefix, forwarding) = (*eid_prefix, row.forwarding);
+            if !row.is_leaving && row.installed.replace(forwarding) != Some(forwarding) {
                 return Some(Change::SetRoute { eid_prefix, forwarding });
             }
         }
@@ -285,24 +289,24 @@ impl MapCache {
 
     /// The next mapping worth telling of.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
-        if !self.has_news {
-            return None;
-        }
-        let both_nat = self.rows.values_mut().find(|(_, row)| row.is_both_nat && !row.is_leaving);
-        if let Some((eid_prefix, forwarding)) = both_nat.map(|(at, row)| (*at, row.forwarding)) {
-            // One line for all that lead to the same peer.
-            let alike = self.rows.values_mut().filter(|(_, row)| row.forwarding == forwarding);
-            alike.for_each(|(_, row)| row.is_both_nat = false);
-            return Some(Event::BothBehindNat { eid_prefix });
-        }
-        for (eid_prefix, row) in self.rows.values_mut().filter(|(_, row)| !row.is_leaving) {
-            let eid_prefix = *eid_prefix;
+        while let Some(place) = self.news.pop() {
+            let Some((eid_prefix, row)) = self.rows.at_mut(place) else { continue };
+            if row.is_leaving {
+                continue;
+            }
+            let (eid_prefix, forwarding) = (*eid_prefix, row.forwarding);
+            if row.is_both_nat {
+                self.news.set(place);
+                // One line for all that lead to the same peer.
+                let alike = self.rows.values_mut().filter(|(_, row)| row.forwarding == forwarding);
+                alike.for_each(|(_, row)| row.is_both_nat = false);
+                return Some(Event::BothBehindNat { eid_prefix });
+            }
             if core::mem::take(&mut row.is_news) {
                 let best = row.locators.iter().min_by_key(|locator| locator.priority);
                 return Some(Event::Mapped { eid_prefix, rloc: best.map(|best| best.rloc) });
             }
         }
-        self.has_news = false;
         None
     }
 
@@ -330,14 +334,21 @@ impl MapCache {
             }
             self.live_rows += 1;
         }
-        self.is_dirty |= row.installed != row.wanted();
-        self.has_news |= row.is_news || row.is_both_nat;
+        let (is_changed, is_news) = (row.installed != row.wanted(), row.is_news || row.is_both_nat);
         let due_at = row.due_at();
         self.due_at = Some(self.due_at.map_or(due_at, |known| known.min(due_at)));
         let peers = row.peers();
         if self.rows.insert(eid_prefix, row).is_err() {
             self.live_rows -= 1;
             self.peers.release(&peers);
+            return;
+        }
+        let place = self.rows.place(&eid_prefix).expect("the row was just put there");
+        if is_changed {
+            self.changed.set(place);
+        }
+        if is_news {
+            self.news.set(place);
         }
     }
 

@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use super::map_cache_entry::MapCacheEntry;
 use crate::bucket::{Bucket, Rate};
+use crate::marks::Marks;
 use crate::{Instant, MAX_LANES, PeerConfig, PeerKey, Side};
 
 /// A peer that carried traffic this recently keeps its mapping against eviction and negative
@@ -24,9 +25,15 @@ const SLACK: usize = 64;
 /// The table of data peers; what differs from what the data plane has is the queue of changes.
 pub(crate) struct Peers {
     rows: Vec<Row>,
+    /// Their places, sorted by key.
+    by_key: Vec<u32>,
     limit: usize,
+    /// Those that mappings lead to.
+    in_use: usize,
     keepalive: Option<Duration>,
-    is_dirty: bool,
+    /// Rows that may differ from what the data plane has, or that nothing may lead to any more.
+    changed: Marks,
+    unused: Marks,
 }
 
 struct Row {
@@ -67,19 +74,69 @@ struct Wanted {
 
 impl Peers {
     pub(crate) fn with_limit(limit: usize) -> Peers {
-        let rows = Vec::with_capacity(limit + SLACK);
-        Peers { rows, limit, keepalive: None, is_dirty: false }
+        let places = limit + SLACK;
+        Peers {
+            rows: Vec::with_capacity(places),
+            by_key: Vec::with_capacity(places),
+            limit,
+            in_use: 0,
+            keepalive: None,
+            changed: Marks::with_capacity(places),
+            unused: Marks::with_capacity(places),
+        }
+    }
+
+    fn place_of(&self, key: PeerKey) -> Result<usize, usize> {
+        self.by_key.binary_search_by(|place| self.rows[*place as usize].key.0.cmp(&key.0))
+    }
+
+    fn find(&self, key: PeerKey) -> Option<&Row> {
+        let index = self.place_of(key).ok()?;
+        Some(&self.rows[self.by_key[index] as usize])
+    }
+
+    /// The row of a key, with its place.
+    fn find_mut(&mut self, key: PeerKey) -> Option<(usize, &mut Row)> {
+        let index = self.place_of(key).ok()?;
+        let place = self.by_key[index] as usize;
+        Some((place, &mut self.rows[place]))
+    }
+
+    /// Puts a row in for which there is room.
+    fn push(&mut self, row: Row) -> usize {
+        let place = self.rows.len();
+        if let Err(index) = self.place_of(row.key) {
+            self.by_key.insert(index, place as u32);
+        }
+        self.in_use += usize::from(row.uses > 0);
+        self.rows.push(row);
+        place
+    }
+
+    /// Takes a row out; the last one takes its place.
+    fn remove(&mut self, place: usize) -> Row {
+        if let Ok(index) = self.place_of(self.rows[place].key) {
+            self.by_key.remove(index);
+        }
+        let last = self.rows.len() - 1;
+        if last != place
+            && let Ok(index) = self.place_of(self.rows[last].key)
+        {
+            self.by_key[index] = place as u32;
+        }
+        // Its marks are those of another place.
+        self.changed.set(place);
+        self.unused.set(place);
+        self.rows.swap_remove(place)
     }
 
     /// A mapping that led to `old` leads by `ways` from now on. A known peer keeps its side; its
     /// endpoint changes when another one is described, which for what the mapping had before is
     /// so only with `is_new`. False, and nothing is changed, when the table is too full.
     pub(crate) fn replace(&mut self, old: &[PeerKey], ways: &Ways, is_new: bool) -> bool {
-        let is_known = |key| self.rows.iter().any(|row| row.key == key);
-        let added = ways.iter().filter(|way| !is_known(way.key)).count();
+        let added = ways.iter().filter(|way| self.find(way.key).is_none()).count();
         let left = || old.iter().filter(|old| ways.iter().all(|way| way.key != **old));
-        let in_use = self.rows.iter().filter(|row| row.uses > 0).count();
-        let is_full = in_use + added > self.limit && added > left().count();
+        let is_full = self.in_use + added > self.limit && added > left().count();
         if added > 0 && (is_full || self.rows.len() + added > self.rows.capacity()) {
             return false;
         }
@@ -95,11 +152,16 @@ impl Peers {
     }
 
     fn add_use(&mut self, way: &Way) {
-        if let Some(row) = self.rows.iter_mut().find(|row| row.key == way.key) {
-            if row.uses == 0 {
+        if let Some((place, row)) = self.find_mut(way.key) {
+            let was_unused = row.uses == 0;
+            if was_unused {
                 row.wanted.side = way.side;
             }
             row.uses += 1;
+            if was_unused {
+                self.in_use += 1;
+                self.changed.set(place);
+            }
             self.describe(way.key, way.endpoint);
         } else {
             let Way { key, lane, endpoint, side, .. } = *way;
@@ -108,8 +170,8 @@ impl Peers {
             let (is_adopted, messages) = (false, Bucket::default());
             let row =
                 Row { key, lane, wanted, installed, uses: 1, traffic_at, is_adopted, messages };
-            self.rows.push(row);
-            self.is_dirty = true;
+            let place = self.push(row);
+            self.changed.set(place);
         }
     }
 
@@ -122,9 +184,11 @@ impl Peers {
         endpoint: Option<SocketAddr>,
         is_used: bool,
     ) {
-        self.is_dirty = true;
-        if let Some(row) = self.rows.iter_mut().find(|row| row.key == key) {
+        if let Some((place, row)) = self.find_mut(key) {
+            let was_unused = row.uses == 0;
             row.uses += usize::from(is_used);
+            self.in_use += usize::from(was_unused && is_used);
+            self.changed.set(place);
             return;
         }
         let wanted = Wanted { endpoint, side: Side::Responder, keepalive: self.keepalive };
@@ -132,7 +196,9 @@ impl Peers {
         let (uses, traffic_at, is_adopted) = (usize::from(is_used), None, true);
         let messages = Bucket::default();
         let row = Row { key, lane, wanted, installed, uses, traffic_at, is_adopted, messages };
-        self.rows.push(row);
+        let place = self.push(row);
+        self.changed.set(place);
+        self.unused.set(place);
     }
 
     /// Whether a peer is among those told of, in the lane that it is known in.
@@ -141,7 +207,7 @@ impl Peers {
         key: PeerKey,
         peers: &[(u8, PeerKey, Option<SocketAddr>)],
     ) -> bool {
-        let known = self.rows.iter().find(|row| row.key == key).map(|row| row.lane);
+        let known = self.find(key).map(|row| row.lane);
         let is_same = |(lane, peer, _): &(u8, PeerKey, Option<SocketAddr>)| {
             *peer == key && known.is_none_or(|known| known == *lane)
         };
@@ -156,8 +222,7 @@ impl Peers {
 
     /// Those of the ways whose peers are in the same lane as they are known in.
     pub(crate) fn admitted(&self, ways: &Ways) -> Ways {
-        let lane_of = |key| self.rows.iter().find(|row| row.key == key).map(|row| row.lane);
-        let is_admitted = |way: &&Way| lane_of(way.key).is_none_or(|lane| lane == way.lane);
+        let is_admitted = |way: &&Way| self.find(way.key).is_none_or(|row| row.lane == way.lane);
         ways.iter().filter(is_admitted).copied().collect()
     }
 
@@ -168,42 +233,46 @@ impl Peers {
 
     /// One mapping less leads to this peer.
     fn drop_use(&mut self, key: PeerKey) {
-        if let Some(row) = self.rows.iter_mut().find(|row| row.key == key) {
+        if let Some((place, row)) = self.find_mut(key) {
             row.uses -= 1;
-            self.is_dirty |= row.uses == 0;
+            if row.uses == 0 {
+                self.in_use -= 1;
+                self.unused.set(place);
+            }
         }
     }
 
     /// The mapping system describes the peer's endpoint anew.
     fn describe(&mut self, key: PeerKey, endpoint: Option<SocketAddr>) {
-        let Some(row) = self.rows.iter_mut().find(|row| row.key == key) else { return };
+        let Some((place, row)) = self.find_mut(key) else { return };
         if core::mem::take(&mut row.is_adopted) && endpoint.is_none() {
             // Where an earlier run followed it to is all that is known.
             row.installed = row.installed.map(|installed| Wanted { endpoint, ..installed });
         }
-        self.is_dirty |= row.wanted.endpoint != endpoint;
-        row.wanted.endpoint = endpoint;
+        if core::mem::replace(&mut row.wanted.endpoint, endpoint) != endpoint {
+            self.changed.set(place);
+        }
     }
 
     /// Sends to the peer at this endpoint from now on, whatever roaming has made of it.
     pub(crate) fn redirect(&mut self, key: PeerKey, endpoint: SocketAddr) {
-        if let Some(row) = self.rows.iter_mut().find(|row| row.key == key) {
+        if let Some((place, row)) = self.find_mut(key) {
             row.wanted.endpoint = Some(endpoint);
             row.installed = row.installed.map(|known| Wanted { endpoint: None, ..known });
-            self.is_dirty = true;
+            self.changed.set(place);
         }
     }
 
     /// The lane of a peer that mappings lead to, and where it was last said to be.
     pub(crate) fn place(&self, key: PeerKey) -> Option<(u8, Option<SocketAddr>)> {
-        let row = self.rows.iter().find(|row| row.key == key && row.uses > 0)?;
+        let row = self.find(key).filter(|row| row.uses > 0)?;
         Some((row.lane, row.wanted.endpoint))
     }
 
     /// Whether we may work on a message from this peer.
     pub(crate) fn admits_message(&mut self, key: PeerKey, now: Instant) -> bool {
-        let row = self.rows.iter_mut().find(|row| row.key == key && row.uses > 0);
-        row.is_some_and(|row| row.messages.take(&MESSAGES, now))
+        let row = self.find_mut(key).filter(|(_, row)| row.uses > 0);
+        row.is_some_and(|(_, row)| row.messages.take(&MESSAGES, now))
     }
 
     /// Those that carried traffic in the last 180 s, most recently active first.
@@ -231,20 +300,22 @@ impl Peers {
     pub(crate) fn set_keepalive(&mut self, keepalive: Option<Duration>) {
         if self.keepalive != keepalive {
             self.keepalive = keepalive;
-            self.is_dirty = true;
-            self.rows.iter_mut().for_each(|row| row.wanted.keepalive = keepalive);
+            for (place, row) in self.rows.iter_mut().enumerate() {
+                row.wanted.keepalive = keepalive;
+                self.changed.set(place);
+            }
         }
     }
 
     pub(crate) fn handle_traffic(&mut self, key: PeerKey, now: Instant) {
-        if let Some(row) = self.rows.iter_mut().find(|row| row.key == key) {
+        if let Some((_, row)) = self.find_mut(key) {
             row.traffic_at = Some(now);
         }
     }
 
     /// When data was last received from the peer.
     pub(crate) fn traffic_at(&self, key: PeerKey) -> Option<Instant> {
-        self.rows.iter().find(|row| row.key == key)?.traffic_at
+        self.find(key)?.traffic_at
     }
 
     /// Whether a peer of this mapping carried traffic in the last 180 s.
@@ -269,32 +340,33 @@ impl Peers {
     /// The next peer to be added or changed. An endpoint that the mapping system did not change
     /// is left as roaming has it.
     pub(crate) fn poll_set(&mut self) -> Option<PeerConfig> {
-        if !self.is_dirty {
-            return None;
+        while let Some(place) = self.changed.pop() {
+            let Some(row) = self.rows.get_mut(place) else { continue };
+            if row.uses == 0 || row.installed == Some(row.wanted) {
+                continue;
+            }
+            let Wanted { endpoint, side, keepalive } = row.wanted;
+            let is_moved = row.installed.is_none_or(|installed| installed.endpoint != endpoint);
+            row.installed = Some(row.wanted);
+            let endpoint = endpoint.filter(|_| is_moved);
+            return Some(PeerConfig {
+                key: row.key,
+                lane: row.lane,
+                endpoint,
+                side,
+                persistent_keepalive: keepalive,
+            });
         }
-        let row =
-            self.rows.iter_mut().find(|row| row.uses > 0 && row.installed != Some(row.wanted))?;
-        let Wanted { endpoint, side, keepalive } = row.wanted;
-        let is_moved = row.installed.is_none_or(|installed| installed.endpoint != endpoint);
-        row.installed = Some(row.wanted);
-        let endpoint = endpoint.filter(|_| is_moved);
-        Some(PeerConfig {
-            key: row.key,
-            lane: row.lane,
-            endpoint,
-            side,
-            persistent_keepalive: keepalive,
-        })
+        None
     }
 
     /// The next peer to be removed; asked for when no route change is left.
     pub(crate) fn poll_remove(&mut self) -> Option<PeerKey> {
-        while self.is_dirty {
-            let Some(place) = self.rows.iter().position(|row| row.uses == 0) else {
-                self.is_dirty = false;
-                break;
-            };
-            let row = self.rows.swap_remove(place);
+        while let Some(place) = self.unused.pop() {
+            if self.rows.get(place).is_none_or(|row| row.uses > 0) {
+                continue;
+            }
+            let row = self.remove(place);
             if row.installed.is_some() {
                 return Some(row.key);
             }

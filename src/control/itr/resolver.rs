@@ -29,6 +29,14 @@ pub(crate) const MAX_WAIT: Duration = Duration::from_secs(10);
 pub(crate) struct Resolver {
     requests: Vec<Request>,
     limit: usize,
+    /// The earliest that one of them is due.
+    due_at: Option<Instant>,
+    /// Whether there may be one whose failure is to be told.
+    has_failed: bool,
+    /// Whether one waits for a Map-Server.
+    is_waiting: bool,
+    /// The Map-Server that all others were asked of.
+    map_server: Option<PeerKey>,
 }
 
 /// One EID that is asked for.
@@ -121,11 +129,24 @@ impl Request {
 
 impl Resolver {
     pub(crate) fn with_limit(limit: usize) -> Resolver {
-        Resolver { requests: Vec::with_capacity(limit), limit }
+        Resolver {
+            requests: Vec::with_capacity(limit),
+            limit,
+            due_at: None,
+            has_failed: false,
+            is_waiting: false,
+            map_server: None,
+        }
     }
 
     /// Asks for `eid` unless it is being asked for already.
     pub(crate) fn ask(&mut self, eid: Eid, source: Eid, has_packets: bool, now: Instant) -> Asked {
+        let asked = self.add(eid, source, has_packets, now);
+        self.note_due();
+        asked
+    }
+
+    fn add(&mut self, eid: Eid, source: Eid, has_packets: bool, now: Instant) -> Asked {
         let is_closed = |request: &Request| matches!(request.state, State::Answered { .. });
         if let Some(known) = self.requests.iter_mut().find(|request| request.eid == eid)
             && !is_closed(known)
@@ -214,6 +235,7 @@ impl Resolver {
             };
             request.state = State::Answered { eid_prefix, until: asked_at + REQUEST_INTERVAL };
             (request.has_packets, request.is_smr_invoked) = (false, false);
+            self.note_due();
         }
     }
 
@@ -222,6 +244,7 @@ impl Resolver {
         if let Some(request) = self.requests.iter_mut().find(|request| request.eid == eid) {
             if request.has_packets {
                 request.fail(now + PAUSE, false);
+                self.note_due();
             } else {
                 self.handle_answer(eid, EidPrefix::host(eid), now);
             }
@@ -238,6 +261,7 @@ impl Resolver {
                 (request.fails_packets, request.is_news) = (false, false);
             }
         }
+        self.note_due();
     }
 
     /// Asks what waits for `map_server`, the one that acknowledges our registration; gives up
@@ -250,6 +274,11 @@ impl Resolver {
         now: Instant,
         mut failed: impl FnMut(Eid) -> bool,
     ) {
+        let is_due = self.due_at.is_some_and(|due_at| due_at <= now);
+        let is_new = core::mem::replace(&mut self.map_server, map_server) != map_server;
+        if !is_due && !is_new && !(self.is_waiting && map_server.is_some()) {
+            return;
+        }
         for request in &mut self.requests {
             match &request.state {
                 State::Asking { map_server: asked, .. } if map_server != Some(*asked) => {
@@ -277,10 +306,14 @@ impl Resolver {
         self.requests.retain(|request| {
             request.is_open() || request.due_at() > now || request.fails_packets || request.is_news
         });
+        self.note_due();
     }
 
     /// Packets that wait in vain, one EID at a time.
     pub(crate) fn poll_change(&mut self) -> Option<Change> {
+        if !self.has_failed {
+            return None;
+        }
         let failed = self.requests.iter_mut().find(|request| request.fails_packets)?;
         failed.fails_packets = false;
         Some(Change::FailWaiting(failed.eid))
@@ -288,25 +321,50 @@ impl Resolver {
 
     /// The next Map-Request to be sent: to whom, with which nonce, for what.
     pub(crate) fn poll_request(&mut self, now: Instant) -> Option<(PeerKey, Nonce, &Request)> {
-        self.requests.iter_mut().find_map(|request| match &mut request.state {
-            State::Asking { map_server, nonce, retransmission, .. }
-                if retransmission.is_due(now) && retransmission.tries() < MAX_TRIES =>
-            {
-                retransmission.sent(now);
-                Some((*map_server, *nonce, &*request))
-            }
-            _ => None,
-        })
+        if self.due_at.is_none_or(|due_at| due_at > now) {
+            return None;
+        }
+        let mut requests = self.requests.iter_mut().enumerate();
+        let (place, map_server, nonce) =
+            requests.find_map(|(place, request)| match &mut request.state {
+                State::Asking { map_server, nonce, retransmission, .. }
+                    if retransmission.is_due(now) && retransmission.tries() < MAX_TRIES =>
+                {
+                    retransmission.sent(now);
+                    Some((place, *map_server, *nonce))
+                }
+                _ => None,
+            })?;
+        self.note_due();
+        Some((map_server, nonce, &self.requests[place]))
     }
 
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
-        let failed = self.requests.iter_mut().find(|request| request.is_news)?;
-        failed.is_news = false;
-        Some(Event::ResolutionFailed { eid: failed.eid })
+        if !self.has_failed {
+            return None;
+        }
+        let failed = self.requests.iter_mut().find(|request| request.is_news);
+        let eid = failed.map(|failed| {
+            failed.is_news = false;
+            failed.eid
+        });
+        self.note_due();
+        Some(Event::ResolutionFailed { eid: eid? })
     }
 
     pub(crate) fn poll_at(&self) -> Option<Instant> {
-        self.requests.iter().map(Request::due_at).min()
+        self.due_at
+    }
+
+    /// To be called after each change.
+    fn note_due(&mut self) {
+        (self.due_at, self.has_failed, self.is_waiting) = (None, false, false);
+        for request in &self.requests {
+            let due_at = request.due_at();
+            self.due_at = Some(self.due_at.map_or(due_at, |known| known.min(due_at)));
+            self.has_failed |= request.fails_packets || request.is_news;
+            self.is_waiting |= matches!(request.state, State::Waiting { .. });
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Request> {

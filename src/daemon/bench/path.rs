@@ -9,6 +9,7 @@ use linux::udp::Offload;
 
 use super::case::Case;
 use super::meter::Measured;
+use super::statistics::median;
 use super::tools::Tools;
 use super::traffic::Traffic;
 use super::udp::{Outcome, Stream};
@@ -49,18 +50,20 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// A run that was made in pieces of equal length.
+    /// A run that was made in pieces of equal length. The median piece's rate is the run's: now and
+    /// then the machine does something else for the length of a piece or two.
     pub(super) fn of_pieces(pieces: &[Run]) -> Run {
         let sum = |of: &dyn Fn(&Run) -> Option<f64>| pieces.iter().map(of).sum::<Option<f64>>();
         let count = pieces.len().max(1) as f64;
-        let mbit_s = pieces.iter().map(|piece| piece.mbit_s).sum::<f64>() / count;
+        let rates: Vec<f64> = pieces.iter().map(|piece| piece.mbit_s).collect();
+        let mean = rates.iter().sum::<f64>() / count;
         // Both are per amount of what arrived, of which a faster piece has more.
         let weighted = |of: &dyn Fn(&Run) -> Option<f64>| {
             let total = sum(&|piece| of(piece).map(|one| one * piece.mbit_s))?;
-            (mbit_s > 0.0).then(|| total / count / mbit_s)
+            (mean > 0.0).then(|| total / count / mean)
         };
         Run {
-            mbit_s,
+            mbit_s: median(&rates).unwrap_or(0.0),
             cpu_s_per_gb: weighted(&|piece| piece.cpu_s_per_gb),
             user_packets_per_10000: weighted(&|piece| piece.user_packets_per_10000),
         }

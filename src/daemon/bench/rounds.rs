@@ -14,9 +14,9 @@ use super::traffic::Traffic;
 
 /// The cases take turns of about this length within a run: what else the machine does, and how fast
 /// it is allowed to be, changes within seconds.
-const PIECE: Duration = Duration::from_millis(500);
+const PIECE: Duration = Duration::from_millis(100);
 /// Between two turns, so that the end of one is not in the next.
-const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The way of a case, or why there is none this time.
 pub(super) type Built = (Case, io::Result<Path>);

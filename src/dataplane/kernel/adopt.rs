@@ -34,10 +34,11 @@ impl<O: Operations> Machine<O> {
             match self.adopted_forwarding(eid_prefix, hops, &remains) {
                 Some(forwarding) => {
                     let installed = Resolved::Lanes(hops.clone());
-                    match self.routes.insert(*eid_prefix, Entry { forwarding, installed }) {
+                    if self.routes.insert(*eid_prefix, Entry { forwarding, installed }) {
                         // Its session may have ended meanwhile.
-                        Ok(_) => drop(self.sync_route(eid_prefix)),
-                        Err(_) => self.refuse_adoption(eid_prefix, hops),
+                        drop(self.sync_route(eid_prefix));
+                    } else {
+                        self.refuse_adoption(eid_prefix, hops);
                     }
                 }
                 None => self.refuse_adoption(eid_prefix, hops),
@@ -134,12 +135,7 @@ impl<O: Operations> Machine<O> {
             if *device == Device::Control || self.data.get(key).is_none() {
                 continue;
             }
-            let routed = || {
-                self.routes
-                    .iter()
-                    .filter(|(_, entry)| keys(entry.forwarding).any(|(peer, _)| peer == key))
-            };
-            let count = routed().count();
+            let count = self.routes.to_peer(key).count();
             if count == 0 {
                 let removal = PeerUpdate::removal(told.public_key);
                 let _ = self.operations.set_peer(*device, &removal, &mut [].into_iter());
@@ -154,7 +150,7 @@ impl<O: Operations> Machine<O> {
     pub(super) fn adopted(&self) -> impl Iterator<Item = Adopted> {
         self.routes.iter().map(|(eid_prefix, entry)| {
             let mut peers = heapless::Vec::new();
-            peers.extend(keys(entry.forwarding).filter_map(|(key, _)| {
+            peers.extend(keys(&entry.forwarding).filter_map(|(key, _)| {
                 let peer = self.data.get(key)?;
                 Some((lane(peer), key, peer.endpoint))
             }));

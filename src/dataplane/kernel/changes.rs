@@ -45,7 +45,7 @@ impl<O: Operations> Machine<O> {
                 self.set_keepalive(Interface::Control, key)
             }
         };
-        if !self.has_new_peers {
+        if self.new_peers.is_empty() {
             self.catch_up(now);
         }
         result
@@ -54,20 +54,18 @@ impl<O: Operations> Machine<O> {
     /// Hands the peers that came with the last changes over to the kernel, each with all that is
     /// routed to it: what the other side sends as soon as it knows the session would be refused.
     pub(super) fn install_new_peers(&mut self) {
-        if !core::mem::take(&mut self.has_new_peers) {
-            return;
-        }
         let now = self.applied_at;
-        for place in 0..self.data.len() {
-            let Some(key) = self.data.key_at(place) else { continue };
-            if self.data.get(key).is_none_or(|peer| peer.is_installed) {
-                continue;
+        let mut new_peers = core::mem::take(&mut self.new_peers);
+        for key in new_peers.drain(..) {
+            if let Some(peer) = self.data.get_mut(key) {
+                peer.is_new = false;
             }
             if self.install(Interface::Data, key).is_err() {
                 self.counters.refused += 1;
             }
             self.begin(key, true, now);
         }
+        self.new_peers = new_peers;
     }
 
     /// Adds or changes a control peer; a session stays when only the endpoint changes.
@@ -170,6 +168,7 @@ impl<O: Operations> Machine<O> {
     fn set_data_peer(&mut self, config: &PeerConfig, now: Instant) -> Result<(), PlaneError> {
         let (key, device) = (config.key, Device::Lane(config.lane));
         if self.data.get(key).is_some_and(|peer| peer.device != device) {
+            self.install_new_peers();
             self.remove_data_peer(key, now);
         }
         let old = self.data.get(key).map(|peer| peer.endpoint);
@@ -185,7 +184,9 @@ impl<O: Operations> Machine<O> {
         let (endpoint, has_session) = (peer.endpoint, peer.has_session());
         let has_new_endpoint = old.is_none_or(|known| known != endpoint);
         if !peer.is_installed {
-            self.has_new_peers = true;
+            if !core::mem::replace(&mut peer.is_new, true) {
+                self.new_peers.push(key);
+            }
             return Ok(());
         }
         // The kernel may have followed it elsewhere since it was last asked.
@@ -297,8 +298,8 @@ impl<O: Operations> Machine<O> {
     fn remove_data_peer(&mut self, key: PeerKey, now: Instant) {
         let mut routed = core::mem::take(&mut self.scratch);
         routed.clear();
-        let to_peer = self.routes.iter().filter(|(_, entry)| leads_to(entry.forwarding, key));
-        routed.extend(to_peer.map(|(eid_prefix, _)| *eid_prefix));
+        routed.extend(self.routes.to_peer(key).map(|(eid_prefix, _)| *eid_prefix));
+        routed.sort_unstable();
         // First no route leads to it: the kernel would answer what it cannot send.
         if let Some(peer) = self.data.get_mut(key) {
             peer.session_at = None;
@@ -322,7 +323,7 @@ impl<O: Operations> Machine<O> {
         forwarding: Forwarding,
         now: Instant,
     ) -> Result<(), PlaneError> {
-        if let Some((key, _)) = keys(forwarding).find(|(key, _)| self.data.get(*key).is_none()) {
+        if let Some((key, _)) = keys(&forwarding).find(|(key, _)| self.data.get(*key).is_none()) {
             return Err(EngineError::UnknownPeer(key).into());
         }
         let old = self.routes.get(&eid_prefix).cloned();
@@ -332,7 +333,7 @@ impl<O: Operations> Machine<O> {
         }
         let installed = old.as_ref().map_or(Resolved::Nothing, |old| old.installed.clone());
         let entry = Entry { forwarding, installed };
-        if self.routes.insert(eid_prefix, entry).is_err() {
+        if !self.routes.insert(eid_prefix, entry) {
             return Err(EngineError::RoutesFull.into());
         }
         let wanted = self.resolved(forwarding);
@@ -360,7 +361,7 @@ impl<O: Operations> Machine<O> {
         old: Forwarding,
         new: Forwarding,
     ) -> Result<(), PlaneError> {
-        for (key, _) in keys(new).filter(|(key, _)| !leads_to(old, *key)) {
+        for (key, _) in keys(&new).filter(|(key, _)| !leads_to(&old, *key)) {
             // A peer that the kernel does not know yet comes with all its EID-prefixes.
             let Some(peer) = self.data.get(key).filter(|peer| peer.is_installed) else { continue };
             let device = peer.device;
@@ -372,9 +373,9 @@ impl<O: Operations> Machine<O> {
 
     /// Takes what went another way from the peers that are no more to send from it.
     fn disallow(&mut self, old: Forwarding, new: Forwarding) {
-        for (key, _) in keys(old).filter(|(key, _)| !leads_to(new, *key)) {
+        for (key, _) in keys(&old).filter(|(key, _)| !leads_to(&new, *key)) {
             let Some(place) = self.data.get(key).map(lane) else { continue };
-            let has_moved = keys(new).any(|(key, _)| self.data.get(key).map(lane) == Some(place));
+            let has_moved = keys(&new).any(|(key, _)| self.data.get(key).map(lane) == Some(place));
             if !has_moved && self.install_again(key).is_err() {
                 self.counters.refused += 1;
             }
@@ -390,7 +391,7 @@ impl<O: Operations> Machine<O> {
             replaces_allowed_ips: true,
             ..PeerUpdate::new(key.0)
         };
-        let routed = self.routes.iter().filter(|(_, entry)| leads_to(entry.forwarding, key));
+        let routed = self.routes.to_peer(key);
         let mut allowed_ips =
             [own].into_iter().chain(routed.map(|(eid_prefix, _)| allowed_ip(eid_prefix)));
         self.counters.peer_requests += 1;

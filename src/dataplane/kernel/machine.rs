@@ -8,7 +8,7 @@ use control::{Duration, EidPrefix, InstanceId, Instant, MAX_LANES, PeerKey, Pref
 use super::Counters;
 use super::operations::{Device, Operations};
 use super::peers::{Peer, Peers};
-use super::routes::Entry;
+use super::route_table::RouteTable;
 use super::watch::Watch;
 use crate::engine::inbox::Inbox;
 use crate::engine::initiator::Pace;
@@ -39,7 +39,7 @@ pub(super) struct Machine<O> {
     pub(super) identity: Identity,
     pub(super) control: Peers,
     pub(super) data: Peers,
-    pub(super) routes: PrefixTable<Entry>,
+    pub(super) routes: RouteTable,
     pub(super) database: PrefixTable<()>,
     pub(super) waiting: Waiting,
     pub(super) inbox: Inbox,
@@ -58,8 +58,8 @@ pub(super) struct Machine<O> {
     pub(super) wake_at: Option<Instant>,
     /// When control peers of an earlier run go that this one has not asked for.
     pub(super) tidy_at: Option<Instant>,
-    /// Whether there are data peers that the kernel does not know yet.
-    pub(super) has_new_peers: bool,
+    /// The data peers that came with the last changes: the kernel does not know them yet.
+    pub(super) new_peers: Vec<PeerKey>,
     /// When the last change came.
     pub(super) applied_at: Instant,
     /// When the kernel was last asked about each interface.
@@ -84,7 +84,7 @@ impl<O: Operations> Machine<O> {
             identity,
             control: Peers::with_capacity(config.control_peers),
             data: Peers::with_capacity(config.data_peers),
-            routes: PrefixTable::with_capacity(config.routes),
+            routes: RouteTable::with_capacity(config.routes),
             database: PrefixTable::with_capacity(config.database),
             waiting: Waiting::new(config.waiting, config.waiting_per_eid, room.into()),
             inbox: Inbox::new(),
@@ -104,7 +104,7 @@ impl<O: Operations> Machine<O> {
             lisp_port: config.lisp_port,
             wake_at: None,
             tidy_at: None,
-            has_new_peers: false,
+            new_peers: Vec::with_capacity(config.data_peers),
             applied_at: Instant::ZERO,
             listed_at: [None; Device::COUNT],
             silence: config.silence,
@@ -147,7 +147,7 @@ impl<O: Operations> Machine<O> {
 
     /// When to call `handle_timeout`; it may find nothing to do and name a later instant.
     pub(super) fn poll_at(&self) -> Option<Instant> {
-        if self.has_new_peers {
+        if !self.new_peers.is_empty() {
             return Some(self.applied_at);
         }
         earliest(earliest(self.waiting.poll_at(), self.wake_at), self.poll_look_at())

@@ -91,7 +91,7 @@ impl<O: Operations> Machine<O> {
     }
 
     fn forward(&mut self, header: &Header, packet: &[u8], now: Instant) -> Fate {
-        let Some((_, entry)) = self.routes.lookup(header.destination) else { return Fate::Miss };
+        let Some(entry) = self.routes.lookup(header.destination) else { return Fate::Miss };
         match entry.forwarding {
             forwarding @ (Forwarding::Peer(_) | Forwarding::Lanes(_)) => {
                 match self.live_peer(forwarding, header.source, header.destination) {
@@ -119,7 +119,7 @@ impl<O: Operations> Machine<O> {
     /// Packets wait for sessions: the kernel is asked at once, as one may stand that the other
     /// side began.
     fn want_sessions(&mut self, forwarding: Forwarding, now: Instant) {
-        for (key, _) in keys(forwarding) {
+        for (key, _) in keys(&forwarding) {
             let Some(peer) = self.data.get_mut(key).filter(|peer| !peer.has_session()) else {
                 continue;
             };
@@ -181,8 +181,8 @@ impl<O: Operations> Machine<O> {
         let mut waiting = core::mem::take(&mut self.waiting);
         waiting.sift(|packet, octets| {
             let route = self.routes.lookup(packet.destination);
-            let forwarding = route.map(|(_, entry)| entry.forwarding);
-            let Some(forwarding) = forwarding.filter(|one| leads_to(*one, key)) else {
+            let forwarding = route.map(|entry| entry.forwarding);
+            let Some(forwarding) = forwarding.filter(|one| leads_to(one, key)) else {
                 return true;
             };
             let Some(key) = self.live_peer(forwarding, packet.source, packet.destination) else {
@@ -231,7 +231,7 @@ impl<O: Operations> Machine<O> {
     pub(super) fn waiting_for(&self, key: PeerKey) -> usize {
         let is_for_peer = |destination| {
             let route = self.routes.lookup(destination);
-            route.is_some_and(|(_, entry)| leads_to(entry.forwarding, key))
+            route.is_some_and(|entry| leads_to(&entry.forwarding, key))
         };
         self.waiting.iter().filter(|packet| is_for_peer(packet.destination)).count()
     }

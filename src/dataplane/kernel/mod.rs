@@ -19,6 +19,7 @@ mod open;
 mod operations;
 mod peers;
 mod remains;
+mod route_table;
 mod routes;
 mod sessions;
 mod silence;

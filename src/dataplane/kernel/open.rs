@@ -4,6 +4,7 @@ use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use control::{Instant, MAX_LANES, PeerKey, auth};
 use linux::Errno;
+use linux::features;
 use linux::netlink::wireguard::{self, AllowedIp, DeviceUpdate, Entry, Wireguard};
 use linux::netlink::{self, Address, Error, InterfaceName, Link};
 use linux::packet::{Doorbell, Injector};
@@ -231,6 +232,8 @@ impl Opening {
         self.netlink.set_link_mtu(index, self.mtu).map_err(link)?;
         self.loosen_filter(name, index);
         let _ = sysctl::write(&format!("net/ipv6/conf/{name}/disable_ipv6"), "0");
+        // What is forwarded from the tunnels goes on in runs, where the kernel can do that.
+        let _ = features::set(name, features::UDP_JOINING, true);
         self.netlink.set_link_up(index).map_err(link)?;
         let (key, port) = self.read(index, wanted.device).map_err(link)?;
         let derive = |key| match wanted.device {

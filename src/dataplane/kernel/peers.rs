@@ -101,6 +101,8 @@ pub(super) struct Peer {
     pub(super) news: News,
     /// Whether the last listing had it.
     pub(super) is_listed: bool,
+    /// Whether the kernel is about to be told of it.
+    pub(super) is_new: bool,
     /// Whether the kernel has it.
     pub(super) is_installed: bool,
     /// Whether somebody of this run wants it.
@@ -143,6 +145,7 @@ impl Peer {
             silence: Silence::default(),
             news: News::default(),
             is_listed: true,
+            is_new: false,
             is_installed: false,
             is_claimed: true,
             is_adopted: false,
@@ -344,16 +347,18 @@ impl Peer {
     }
 }
 
-/// A fixed number of places for peers, sorted by key.
+/// A fixed number of places for peers.
 #[derive(Debug)]
 pub(super) struct Peers {
     rows: Vec<Peer>,
+    /// The rows' indices, sorted by key.
+    order: Vec<u32>,
     capacity: usize,
 }
 
 impl Peers {
     pub(super) fn with_capacity(capacity: usize) -> Peers {
-        Peers { rows: Vec::with_capacity(capacity), capacity }
+        Peers { rows: Vec::with_capacity(capacity), order: Vec::with_capacity(capacity), capacity }
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -365,26 +370,29 @@ impl Peers {
     }
 
     pub(super) fn get(&self, key: PeerKey) -> Option<&Peer> {
-        self.place(key).ok().map(|place| &self.rows[place])
+        self.place(key).ok().map(|place| &self.rows[self.order[place] as usize])
     }
 
     pub(super) fn get_mut(&mut self, key: PeerKey) -> Option<&mut Peer> {
-        self.place(key).ok().map(|place| &mut self.rows[place])
+        let place = self.place(key).ok()?;
+        Some(&mut self.rows[self.order[place] as usize])
     }
 
-    /// The key of the peer at a place; places change when peers come and go.
+    /// The key of the peer at a place, of places sorted by key; they change when peers come and go.
     pub(super) fn key_at(&self, place: usize) -> Option<PeerKey> {
-        self.rows.get(place).map(|peer| peer.key)
+        self.order.get(place).map(|row| self.rows[*row as usize].key)
     }
 
     pub(super) fn with_address(&self, device: Device, address: IpAddr) -> Option<&Peer> {
         self.rows.iter().find(|peer| peer.device == device && IpAddr::V6(peer.address) == address)
     }
 
+    /// All peers, sorted by key.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Peer> {
-        self.rows.iter()
+        self.order.iter().map(|row| &self.rows[*row as usize])
     }
 
+    /// All peers, in no order, to be changed.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Peer> {
         self.rows.iter_mut()
     }
@@ -392,15 +400,21 @@ impl Peers {
     /// Adds a peer that is not there yet; there has to be room.
     pub(super) fn add(&mut self, peer: Peer) {
         let (Ok(place) | Err(place)) = self.place(peer.key);
-        self.rows.insert(place, peer);
+        self.order.insert(place, self.rows.len() as u32);
+        self.rows.push(peer);
     }
 
     pub(super) fn remove(&mut self, key: PeerKey) -> Option<Peer> {
-        self.place(key).ok().map(|place| self.rows.remove(place))
+        let place = self.place(key).ok()?;
+        // The last row moves to where the removed one was.
+        let last = self.place(self.rows.last()?.key).ok()?;
+        self.order[last] = self.order[place];
+        let row = self.order.remove(place);
+        Some(self.rows.swap_remove(row as usize))
     }
 
     fn place(&self, key: PeerKey) -> Result<usize, usize> {
-        self.rows.binary_search_by(|peer| peer.key.cmp(&key))
+        self.order.binary_search_by(|row| self.rows[*row as usize].key.cmp(&key))
     }
 }
 

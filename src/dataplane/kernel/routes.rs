@@ -16,13 +16,13 @@ pub(super) struct Entry {
 }
 
 /// Whether packets may go to, and come from, this peer.
-pub(super) fn leads_to(forwarding: Forwarding, key: PeerKey) -> bool {
-    keys(forwarding).any(|(peer, _)| peer == key)
+pub(super) fn leads_to(forwarding: &Forwarding, key: PeerKey) -> bool {
+    forwarding.leads_to(key)
 }
 
 /// The peers of a forwarding, with their weights.
-pub(super) fn keys(forwarding: Forwarding) -> impl Iterator<Item = (PeerKey, u8)> {
-    let (one, lanes) = match forwarding {
+pub(super) fn keys(forwarding: &Forwarding) -> impl Iterator<Item = (PeerKey, u8)> + use<> {
+    let (one, lanes) = match *forwarding {
         Forwarding::Peer(key) => (Some((key, 1)), None),
         Forwarding::Lanes(lanes) => (None, Some(lanes)),
         Forwarding::Drop | Forwarding::Native => (None, None),
@@ -45,7 +45,7 @@ impl<O: Operations> Machine<O> {
             Forwarding::Peer(_) | Forwarding::Lanes(_) => {}
         }
         let mut hops = Hops::new();
-        let live = keys(forwarding).filter_map(|(key, weight)| {
+        let live = keys(&forwarding).filter_map(|(key, weight)| {
             let peer = self.data.get(key).filter(|peer| peer.has_session())?;
             Some((lane(peer), weight))
         });
@@ -69,7 +69,7 @@ impl<O: Operations> Machine<O> {
         destination: Eid,
     ) -> Option<PeerKey> {
         let is_live = |key: PeerKey| self.data.get(key).is_some_and(Peer::has_session);
-        let live = || keys(forwarding).filter(|(key, _)| is_live(*key));
+        let live = || keys(&forwarding).filter(|(key, _)| is_live(*key));
         let total: u32 = live().map(|(_, weight)| u32::from(weight)).sum();
         if total == 0 {
             return live().next().map(|(key, _)| key);
@@ -89,11 +89,10 @@ impl<O: Operations> Machine<O> {
     pub(super) fn open(&mut self, key: PeerKey, now: Instant) {
         let mut changed = core::mem::take(&mut self.scratch);
         changed.clear();
-        changed.extend(self.routes.iter().filter_map(|(eid_prefix, entry)| {
-            let is_due = leads_to(entry.forwarding, key)
-                && self.resolved(entry.forwarding) != entry.installed;
-            is_due.then_some(*eid_prefix)
-        }));
+        let is_due = |entry: &Entry| self.resolved(entry.forwarding) != entry.installed;
+        let routed = self.routes.to_peer(key).filter(|(_, entry)| is_due(entry));
+        changed.extend(routed.map(|(eid_prefix, _)| *eid_prefix));
+        changed.sort_unstable();
         if !changed.is_empty() {
             self.release_waiting(key, now);
             self.drain_misses(false, now);
@@ -109,8 +108,8 @@ impl<O: Operations> Machine<O> {
     pub(super) fn close(&mut self, key: PeerKey, _now: Instant) {
         let mut changed = core::mem::take(&mut self.scratch);
         changed.clear();
-        let routed = self.routes.iter().filter(|(_, entry)| leads_to(entry.forwarding, key));
-        changed.extend(routed.map(|(eid_prefix, _)| *eid_prefix));
+        changed.extend(self.routes.to_peer(key).map(|(eid_prefix, _)| *eid_prefix));
+        changed.sort_unstable();
         for eid_prefix in &changed {
             let _ = self.sync_route(eid_prefix);
         }
@@ -119,9 +118,8 @@ impl<O: Operations> Machine<O> {
 
     /// Whether flows that go over other lanes are to be shared with this peer.
     pub(super) fn shares_flows(&self, key: PeerKey) -> bool {
-        self.routes.iter().any(|(_, entry)| {
-            matches!(entry.installed, Resolved::Lanes(_)) && leads_to(entry.forwarding, key)
-        })
+        let mut routed = self.routes.to_peer(key);
+        routed.any(|(_, entry)| matches!(entry.installed, Resolved::Lanes(_)))
     }
 
     /// Makes the kernel's table follow ours.
@@ -135,9 +133,7 @@ impl<O: Operations> Machine<O> {
         let result = self.operations.set_route(eid_prefix, &entry.installed, &new);
         match result {
             Ok(()) => {
-                if let Some(entry) = self.routes.get_mut(eid_prefix) {
-                    entry.installed = new;
-                }
+                self.routes.set_installed(eid_prefix, new);
                 Ok(())
             }
             Err(error) => {

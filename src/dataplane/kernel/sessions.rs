@@ -7,7 +7,6 @@ use linux::netlink::wireguard::PeerUpdate;
 use super::machine::{Machine, interface};
 use super::operations::{Device, Operations};
 use super::peers::{News, Peer, allowed_ip};
-use super::routes::leads_to;
 use crate::engine::initiator::{self, Initiator, tells_loss};
 use crate::engine::{FIRST_RETRY, LONGEST_FIRST_RETRY, lisp_message};
 use crate::{Event, Interface};
@@ -253,7 +252,7 @@ impl<O: Operations> Machine<O> {
             Interface::Control => (&mut self.control, self.control_pace),
             Interface::Data => (&mut self.data, self.data_pace),
         };
-        let has_new_peers = self.has_new_peers;
+        let has_new_peers = !self.new_peers.is_empty();
         // A peer that the kernel does not know yet begins when it does; one that it refused is
         // given to it again with each try.
         let is_next = |peer: &&mut Peer| peer.is_installed || !has_new_peers;
@@ -376,8 +375,7 @@ impl<O: Operations> Machine<O> {
         let (device, own) = (peer.device, peer.own_allowed_ip());
         let update = PeerUpdate { replaces_allowed_ips: true, ..peer.update() };
         let is_data = interface == Interface::Data;
-        let routed =
-            self.routes.iter().filter(|(_, entry)| is_data && leads_to(entry.forwarding, key));
+        let routed = self.routes.to_peer(key).filter(|_| is_data);
         let mut allowed_ips =
             [own].into_iter().chain(routed.map(|(eid_prefix, _)| allowed_ip(eid_prefix)));
         self.counters.peer_requests += 1;

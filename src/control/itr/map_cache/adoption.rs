@@ -41,9 +41,11 @@ impl MapCache {
             let is_used = is_wanted && forwarding.peers().any(|peer| peer == *key);
             self.peers.adopt(*key, *lane, *endpoint, is_used);
         }
-        self.is_dirty = true;
-        if let Some(row) = self.rows.get_mut(&eid_prefix) {
-            row.installed = Some(forwarding);
+        if let Some(place) = self.rows.place(&eid_prefix) {
+            if let Some((_, row)) = self.rows.at_mut(place) {
+                row.installed = Some(forwarding);
+            }
+            self.changed.set(place);
             return true;
         }
         let row = MapCacheEntry {
@@ -61,7 +63,13 @@ impl MapCache {
         self.due_at = Some(self.due_at.map_or(due_at, |known| known.min(due_at)));
         self.live_rows += usize::from(is_wanted);
         self.has_unasked |= is_wanted;
-        self.rows.insert(eid_prefix, row).is_ok()
+        if self.rows.insert(eid_prefix, row).is_err() {
+            return false;
+        }
+        if let Some(place) = self.rows.place(&eid_prefix).filter(|_| !is_wanted) {
+            self.leaving.set(place);
+        }
+        true
     }
 
     /// The next adopted mapping that nobody was asked for yet.
@@ -95,13 +103,13 @@ impl MapCache {
     pub(crate) fn end_unconfirmed(&mut self, asked: Eid, answer: &Mapping, now: Instant) {
         let is_negative = answer.locators.is_empty();
         loop {
-            let mut adopted = self.iter().filter(|(_, row)| row.is_adopted);
+            let of_asked = self.rows.containing(asked);
+            let mut adopted = of_asked.filter(|(_, row)| row.is_adopted && !row.is_leaving);
             let over = adopted.find(|(eid_prefix, row)| {
                 let is_elsewhere = is_negative || eid_prefix.len() > answer.eid_prefix.len();
-                let stays = is_negative && self.peers.carry(row, now);
-                eid_prefix.contains(asked) && is_elsewhere && !stays
+                is_elsewhere && !(is_negative && self.peers.carry(row, now))
             });
-            let Some((over, _)) = over else { break };
+            let Some(over) = over.map(|(eid_prefix, _)| *eid_prefix) else { break };
             drop(adopted);
             self.leave(&over);
         }
