@@ -37,7 +37,7 @@ pub const MAX_LANES: usize = 4;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Lanes {
     rows: [(u8, PeerKey, u8); MAX_LANES],
-    len: usize,
+    len: u8,
 }
 
 impl Lanes {
@@ -55,13 +55,13 @@ impl Lanes {
         if rows.iter().all(|(.., weight)| *weight == 0) {
             rows[..peers.len()].iter_mut().for_each(|(.., weight)| *weight = 1);
         }
-        (peers.len() > 1 && are_distinct).then_some(Lanes { rows, len: peers.len() })
+        (peers.len() > 1 && are_distinct).then_some(Lanes { rows, len: peers.len() as u8 })
     }
 
     /// Lane, key and weight of each peer, the lowest lane first. Weights are shares; they are not
     /// all 0. A peer of weight 0 is accepted from, and sent to only when no other can be.
     pub fn iter(&self) -> impl Iterator<Item = (u8, PeerKey, u8)> + use<> {
-        self.rows.into_iter().take(self.len)
+        self.rows.into_iter().take(self.len.into())
     }
 }
 

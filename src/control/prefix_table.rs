@@ -14,9 +14,12 @@ use crate::{Eid, EidPrefix, address_bits};
 pub struct PrefixTable<T> {
     /// One less than there are prefixes.
     branches: Vec<Branch>,
+    /// These and their values come one by one, so that memory is not touched before it is used.
     leaves: Vec<Leaf>,
     values: Vec<Option<(EidPrefix, T)>>,
+    /// Places that were used.
     free: Vec<u32>,
+    capacity: usize,
     root: Link,
 }
 
@@ -53,8 +56,6 @@ const BEFORE_ADDRESS: u32 = 64;
 const LEN: usize = 6;
 
 impl Key {
-    const NONE: Key = Key([0; 7]);
-
     fn new(eid: Eid, len: u32) -> Key {
         let instance_id = eid.instance_id.0;
         Key(match eid.address {
@@ -117,15 +118,13 @@ impl<T> PrefixTable<T> {
     /// # Panics
     /// When `capacity` exceeds 2^31 - 1.
     pub fn with_capacity(capacity: usize) -> PrefixTable<T> {
-        let places = u32::try_from(capacity).expect("a table of fewer than 2^31 prefixes");
-        assert!(places < LEAF, "a table of fewer than 2^31 prefixes");
-        let mut values = Vec::with_capacity(capacity);
-        values.resize_with(capacity, || None);
+        assert!(capacity < LEAF as usize, "a table of fewer than 2^31 prefixes");
         PrefixTable {
             branches: Vec::with_capacity(capacity),
-            leaves: alloc::vec![Leaf { key: Key::NONE, cover: NONE, up: NONE }; capacity],
-            values,
-            free: (0..places).rev().collect(),
+            leaves: Vec::with_capacity(capacity),
+            values: Vec::with_capacity(capacity),
+            free: Vec::with_capacity(capacity),
+            capacity,
             root: NONE,
         }
     }
@@ -142,12 +141,12 @@ impl<T> PrefixTable<T> {
 
     /// Whether a new prefix would be refused.
     pub fn is_full(&self) -> bool {
-        self.free.is_empty()
+        self.len() == self.capacity
     }
 
     /// How many prefixes it can hold.
     pub fn capacity(&self) -> usize {
-        self.values.len()
+        self.capacity
     }
 
     /// Sets the value of a prefix and returns the one it replaces.
@@ -166,10 +165,22 @@ impl<T> PrefixTable<T> {
             },
             None => 0,
         };
-        let Some(place) = self.free.pop() else { return Err(value) };
-        self.values[place as usize] = Some((eid_prefix, value));
+        if self.is_full() {
+            return Err(value);
+        }
         let cover = self.covering(&key).map_or(NONE, |cover| cover as u32);
-        self.leaves[place as usize] = Leaf { key, cover, up: NONE };
+        let leaf = Leaf { key, cover, up: NONE };
+        let place = self.free.pop().unwrap_or(self.values.len() as u32);
+        match self.values.get_mut(place as usize) {
+            Some(free) => {
+                *free = Some((eid_prefix, value));
+                self.leaves[place as usize] = leaf;
+            }
+            None => {
+                self.values.push(Some((eid_prefix, value)));
+                self.leaves.push(leaf);
+            }
+        }
         self.attach(place, bit);
         self.cover_again(&key, cover, place);
         Ok(None)
@@ -258,12 +269,12 @@ impl<T> PrefixTable<T> {
 
     /// What is held at a place.
     pub fn at(&self, place: usize) -> Option<(&EidPrefix, &T)> {
-        self.values[place].as_ref().map(|(eid_prefix, value)| (eid_prefix, value))
+        self.values.get(place)?.as_ref().map(|(eid_prefix, value)| (eid_prefix, value))
     }
 
     /// What is held at a place, to be changed.
     pub fn at_mut(&mut self, place: usize) -> Option<(&EidPrefix, &mut T)> {
-        self.values[place].as_mut().map(|(eid_prefix, value)| (&*eid_prefix, value))
+        self.values.get_mut(place)?.as_mut().map(|(eid_prefix, value)| (&*eid_prefix, value))
     }
 
     /// The value of exactly this prefix.

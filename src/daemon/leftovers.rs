@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use control::MAX_LANES;
+use dataplane::kernel::RESOLVED_METRIC;
 use linux::Errno;
 use linux::netlink::{self, Family, Route, RouteKind, Rule, Socket};
 
@@ -13,6 +14,10 @@ use crate::overlay::{Devices, PROTOCOL, SCOPE_GLOBAL, ignore_missing};
 
 /// What IPv6 gives a route without a metric.
 const DEFAULT_METRIC: u32 = 1024;
+
+/// What our routes in the main table have: worse than what else is there for one EID-prefix, and
+/// than what the data plane resolved.
+pub const OVERLAY_METRIC: u32 = RESOLVED_METRIC + 1;
 
 /// Why the overlay's addresses, routes and rules cannot be there.
 #[derive(Debug)]
@@ -47,10 +52,12 @@ pub fn take(
     for family in [Family::V4, Family::V6] {
         for table in tables(routing) {
             for route in netlink.list(|socket, each| socket.routes(family, table, each))? {
-                let is_other = route.output.is_some_and(|output| output != devices.routes);
-                if route.protocol == PROTOCOL {
+                let is_other = !routing.is_main()
+                    && table == routing.table
+                    && route.output.is_some_and(|output| output != devices.routes);
+                if is_ours(&route, routing) {
                     left.routes.push(route);
-                } else if table == routing.table && route.kind == RouteKind::Unicast && is_other {
+                } else if route.kind == RouteKind::Unicast && is_other {
                     return Err(in_use(netlink, table, route.output)?);
                 }
             }
@@ -111,7 +118,7 @@ pub fn routes(netlink: &mut Socket, routing: &Routing) -> Result<Vec<Route>, net
             routes.append(&mut netlink.list(|socket, each| socket.routes(family, table, each))?);
         }
     }
-    routes.retain(|route| route.protocol == PROTOCOL);
+    routes.retain(|route| is_ours(route, routing));
     for route in &mut routes {
         route.metric = route.metric.filter(|metric| *metric != DEFAULT_METRIC);
         route.output = route.output.filter(|_| route.kind == RouteKind::Unicast);
@@ -121,7 +128,14 @@ pub fn routes(netlink: &mut Socket, routing: &Routing) -> Result<Vec<Route>, net
 
 /// The tables that routes are put into by the daemon: the data plane has one of its own.
 fn tables(routing: &Routing) -> impl Iterator<Item = u32> {
-    [routing.table].into_iter().chain((0..MAX_LANES as u8).map(|lane| routing.lane_table(lane)))
+    let lanes = if routing.is_main() { 0 } else { MAX_LANES as u8 };
+    [routing.table].into_iter().chain((0..lanes).map(|lane| routing.lane_table(lane)))
+}
+
+/// Whether the daemon put a route there; the data plane's may be in the main table as well.
+fn is_ours(route: &Route, routing: &Routing) -> bool {
+    let is_daemons = !routing.is_main() || route.metric == Some(OVERLAY_METRIC);
+    route.protocol == PROTOCOL && is_daemons
 }
 
 fn our_rules(

@@ -8,7 +8,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use control::EidPrefix;
-use linux::netlink::{self, Address, Family, Route, RouteKind, Rule, Socket};
+use linux::netlink::{self, Address, Family, Route, RouteKind, Rule, Socket, TABLE_MAIN};
 
 use crate::config::Config;
 use crate::leftovers::{self, OverlayError};
@@ -139,7 +139,8 @@ impl Overlay {
             addresses.into_iter().partition(|address| self.plan.is_own(*address));
         let mut routes = self.plan.routes(self.devices.routes, &sources);
         routes.extend(self.plan.lane_routes(&self.paths));
-        routes.extend(self.native.iter().map(|prefix| self.plan.throw(prefix)));
+        let defaults = self.defaults()?;
+        routes.extend(self.native.iter().map(|prefix| self.plan.native(prefix, &defaults)));
         self.sources = sources;
         if let Some(routing) = self.plan.routing() {
             let standing = leftovers::routes(&mut self.netlink, routing)?;
@@ -186,14 +187,17 @@ impl Overlay {
             (Some(place), false) => drop(self.native.swap_remove(place)),
             _ => return Ok(()),
         }
-        let route = self.plan.throw(&eid_prefix);
+        let defaults = self.defaults()?;
+        let route = self.plan.native(&eid_prefix, &defaults);
         if is_native {
             self.netlink.replace_route(&route)?;
             self.routes.push(route);
             return Ok(());
         }
-        self.routes.retain(|standing| *standing != route);
-        ignore_missing(self.netlink.delete_route(&route))
+        let is_it = |one: &Route| is_same(one, &route) && one.output != Some(self.devices.routes);
+        let Some(place) = self.routes.iter().position(is_it) else { return Ok(()) };
+        let standing = self.routes.swap_remove(place);
+        ignore_missing(self.netlink.delete_route(&standing))
     }
 
     /// The EIDs among this machine's addresses, which its own packets get as source.
@@ -217,6 +221,20 @@ impl Overlay {
     /// Whether routes with these sources lost them since this was asked last.
     pub fn take_lost_source(&mut self) -> bool {
         core::mem::take(&mut self.has_lost_source)
+    }
+
+    /// The default routes that what is native gets copies of.
+    fn defaults(&mut self) -> Result<Vec<Route>, netlink::Error> {
+        if self.native.is_empty() || self.plan.metric().is_none() {
+            return Ok(Vec::new());
+        }
+        let mut defaults = Vec::new();
+        for family in [Family::V4, Family::V6] {
+            let listed = self.netlink.list(|socket, each| socket.routes(family, TABLE_MAIN, each));
+            defaults.append(&mut listed?);
+        }
+        defaults.retain(|one| one.prefix_len == 0 && one.kind == RouteKind::Unicast);
+        Ok(defaults)
     }
 
     /// This machine's addresses that others may send to.

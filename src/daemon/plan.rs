@@ -23,6 +23,7 @@ use control::{Eid, EidPrefix};
 use linux::netlink::{Family, InterfaceName, Route, RouteKind, Rule, RuleAction, TABLE_MAIN};
 
 use crate::config::{Config, Routing, Rules};
+use crate::leftovers::OVERLAY_METRIC;
 use crate::links::Path;
 use crate::overlay::{PROTOCOL, route};
 
@@ -74,12 +75,18 @@ impl Plan {
             .any(|own| own.contains(Eid { instance_id: own.instance_id(), address }))
     }
 
+    /// Among routes of one EID-prefix in the main table: those of others go before ours, and what
+    /// is resolved before the EID-space. Nothing of that stands in tables of our own.
+    pub fn metric(&self) -> Option<u32> {
+        self.routing.filter(Routing::is_main).map(|_| OVERLAY_METRIC)
+    }
+
     /// The EID-space leads to `device`; packets of this machine get one of `sources`.
     pub fn routes(&self, device: u32, sources: &[IpAddr]) -> Vec<Route> {
         let Some(routing) = self.routing else { return Vec::new() };
         let of_space = |prefix: &EidPrefix| {
             let mut route = route(prefix, routing.table, RouteKind::Unicast);
-            route.output = Some(device);
+            (route.output, route.metric) = (Some(device), self.metric());
             route.source =
                 sources.iter().copied().find(|one| one.is_ipv4() == prefix.address().is_ipv4());
             route
@@ -87,10 +94,24 @@ impl Plan {
         self.eid_space.iter().map(of_space).collect()
     }
 
-    /// Ends the look-up in the overlay's table: the next rule decides.
-    pub fn throw(&self, eid_prefix: &EidPrefix) -> Route {
+    /// Ends the look-up in the overlay's table: the next rule decides. In the main table it is a
+    /// copy of the default route.
+    pub fn native(&self, eid_prefix: &EidPrefix, defaults: &[Route]) -> Route {
         let table = self.routing.map_or(0, |routing| routing.table);
-        route(eid_prefix, table, RouteKind::Throw)
+        if self.metric().is_none() {
+            return route(eid_prefix, table, RouteKind::Throw);
+        }
+        let is_family = |one: &&Route| one.destination.is_ipv4() == eid_prefix.address().is_ipv4();
+        let default = defaults.iter().filter(is_family).min_by_key(|one| one.metric);
+        let kind = if default.is_some() { RouteKind::Unicast } else { RouteKind::Unreachable };
+        let default = default.copied().unwrap_or_else(|| Route::new(eid_prefix.address(), 0));
+        Route {
+            gateway: default.gateway,
+            output: default.output,
+            is_on_link: default.is_on_link,
+            metric: self.metric(),
+            ..route(eid_prefix, table, kind)
+        }
     }
 
     /// The way out of each lane: a default route by its best configured uplink.

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use daemon::demo::net::world::{HOME_HOST, OFFICE_HOST, World};
 
 use crate::flow::Flow;
-use crate::machine::lost_segments;
+use crate::machine::{difference, kernel_state, lost_segments};
 use crate::testbed::{
-    Outcome, PATIENCE, data_key_at, in_world_alone, ping_until_answered, start_pair,
+    Outcome, PATIENCE, data_key_at, in_world_alone, ping_until_answered, start_pair, take_down,
 };
 
 /// A transfer at a steady rate: what is lost in it is lost by lispguard, not by a full queue.
@@ -115,6 +115,29 @@ fn restart_under_traffic(
 #[test]
 fn no_packet_is_lost_when_a_node_is_restarted() {
     in_world_alone(|world| restart_under_traffic(world, |node| node.stop().map(drop)));
+}
+
+#[test]
+fn in_the_main_table_no_packet_is_lost_either_and_no_rule_is_made() {
+    in_world_alone(|world| {
+        world.home.config.set_option("table", "main");
+        let before = kernel_state(world.home.place())?;
+        restart_under_traffic(world, |node| node.kill().map(drop))?;
+        let running = kernel_state(world.home.place())?;
+        let is_new = |line: &&String| !before.contains(line);
+        let new: Vec<_> = running.iter().filter(is_new).collect();
+        assert!(new.iter().all(|line| !line.contains("rule: ")), "{new:#?}");
+        let has =
+            |words: &[&str]| new.iter().any(|line| words.iter().all(|word| line.contains(word)));
+        assert!(has(&["10.0.0.0/8 dev lg-miss", "metric 4343"]), "{new:#?}");
+        assert!(has(&["10.2.0.0/24 dev lg-data0", "metric 4342"]), "{new:#?}");
+
+        world.home.kill()?;
+        take_down(&world.home)?;
+        let after = kernel_state(world.home.place())?;
+        assert_eq!(before, after, "{}", difference(&before, &after));
+        Ok(())
+    });
 }
 
 #[test]

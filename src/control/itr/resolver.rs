@@ -276,7 +276,8 @@ impl Resolver {
     ) {
         let is_due = self.due_at.is_some_and(|due_at| due_at <= now);
         let is_new = core::mem::replace(&mut self.map_server, map_server) != map_server;
-        if !is_due && !is_new && !(self.is_waiting && map_server.is_some()) {
+        let can_ask = self.is_waiting && map_server.is_some();
+        if !(is_due || is_new || can_ask) {
             return;
         }
         for request in &mut self.requests {

@@ -6,6 +6,7 @@ pub(super) enum Case {
     Routed,
     Wg,
     Kernel,
+    KernelRules,
     Userspace,
     BoringtunCli,
     WireguardGo,
@@ -13,10 +14,11 @@ pub(super) enum Case {
 
 impl Case {
     /// All, those that are compared with one another side by side.
-    pub(super) const ALL: [Case; 6] = [
+    pub(super) const ALL: [Case; 7] = [
         Case::Routed,
         Case::Wg,
         Case::Kernel,
+        Case::KernelRules,
         Case::Userspace,
         Case::BoringtunCli,
         Case::WireguardGo,
@@ -28,6 +30,7 @@ impl Case {
             Case::Routed => "routed",
             Case::Wg => "wg",
             Case::Kernel => "kernel",
+            Case::KernelRules => "kernel-rules",
             Case::Userspace => "userspace",
             Case::BoringtunCli => "boringtun-cli",
             Case::WireguardGo => "wireguard-go",
@@ -39,7 +42,10 @@ impl Case {
         match self {
             Case::Routed => "no tunnel",
             Case::Wg => "kernel WireGuard configured by hand with wg",
-            Case::Kernel => "lispguard with option dataplane 'kernel'",
+            Case::Kernel => {
+                "lispguard with option dataplane 'kernel' and table 'main', as wg has it"
+            }
+            Case::KernelRules => "the same with tables and rules of its own, as uplinks need them",
             Case::Userspace => "lispguard with option dataplane 'userspace'",
             Case::BoringtunCli => "boringtun-cli configured with wg",
             Case::WireguardGo => "wireguard-go configured with wg",
@@ -53,13 +59,14 @@ impl Case {
 
     /// Whether it is lispguard, which can be asked how many packets it saw.
     pub(super) const fn is_lispguard(self) -> bool {
-        matches!(self, Case::Kernel | Case::Userspace)
+        matches!(self, Case::Kernel | Case::KernelRules | Case::Userspace)
     }
 }
 
 /// What is put in relation when both ran: the first is measured against the second.
-pub(super) const COMPARED: [(Case, Case); 3] = [
+pub(super) const COMPARED: [(Case, Case); 4] = [
     (Case::Kernel, Case::Wg),
+    (Case::KernelRules, Case::Wg),
     (Case::Userspace, Case::BoringtunCli),
     (Case::Userspace, Case::WireguardGo),
 ];

@@ -89,7 +89,13 @@ impl Path {
         }
         let tunnel = match case {
             Case::Routed => route(&world)?,
-            Case::Kernel => start(&mut world, "kernel")?,
+            Case::Kernel => {
+                for site in world.sites_mut() {
+                    site.config.set_option("table", "main");
+                }
+                start(&mut world, "kernel")?
+            }
+            Case::KernelRules => start(&mut world, "kernel")?,
             Case::Userspace => start(&mut world, "userspace")?,
             Case::Wg | Case::BoringtunCli | Case::WireguardGo => {
                 Tunnel::build(&world, case, tools, interrupt)?

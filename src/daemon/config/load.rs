@@ -163,6 +163,7 @@ fn check(document: &Document, report: &mut Report) -> Option<Config> {
     }
     others.report_nested(report);
     check_lanes(&config, main, report);
+    check_table(&config, main, report);
     check_counts(document, &config, main, report);
     Some(config)
 }
@@ -190,6 +191,20 @@ fn check_lanes(config: &Config, main: &Section, report: &mut Report) {
         if port == ports.control || ports.lane(lane - 1) == port {
             Reader { section: main, report }.about("data_port", ValueProblem::LanePort(port));
         }
+    }
+}
+
+/// Refuses what cannot do without rules, where all routes are in the main table.
+fn check_table(config: &Config, main: &Section, report: &mut Report) {
+    if !config.routing.is_main() {
+        return;
+    }
+    let mut reader = Reader { section: main, report };
+    if !config.uplinks.is_empty() {
+        reader.about("table", ValueProblem::NeedsRules("`config uplink`"));
+    }
+    if config.eid_space.iter().any(|space| space.len() == 0) {
+        reader.about("table", ValueProblem::NeedsRules("an EID-space of everything"));
     }
 }
 

@@ -18,6 +18,7 @@ use core::time::Duration;
 use std::path::PathBuf;
 
 use control::{EidPrefix, InstanceId, PeerKey};
+use linux::netlink::TABLE_MAIN;
 use log::LevelFilter;
 
 pub use endpoint::{Endpoint, EndpointError, Host};
@@ -147,7 +148,7 @@ pub struct Routing {
     /// Mark on the tunnels' own packets, which keeps them out of the overlay; never 0. Lane k
     /// adds k.
     pub fwmark: u32,
-    /// The routing table that leads the EID-space into the overlay.
+    /// The routing table that leads the EID-space into the overlay; the main table needs no rules.
     pub table: u32,
     /// Priority of the first of [`RULES`] rules, from 1.
     pub rule_priority: u32,
@@ -172,9 +173,14 @@ pub(crate) const LARGEST_MAX_SITES: u32 = 64;
 pub const RULES: u32 = 7;
 
 impl Routing {
+    /// Whether all routes are in the main table, and no rules lead to tables of our own.
+    pub const fn is_main(&self) -> bool {
+        self.table == TABLE_MAIN
+    }
+
     /// The table of the EID-prefixes whose tunnels stand: kernel WireGuard forwards by it.
     pub const fn resolved_table(&self) -> u32 {
-        self.table + 1
+        if self.is_main() { self.table } else { self.table + 1 }
     }
 
     /// The table with a lane's way out.

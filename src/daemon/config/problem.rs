@@ -88,6 +88,8 @@ pub enum ValueProblem {
     Number(String, u32, u32),
     /// It is a routing table of the kernel's own.
     ReservedTable(u32),
+    /// Routes in the main table, beside what is named.
+    NeedsRules(&'static str),
     /// It is smaller than the option named.
     LessThan(&'static str),
     /// It is not an EID-prefix.
@@ -278,7 +280,8 @@ impl fmt::Display for ValueProblem {
             }
             ValueProblem::LanePort(_)
             | ValueProblem::SamePort(_)
-            | ValueProblem::ReservedTable(_) => return fmt_taken(self, f),
+            | ValueProblem::ReservedTable(_)
+            | ValueProblem::NeedsRules(_) => return fmt_taken(self, f),
             ValueProblem::Duplicate(..)
             | ValueProblem::DuplicateItem(_)
             | ValueProblem::InsideOther(..) => return fmt_collision(self, f),
@@ -300,6 +303,9 @@ fn fmt_taken(problem: &ValueProblem, f: &mut fmt::Formatter<'_>) -> fmt::Result 
             f,
             "table {table}, or one of the 5 after it, is the kernel's own; choose another, as 4342"
         ),
+        ValueProblem::NeedsRules(what) => {
+            write!(f, "{what} needs routing rules and a table of our own; write a number, as 4342")
+        }
         _ => Ok(()),
     }
 }

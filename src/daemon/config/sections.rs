@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use control::{EidPrefix, InstanceId, MAX_LANES, PeerKey};
+use linux::netlink::TABLE_MAIN;
 use log::LevelFilter;
 
 use super::error::{Place, SectionName};
@@ -148,16 +149,17 @@ fn routing(main: &mut Reader<'_>) -> Routing {
     let rules = main.one("rules", value::rules).unwrap_or(Rules::Auto);
     // Rules of ours tell the tunnels' packets by their mark.
     let least_mark = u32::from(rules == Rules::Auto);
+    let table = main.one("table", value::table).unwrap_or(4342);
     Routing {
         fwmark: main
             .one("fwmark", |text| value::number(text, least_mark, MAX_MARK))
             .unwrap_or(0x4c47),
-        table: main.one("table", value::table).unwrap_or(4342),
+        table,
         // The kernel's own rules are 0 (local), 32766 (main) and 32767 (default).
         rule_priority: main
             .one("rule_priority", |text| value::number(text, 1, 32766 - RULES))
             .unwrap_or(5090),
-        rules,
+        rules: if table == TABLE_MAIN { Rules::None } else { rules },
         hashes_ports: main.one("multipath_l4", value::flag).unwrap_or(false),
     }
 }

@@ -287,6 +287,19 @@ fn numbers_out_of_range_are_told() {
 }
 
 #[test]
+fn in_the_main_table_there_are_no_rules_and_no_other_tables() {
+    let text = xtr().replacen("\nconfig", "\n option table 'main'\nconfig", 1);
+    let routing = Config::parse(text.as_bytes(), "f").expect("a right one").routing;
+    assert!(routing.is_main() && routing.rules == Rules::None);
+    assert_eq!(routing.resolved_table(), routing.table);
+    let told = errors(&format!("{text}\nconfig uplink\n option device wan\n"));
+    assert!(told.contains("`config uplink` needs routing rules and a table of our own"), "{told}");
+    let text = text.replacen("list eid_space '10.0.0.0/8'", "list eid_space '0.0.0.0/0'", 1);
+    let what = "an EID-space of everything needs routing rules and a table of our own";
+    assert!(errors(&text).contains(what), "{}", errors(&text));
+}
+
+#[test]
 fn who_makes_the_rules_may_go_without_marks() {
     let lines = "\n option rules 'none'\n option fwmark '0'\nconfig";
     let text = xtr().replacen("\nconfig", lines, 1);

@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::path::PathBuf;
 
 use control::{EidPrefix, InstanceId, MAX_LANES, PeerKey, PrefixError, address_bits};
+use linux::netlink::TABLE_MAIN;
 use log::LevelFilter;
 
 use super::key::{self, Secret};
@@ -103,6 +104,9 @@ pub(super) fn mtu(text: &str) -> Result<Option<u16>, ValueProblem> {
 
 /// The tables 253 to 255 are the kernel's `default`, `main` and `local`.
 pub(super) fn table(text: &str) -> Result<u32, ValueProblem> {
+    if text == "main" {
+        return Ok(TABLE_MAIN);
+    }
     match number(text, 1, u32::MAX - TABLES)? {
         table if table <= 255 && table + TABLES >= 253 => Err(ValueProblem::ReservedTable(table)),
         table => Ok(table),

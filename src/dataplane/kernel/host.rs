@@ -5,14 +5,16 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use control::{Duration, EidPrefix, MAX_LANES};
 use linux::netlink::wireguard::{AllowedIp, DeviceUpdate, Peer, PeerUpdate, Wireguard};
-use linux::netlink::{self, Error, InterfaceName, LinkStatistics, NextHop, Route, RouteKind};
+use linux::netlink::{
+    self, Error, InterfaceName, LinkStatistics, NextHop, Route, RouteKind, TABLE_MAIN,
+};
 use linux::packet::{Bell, Doorbell, Injector};
 use linux::tun::Tun;
 use linux::udp::Socket;
 use linux::{Errno, TransferError};
 
-use super::ROUTE_PROTOCOL;
 use super::operations::{Device, Operations, Resolved};
+use super::{RESOLVED_METRIC, ROUTE_PROTOCOL};
 use crate::{Interface, Source};
 
 /// A listing is repeated when the peers changed meanwhile.
@@ -101,6 +103,7 @@ impl Host {
     fn route(&self, eid_prefix: &EidPrefix, kind: RouteKind) -> Route {
         let mut route = Route::new(eid_prefix.address(), eid_prefix.len());
         (route.table, route.protocol, route.kind) = (self.resolved_table, ROUTE_PROTOCOL, kind);
+        route.metric = (self.resolved_table == TABLE_MAIN).then_some(RESOLVED_METRIC);
         if kind == RouteKind::Unicast {
             route.source = match eid_prefix.address() {
                 IpAddr::V4(_) => self.sources.0.map(IpAddr::V4),
@@ -191,7 +194,9 @@ impl Operations for Host {
         old: &Resolved,
         new: &Resolved,
     ) -> Result<(), Error> {
-        match new {
+        // The main table has none to throw to: who put us there leads it out of the overlay.
+        let is_nothing = *new == Resolved::Throw && self.resolved_table == TABLE_MAIN;
+        match if is_nothing { &Resolved::Nothing } else { new } {
             Resolved::Nothing => {
                 let kind = match old {
                     Resolved::Nothing => return Ok(()),

@@ -50,6 +50,9 @@ pub const ALIAS: &str = "lispguard";
 /// The protocol of the routes and rules that lispguard made (`RTA_PROTOCOL`).
 pub const ROUTE_PROTOCOL: u8 = 76;
 
+/// What routes of ours have where the table is the main one: worse than what others put there.
+pub const RESOLVED_METRIC: u32 = 4342;
+
 /// What the kernel data plane is made from.
 pub struct KernelConfig {
     /// The private control key.

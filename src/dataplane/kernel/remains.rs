@@ -1,11 +1,11 @@
 //! What a run left behind: read at the next start, or removed for good.
 
 use control::{EidPrefix, InstanceId};
-use linux::netlink::{self, Error, Family, Link, Route, RouteKind};
+use linux::netlink::{self, Error, Family, Link, Route, RouteKind, TABLE_MAIN};
 
 use super::adopt::Remains;
 use super::operations::Hops;
-use super::{ALIAS, KernelError, ROUTE_PROTOCOL};
+use super::{ALIAS, KernelError, RESOLVED_METRIC, ROUTE_PROTOCOL};
 
 /// Reads our routes to lanes with these interface indices; others of ours, such as those for what
 /// is to be dropped, are removed: they are cheap to learn again.
@@ -19,7 +19,9 @@ pub(super) fn routes(
     let mut stale = Vec::new();
     for family in [Family::V4, Family::V6] {
         netlink.routes_and_hops(family, table, |route, hops| {
-            if route.protocol != ROUTE_PROTOCOL {
+            // In the main table the daemon has routes too.
+            let is_other = table == TABLE_MAIN && route.metric != Some(RESOLVED_METRIC);
+            if route.protocol != ROUTE_PROTOCOL || is_other {
                 return;
             }
             let known: Option<Hops> = hops
@@ -74,6 +76,7 @@ pub fn remove(names: &[String], resolved_table: u32) -> Result<usize, KernelErro
 fn delete(netlink: &mut netlink::Socket, route: &Route) -> Result<(), Error> {
     let mut all = Route::new(route.destination, route.prefix_len);
     (all.table, all.protocol, all.kind) = (route.table, route.protocol, route.kind);
+    all.metric = route.metric;
     match netlink.delete_route(&all) {
         Err(error) if error.is_missing() => Ok(()),
         result => result,

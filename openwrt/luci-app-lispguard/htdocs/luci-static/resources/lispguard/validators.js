@@ -98,6 +98,9 @@ function table(text) {
 	const last = 4294967290;
 	const is_number = number(1, last)(text);
 
+	if (text == 'main')
+		return true;
+
 	if (is_number !== true)
 		return is_number;
 

@@ -222,7 +222,8 @@ function addRouting(section) {
 	});
 
 	only(value(section, 'routing', 'table', _('Routing table'),
-		_('The first of six routing tables that nothing else may use.'), '4342', validators.table), DATABASE);
+		_('The first of six routing tables that nothing else may use; or main, which needs no rules, for a site without uplinks of its own.'),
+		'4342', validators.table), DATABASE);
 	only(value(section, 'routing', 'rule_priority', _('Rule priority'),
 		_('The first of seven priorities of routing rules. Put it before mwan3 or pbr where these catch the EID-space.'),
 		'5090', validators.number(1, 32759)), DATABASE);
