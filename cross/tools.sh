@@ -116,16 +116,20 @@ make_small() {
     variable=CARGO_TARGET_${variable^^}_RUSTFLAGS
     local rustflags="${!variable} -C force-unwind-tables=no -C panic=immediate-abort -Zunstable-options"
     rustflags+=' -Zlocation-detail=none -Zfmt-debug=none'
-    # What is computed early has to be kept somewhere until it is used.
-    rustflags+=' -C llvm-args=-disable-machine-licm -C llvm-args=-disable-lsr -C llvm-args=-split-spill-mode=size'
-    # Compilers fill fewer delay slots and return by more branches than they could, unless they are told.
+    local argument arguments=(
+        # What is computed early has to be kept somewhere until it is used.
+        -disable-machine-licm -disable-lsr -split-spill-mode=size -pre-RA-sched=source
+        # A large stack frame is dear to reach into; functions that were joined would share one.
+        -inline-max-stacksize=2048
+        # The same instructions once instead of at the end of each branch, calls instead of copies.
+        -enable-tail-merge -tail-dup-placement=false -max-store-memcpy=2
+    )
     case $rust_target in
-    mips*)
-        rustflags+=' -C llvm-args=-disable-mips-df-forward-search=false -C llvm-args=-disable-mips-df-succbb-search=false'
-        rustflags+=' -C llvm-args=-mips-tail-calls'
-        ;;
+    # Compilers fill fewer delay slots and return by more branches than they could, unless they are told.
+    mips*) arguments+=(-disable-mips-df-succbb-search=false -mips-tail-calls) ;;
     armv7*) rustflags+=' -C target-feature=+thumb-mode -C relocation-model=static -C link-arg=-no-pie' ;;
     esac
+    for argument in "${arguments[@]}"; do rustflags+=" -C llvm-args=$argument"; done
     if [ "$1" = dynamic ]; then
         # Where both are told, the other one counts.
         rustflags=${rustflags/-C target-feature=+crt-static/}' -C target-feature=-crt-static'
