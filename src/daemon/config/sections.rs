@@ -256,7 +256,11 @@ type Octets = [u8; 32];
 
 /// Values of one kind, and where they stand.
 #[derive(Default)]
-pub(super) struct Seen(BTreeMap<Octets, (SectionName, u32)>);
+pub(super) struct Seen {
+    /// Places in the list.
+    by_value: BTreeMap<Octets, u32>,
+    rows: Vec<(SectionName, u32)>,
+}
 
 fn octets_of_prefix(prefix: &EidPrefix) -> Octets {
     let mut octets = [0; 32];
@@ -278,6 +282,10 @@ fn octets_of_device(name: &str) -> Octets {
 }
 
 impl Seen {
+    fn get(&self, value: &Octets) -> Option<&(SectionName, u32)> {
+        self.by_value.get(value).map(|place| &self.rows[*place as usize])
+    }
+
     /// Reports a value of an option that was there before; whether it is a new one.
     pub(super) fn insert(
         &mut self,
@@ -287,7 +295,7 @@ impl Seen {
         line: u32,
     ) -> bool {
         let section = name_of(reader.section);
-        match self.0.get(&value) {
+        match self.get(&value) {
             // Of sections that were joined this is said already.
             Some((earlier, _)) if *earlier == section && reader.section.repeated_at.is_some() => {}
             Some((earlier, at)) if *earlier == section => {
@@ -297,7 +305,8 @@ impl Seen {
                 reader.at(line, option, ValueProblem::Duplicate(earlier.clone(), *at));
             }
             None => {
-                self.0.insert(value, (section, line));
+                self.by_value.insert(value, self.rows.len() as u32);
+                self.rows.push((section, line));
                 return true;
             }
         }
@@ -381,7 +390,7 @@ impl Others<'_> {
     /// Refuses prefixes of different sites that contain one another: a map-cache that holds the
     /// wider one never asks for the other.
     pub(super) fn report_nested(&self, report: &mut Report) {
-        let place_of = |prefix: &EidPrefix| self.site_prefixes.0.get(&octets_of_prefix(prefix));
+        let place_of = |prefix: &EidPrefix| self.site_prefixes.get(&octets_of_prefix(prefix));
         for prefix in &self.nestable {
             let Some((section, line)) = place_of(prefix) else { continue };
             let around = |len| EidPrefix::new(prefix.instance_id(), prefix.address(), len);
