@@ -1,10 +1,36 @@
 //! Public keys of WireGuard peers.
 
+use core::cmp::Ordering;
 use core::fmt;
 
 /// The X25519 public key of a WireGuard peer; shown in base64 as `wg` shows it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PeerKey(pub [u8; 32]);
+
+impl PeerKey {
+    /// The first words in which two keys differ. Tables of keys are searched by it: small C
+    /// libraries compare one octet at a time.
+    fn difference(&self, other: &PeerKey) -> Option<(u32, u32)> {
+        let words = |key: &PeerKey, place: usize| {
+            let [first, second, third, fourth] = key.0.as_chunks().0[place];
+            u32::from_be_bytes([first, second, third, fourth])
+        };
+        let mut pairs = (0..8).map(|place| (words(self, place), words(other, place)));
+        pairs.find(|(own, other)| own != other)
+    }
+}
+
+impl Ord for PeerKey {
+    fn cmp(&self, other: &PeerKey) -> Ordering {
+        self.difference(other).map_or(Ordering::Equal, |(own, other)| own.cmp(&other))
+    }
+}
+
+impl PartialOrd for PeerKey {
+    fn partial_cmp(&self, other: &PeerKey) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -39,5 +65,21 @@ mod tests {
         let mut key = [0xff; 32];
         key[31] = 0xfe;
         assert_eq!(PeerKey(key).to_string(), "//////////////////////////////////////////4=");
+    }
+
+    #[test]
+    fn keys_are_sorted_as_their_octets_are() {
+        let key = |place: usize, value: u8| {
+            let mut key = [7; 32];
+            key[place] = value;
+            PeerKey(key)
+        };
+        for (place, other) in (0..32).flat_map(|place| (0..32).map(move |other| (place, other))) {
+            for (one, two) in [(key(place, 200), key(other, 9)), (key(place, 1), key(other, 2))] {
+                assert_eq!(one.cmp(&two), one.0.cmp(&two.0));
+                assert_eq!(one == two, one.0 == two.0);
+            }
+        }
+        assert_eq!(key(3, 1), key(3, 1));
     }
 }

@@ -9,7 +9,7 @@ use crate::mobile_node::handover::Handover;
 use crate::xtr::Xtr;
 use crate::{
     Change, Config, Eid, EidPrefix, Event, Forwarding, Instant, LISP_PORT, MAX_LANES, PeerKey,
-    Side, Uplink, XtrConfig,
+    Side, Uplink, XtrConfig, earliest,
 };
 
 /// What is to be done.
@@ -268,7 +268,7 @@ impl Node {
     pub fn poll_at(&self) -> Option<Instant> {
         let xtr = self.xtr.as_ref().and_then(|xtr| xtr.poll_at());
         let map_server = self.map_server.as_ref().and_then(|map_server| map_server.poll_at());
-        [xtr, map_server, self.handover.poll_at()].into_iter().flatten().min()
+        earliest(earliest(xtr, map_server), self.handover.poll_at())
     }
 
     /// The xTR, for status.

@@ -20,6 +20,7 @@ use crate::itr::{Context, Itr, WayOut, is_plea};
 use crate::node::Output;
 use crate::{
     Config, Eid, EidPrefix, Forwarding, Instant, Locators, PeerKey, Side, Uplink, XtrConfig,
+    earliest,
 };
 use wire::{Message, MessageType};
 
@@ -260,7 +261,7 @@ impl Xtr {
 
     /// When to call [`Xtr::handle_timeout`].
     pub fn poll_at(&self) -> Option<Instant> {
-        [self.etr.poll_at(), self.itr.poll_at()].into_iter().flatten().min()
+        earliest(self.etr.poll_at(), self.itr.poll_at())
     }
 
     /// The map-cache, sorted by EID-prefix.

@@ -6,7 +6,7 @@ use linux::netlink::wireguard::PeerUpdate;
 use super::machine::Machine;
 use super::operations::{Device, Operations, Resolved};
 use super::peers::{Peer, allowed_ip};
-use super::routes::{Entry, keys, lane, leads_to};
+use super::routes::{Entry, lane, leads_to};
 use crate::{ControlPeer, EngineError, Interface, PlaneError};
 
 impl<O: Operations> Machine<O> {
@@ -323,7 +323,7 @@ impl<O: Operations> Machine<O> {
         forwarding: Forwarding,
         now: Instant,
     ) -> Result<(), PlaneError> {
-        if let Some((key, _)) = keys(&forwarding).find(|(key, _)| self.data.get(*key).is_none()) {
+        if let Some((key, _)) = forwarding.shares().find(|(key, _)| self.data.get(*key).is_none()) {
             return Err(EngineError::UnknownPeer(key).into());
         }
         let old = self.routes.get(&eid_prefix).cloned();
@@ -361,7 +361,7 @@ impl<O: Operations> Machine<O> {
         old: Forwarding,
         new: Forwarding,
     ) -> Result<(), PlaneError> {
-        for (key, _) in keys(&new).filter(|(key, _)| !leads_to(&old, *key)) {
+        for (key, _) in new.shares().filter(|(key, _)| !leads_to(&old, *key)) {
             // A peer that the kernel does not know yet comes with all its EID-prefixes.
             let Some(peer) = self.data.get(key).filter(|peer| peer.is_installed) else { continue };
             let device = peer.device;
@@ -373,9 +373,10 @@ impl<O: Operations> Machine<O> {
 
     /// Takes what went another way from the peers that are no more to send from it.
     fn disallow(&mut self, old: Forwarding, new: Forwarding) {
-        for (key, _) in keys(&old).filter(|(key, _)| !leads_to(&new, *key)) {
+        for (key, _) in old.shares().filter(|(key, _)| !leads_to(&new, *key)) {
             let Some(place) = self.data.get(key).map(lane) else { continue };
-            let has_moved = keys(&new).any(|(key, _)| self.data.get(key).map(lane) == Some(place));
+            let has_moved =
+                new.shares().any(|(key, _)| self.data.get(key).map(lane) == Some(place));
             if !has_moved && self.install_again(key).is_err() {
                 self.counters.refused += 1;
             }

@@ -5,7 +5,7 @@ use control::{Eid, Forwarding, Instant, PeerKey};
 
 use super::machine::Machine;
 use super::operations::Operations;
-use super::routes::{keys, leads_to};
+use super::routes::leads_to;
 use crate::engine::icmp::{self, Reason};
 use crate::engine::packet::Header;
 use crate::engine::waiting::WAITING_TIME;
@@ -119,7 +119,7 @@ impl<O: Operations> Machine<O> {
     /// Packets wait for sessions: the kernel is asked at once, as one may stand that the other
     /// side began.
     fn want_sessions(&mut self, forwarding: Forwarding, now: Instant) {
-        for (key, _) in keys(&forwarding) {
+        for (key, _) in forwarding.shares() {
             let Some(peer) = self.data.get_mut(key).filter(|peer| !peer.has_session()) else {
                 continue;
             };

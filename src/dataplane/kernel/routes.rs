@@ -20,17 +20,6 @@ pub(super) fn leads_to(forwarding: &Forwarding, key: PeerKey) -> bool {
     forwarding.leads_to(key)
 }
 
-/// The peers of a forwarding, with their weights.
-pub(super) fn keys(forwarding: &Forwarding) -> impl Iterator<Item = (PeerKey, u8)> + use<> {
-    let (one, lanes) = match *forwarding {
-        Forwarding::Peer(key) => (Some((key, 1)), None),
-        Forwarding::Lanes(lanes) => (None, Some(lanes)),
-        Forwarding::Drop | Forwarding::Native => (None, None),
-    };
-    let lanes = lanes.into_iter().flat_map(|lanes| lanes.iter());
-    one.into_iter().chain(lanes.map(|(_, key, weight)| (key, weight)))
-}
-
 impl<O: Operations> Machine<O> {
     /// The resolved EID-prefixes, sorted.
     pub(super) fn routes(&self) -> impl Iterator<Item = (&EidPrefix, Forwarding)> {
@@ -45,7 +34,7 @@ impl<O: Operations> Machine<O> {
             Forwarding::Peer(_) | Forwarding::Lanes(_) => {}
         }
         let mut hops = Hops::new();
-        let live = keys(&forwarding).filter_map(|(key, weight)| {
+        let live = forwarding.shares().filter_map(|(key, weight)| {
             let peer = self.data.get(key).filter(|peer| peer.has_session())?;
             Some((lane(peer), weight))
         });
@@ -69,7 +58,7 @@ impl<O: Operations> Machine<O> {
         destination: Eid,
     ) -> Option<PeerKey> {
         let is_live = |key: PeerKey| self.data.get(key).is_some_and(Peer::has_session);
-        let live = || keys(&forwarding).filter(|(key, _)| is_live(*key));
+        let live = || forwarding.shares().filter(|(key, _)| is_live(*key));
         let total: u32 = live().map(|(_, weight)| u32::from(weight)).sum();
         if total == 0 {
             return live().next().map(|(key, _)| key);
