@@ -368,13 +368,18 @@ impl Itr {
         None
     }
 
+    /// The answer to `lig` told of last.
+    pub(crate) fn lig_answer(&self) -> Option<&Mapping> {
+        self.ligs.told()
+    }
+
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.map_cache
             .poll_event()
             .or_else(|| self.prober.poll_event())
             .or_else(|| self.resolver.poll_event())
             .or_else(|| self.ligs.poll_event())
-            .or_else(|| self.refused_lig.take().map(|eid| Event::Lig { eid, mapping: None }))
+            .or_else(|| self.refused_lig.take().map(|eid| self.ligs.refuse(eid)))
     }
 
     pub(crate) fn poll_at(&self) -> Option<Instant> {

@@ -7,22 +7,19 @@ use core::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PeerKey(pub [u8; 32]);
 
-impl PeerKey {
-    /// The first words in which two keys differ. Tables of keys are searched by it: small C
-    /// libraries compare one octet at a time.
-    fn difference(&self, other: &PeerKey) -> Option<(u32, u32)> {
-        let words = |key: &PeerKey, place: usize| {
-            let [first, second, third, fourth] = key.0.as_chunks().0[place];
-            u32::from_be_bytes([first, second, third, fourth])
-        };
-        let mut pairs = (0..8).map(|place| (words(self, place), words(other, place)));
-        pairs.find(|(own, other)| own != other)
-    }
-}
-
 impl Ord for PeerKey {
+    /// By words: tables of keys are searched by it, and small C libraries compare octet by octet.
     fn cmp(&self, other: &PeerKey) -> Ordering {
-        self.difference(other).map_or(Ordering::Equal, |(own, other)| own.cmp(&other))
+        let (owns, others) = (self.0.as_chunks().0, other.0.as_chunks().0);
+        let mut place = 0;
+        while let (Some(own), Some(other)) = (owns.get(place), others.get(place)) {
+            let (own, other) = (u32::from_be_bytes(*own), u32::from_be_bytes(*other));
+            if own != other {
+                return own.cmp(&other);
+            }
+            place += 1;
+        }
+        Ordering::Equal
     }
 }
 

@@ -79,14 +79,14 @@ impl MapCache {
     }
 
     /// The mapping that packets to `eid` use.
-    pub(crate) fn lookup(&self, eid: Eid) -> Option<(EidPrefix, &MapCacheEntry)> {
+    pub(crate) fn lookup(&self, eid: Eid) -> Option<(&EidPrefix, &MapCacheEntry)> {
         let mut found = self.rows.lookup(eid)?;
         while found.1.is_leaving {
             let (address, len) = (found.0.eid(), found.0.len().checked_sub(1)?);
             let wider = EidPrefix::new(address.instance_id, address.address, len)?;
             found = self.rows.covering_prefix(&wider)?;
         }
-        Some((*found.0, found.1))
+        Some(found)
     }
 
     /// All mappings, sorted by EID-prefix.

@@ -3,7 +3,7 @@
 use control::{Eid, EidPrefix, MAX_LANES, PeerKey, PrefixTable};
 
 use super::operations::Resolved;
-use super::routes::{Entry, leads_to};
+use super::routes::Entry;
 
 /// Entries by EID-prefix, of fixed capacity.
 pub(super) struct RouteTable {
@@ -40,7 +40,7 @@ impl RouteTable {
         let alike = self.by_peer[first..].iter().take_while(move |(known, _)| *known == begin);
         alike
             .filter_map(|(_, place)| self.entries.at(*place as usize))
-            .filter(move |(_, entry)| leads_to(&entry.forwarding, key))
+            .filter(move |(_, entry)| entry.forwarding.leads_to(key))
     }
 
     /// Sets an entry; says whether there was room.

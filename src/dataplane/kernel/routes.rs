@@ -15,11 +15,6 @@ pub(super) struct Entry {
     pub(super) installed: Resolved,
 }
 
-/// Whether packets may go to, and come from, this peer.
-pub(super) fn leads_to(forwarding: &Forwarding, key: PeerKey) -> bool {
-    forwarding.leads_to(key)
-}
-
 impl<O: Operations> Machine<O> {
     /// The resolved EID-prefixes, sorted.
     pub(super) fn routes(&self) -> impl Iterator<Item = (&EidPrefix, Forwarding)> {
@@ -27,7 +22,7 @@ impl<O: Operations> Machine<O> {
     }
 
     /// What the kernel is to do: it gets no route to a peer without a session, lest it initiates.
-    pub(super) fn resolved(&self, forwarding: Forwarding) -> Resolved {
+    pub(super) fn resolved(&self, forwarding: &Forwarding) -> Resolved {
         match forwarding {
             Forwarding::Drop => return Resolved::Unreachable,
             Forwarding::Native => return Resolved::Throw,
@@ -53,7 +48,7 @@ impl<O: Operations> Machine<O> {
     /// The live peer that a packet goes to; packets between the same two EIDs go the same way.
     pub(super) fn live_peer(
         &self,
-        forwarding: Forwarding,
+        forwarding: &Forwarding,
         source: Eid,
         destination: Eid,
     ) -> Option<PeerKey> {
@@ -78,7 +73,7 @@ impl<O: Operations> Machine<O> {
     pub(super) fn open(&mut self, key: PeerKey, now: Instant) {
         let mut changed = core::mem::take(&mut self.scratch);
         changed.clear();
-        let is_due = |entry: &Entry| self.resolved(entry.forwarding) != entry.installed;
+        let is_due = |entry: &Entry| self.resolved(&entry.forwarding) != entry.installed;
         let routed = self.routes.to_peer(key).filter(|(_, entry)| is_due(entry));
         changed.extend(routed.map(|(eid_prefix, _)| *eid_prefix));
         changed.sort_unstable();
@@ -114,7 +109,7 @@ impl<O: Operations> Machine<O> {
     /// Makes the kernel's table follow ours.
     pub(super) fn sync_route(&mut self, eid_prefix: &EidPrefix) -> Result<(), PlaneError> {
         let Some(entry) = self.routes.get(eid_prefix) else { return Ok(()) };
-        let new = self.resolved(entry.forwarding);
+        let new = self.resolved(&entry.forwarding);
         if new == entry.installed {
             return Ok(());
         }

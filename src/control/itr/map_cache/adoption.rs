@@ -118,7 +118,7 @@ impl MapCache {
     /// An EID that this mapping and no more specific one answers for, if there is one.
     pub(crate) fn eid_of(&self, eid_prefix: &EidPrefix) -> Eid {
         let mut eid = eid_prefix.eid();
-        while let Some((found, _)) = self.lookup(eid) {
+        while let Some((&found, _)) = self.lookup(eid) {
             if found == *eid_prefix || !eid_prefix.covers(&found) {
                 return eid;
             }
