@@ -60,8 +60,12 @@ impl Lanes {
 
     /// Lane, key and weight of each peer, the lowest lane first. Weights are shares; they are not
     /// all 0. A peer of weight 0 is accepted from, and sent to only when no other can be.
-    pub fn iter(&self) -> impl Iterator<Item = (u8, PeerKey, u8)> + use<> {
-        self.rows.into_iter().take(self.len.into())
+    pub fn iter(&self) -> impl Iterator<Item = (u8, PeerKey, u8)> {
+        self.rows().iter().copied()
+    }
+
+    fn rows(&self) -> &[(u8, PeerKey, u8)] {
+        &self.rows[..self.len.into()]
     }
 }
 
@@ -123,14 +127,19 @@ pub enum Change {
 
 impl Forwarding {
     /// The data peers that packets may go to and come from; none when there is no way.
-    pub fn peers(&self) -> impl Iterator<Item = PeerKey> + use<> {
-        let (peer, lanes) = match *self {
-            Forwarding::Peer(peer) => (Some(peer), None),
-            Forwarding::Lanes(lanes) => (None, Some(lanes)),
-            Forwarding::Drop | Forwarding::Native => (None, None),
+    pub fn peers(&self) -> impl Iterator<Item = PeerKey> {
+        self.shares().map(|(peer, _)| peer)
+    }
+
+    /// The same with their weights; a single one has a weight of 1.
+    pub fn shares(&self) -> impl Iterator<Item = (PeerKey, u8)> {
+        let (one, lanes): (_, &[_]) = match self {
+            Forwarding::Peer(peer) => (Some(peer), &[]),
+            Forwarding::Lanes(lanes) => (None, lanes.rows()),
+            Forwarding::Drop | Forwarding::Native => (None, &[]),
         };
-        let shared = lanes.into_iter().flat_map(|lanes| lanes.iter().map(|(_, peer, _)| peer));
-        peer.into_iter().chain(shared)
+        let one = one.into_iter().map(|peer| (*peer, 1));
+        one.chain(lanes.iter().map(|(_, peer, weight)| (*peer, *weight)))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::itr::{Standing, Version};
 use crate::random::Random;
 use crate::record;
 use crate::xtr::{Counter, Counters};
-use crate::{Change, Config, Event, Instant, PeerKey, Side, Uplink, XtrConfig};
+use crate::{Change, Config, Event, Instant, PeerKey, Side, Uplink, XtrConfig, earliest};
 use control_path::ControlPath;
 use database::Database;
 use nat::Nat;
@@ -298,9 +298,9 @@ impl Etr {
     }
 
     pub(crate) fn poll_at(&self) -> Option<Instant> {
-        let registration = [self.registrar.poll_at(), self.nat.poll_at()];
-        let paths = [self.control_path.due_at(), self.solicitor.poll_at()];
-        registration.into_iter().chain(paths).flatten().min()
+        let registration_at = earliest(self.registrar.poll_at(), self.nat.poll_at());
+        let path_at = earliest(self.control_path.due_at(), self.solicitor.poll_at());
+        earliest(registration_at, path_at)
     }
 
     /// RFC 9301 section 5.7: the Map-Notify's content, authenticated anew.

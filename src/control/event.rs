@@ -4,7 +4,7 @@ use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
-use crate::{Eid, EidPrefix, Mapping, PeerKey};
+use crate::{Eid, EidPrefix, PeerKey};
 
 /// Why our best RLOC is another one now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,7 +38,6 @@ impl fmt::Display for Cause {
 
 /// Something worth telling. Names are resolved by the reader: peers stand as keys.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[expect(clippy::large_enum_variant, reason = "passed on at once, one at a time")]
 pub enum Event {
     /// The Map-Server acknowledged the registration of all our EID-prefixes.
     Registered {
@@ -98,12 +97,10 @@ pub enum Event {
         /// The EID asked for.
         eid: Eid,
     },
-    /// The answer to `lig`.
+    /// There is an answer to `lig`, which [`crate::Node::lig_answer`] gives until the next event.
     Lig {
         /// The EID asked for.
         eid: Eid,
-        /// What the mapping system said; `None` when it did not answer.
-        mapping: Option<Mapping>,
     },
     /// Our best RLOC is another one: a handover.
     Moved {
@@ -181,7 +178,7 @@ impl fmt::Display for Event {
             }
             Event::Mapped { eid_prefix, rloc: None } => write!(f, "{eid_prefix} is nowhere"),
             Event::ResolutionFailed { eid } => write!(f, "no answer for {eid}"),
-            Event::Lig { eid, .. } => write!(f, "answer for {eid}"),
+            Event::Lig { eid } => write!(f, "answer for {eid}"),
             Event::Moved { cause, from, to } => {
                 write!(f, "moved from {} to {}: {cause}", Place(from), Place(to))
             }

@@ -22,10 +22,11 @@ pub use silence::WayOut;
 use crate::etr::database::Database;
 use crate::etr::nat::KEEPALIVE;
 use crate::random::Random;
-use crate::record;
+use crate::record::{self, Parsed};
 use crate::xtr::{Counter, Counters};
 use crate::{
     Change, Config, Eid, EidPrefix, Event, Forwarding, Instant, Mapping, PeerKey, XtrConfig,
+    earliest,
 };
 use core::time::Duration;
 use learning::set_sides;
@@ -200,25 +201,27 @@ impl Itr {
         let mut answer: Option<Mapping> = None;
         let mut answered = None;
         for record in records.iter() {
-            let Ok(parsed) = record::parse(&record) else {
+            let parsed = record::parse(&record);
+            let Ok(Parsed { mapping, .. }) = &parsed else {
                 context.counters.count(Counter::RecordsUnusable);
                 continue;
             };
-            let mapping = parsed.mapping;
             let reaches = mapping.eid_prefix.contains(asked);
             let learned = if context.database.contains(asked) {
                 // A person asked what the mapping system says of us: nothing to be learned.
                 Some(mapping.eid_prefix).filter(|_| reaches)
             } else if !record.locators.is_empty() {
-                self.learn(&mapping, origin, context, now)
+                self.learn(mapping, origin, context, now)
             } else if reaches {
-                self.learn_negative(&mapping, asked, origin, context, now)
+                self.learn_negative(mapping, asked, origin, context, now)
             } else {
                 None
             };
             if reaches {
                 answered = answered.or(learned);
-                answer = answer.or(Some(mapping));
+                if answer.is_none() {
+                    answer = Some(mapping.clone());
+                }
             }
         }
         if let Some(answer) = &answer {
@@ -244,17 +247,17 @@ impl Itr {
         now: Instant,
     ) {
         for record in records.iter() {
-            let Ok(parsed) = record::parse(&record) else {
+            let parsed = record::parse(&record);
+            let Ok(Parsed { mapping, .. }) = &parsed else {
                 context.counters.count(Counter::RecordsUnusable);
                 continue;
             };
-            let mapping = parsed.mapping;
             let is_usable = mapping.record_ttl > Duration::ZERO
                 && !ways(&mapping.locators, context.database).is_empty();
             if is_usable {
-                if self.learn(&mapping, Origin::Push(version), context, now).is_some() {
+                if self.learn(mapping, Origin::Push(version), context, now).is_some() {
                     self.resolver.handle_push(&mapping.eid_prefix);
-                    self.ligs.handle_push(&mapping);
+                    self.ligs.handle_push(mapping);
                 }
                 continue;
             }
@@ -365,19 +368,21 @@ impl Itr {
         None
     }
 
+    /// The answer to `lig` told of last.
+    pub(crate) fn lig_answer(&self) -> Option<&Mapping> {
+        self.ligs.told()
+    }
+
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.map_cache
             .poll_event()
             .or_else(|| self.prober.poll_event())
             .or_else(|| self.resolver.poll_event())
             .or_else(|| self.ligs.poll_event())
-            .or_else(|| self.refused_lig.take().map(|eid| Event::Lig { eid, mapping: None }))
+            .or_else(|| self.refused_lig.take().map(|eid| self.ligs.refuse(eid)))
     }
 
     pub(crate) fn poll_at(&self) -> Option<Instant> {
-        [self.map_cache.poll_at(), self.resolver.poll_at(), self.prober.poll_at()]
-            .into_iter()
-            .flatten()
-            .min()
+        earliest(earliest(self.map_cache.poll_at(), self.resolver.poll_at()), self.prober.poll_at())
     }
 }

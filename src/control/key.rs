@@ -1,10 +1,33 @@
 //! Public keys of WireGuard peers.
 
+use core::cmp::Ordering;
 use core::fmt;
 
 /// The X25519 public key of a WireGuard peer; shown in base64 as `wg` shows it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PeerKey(pub [u8; 32]);
+
+impl Ord for PeerKey {
+    /// By words: tables of keys are searched by it, and small C libraries compare octet by octet.
+    fn cmp(&self, other: &PeerKey) -> Ordering {
+        let (owns, others) = (self.0.as_chunks().0, other.0.as_chunks().0);
+        let mut place = 0;
+        while let (Some(own), Some(other)) = (owns.get(place), others.get(place)) {
+            let (own, other) = (u32::from_be_bytes(*own), u32::from_be_bytes(*other));
+            if own != other {
+                return own.cmp(&other);
+            }
+            place += 1;
+        }
+        Ordering::Equal
+    }
+}
+
+impl PartialOrd for PeerKey {
+    fn partial_cmp(&self, other: &PeerKey) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -39,5 +62,21 @@ mod tests {
         let mut key = [0xff; 32];
         key[31] = 0xfe;
         assert_eq!(PeerKey(key).to_string(), "//////////////////////////////////////////4=");
+    }
+
+    #[test]
+    fn keys_are_sorted_as_their_octets_are() {
+        let key = |place: usize, value: u8| {
+            let mut key = [7; 32];
+            key[place] = value;
+            PeerKey(key)
+        };
+        for (place, other) in (0..32).flat_map(|place| (0..32).map(move |other| (place, other))) {
+            for (one, two) in [(key(place, 200), key(other, 9)), (key(place, 1), key(other, 2))] {
+                assert_eq!(one.cmp(&two), one.0.cmp(&two.0));
+                assert_eq!(one == two, one.0 == two.0);
+            }
+        }
+        assert_eq!(key(3, 1), key(3, 1));
     }
 }

@@ -8,13 +8,12 @@ use crate::map_server::{self, MapServer};
 use crate::mobile_node::handover::Handover;
 use crate::xtr::Xtr;
 use crate::{
-    Change, Config, Eid, EidPrefix, Event, Forwarding, Instant, LISP_PORT, MAX_LANES, PeerKey,
-    Side, Uplink, XtrConfig,
+    Change, Config, Eid, EidPrefix, Event, Forwarding, Instant, LISP_PORT, MAX_LANES, Mapping,
+    PeerKey, Side, Uplink, XtrConfig, earliest,
 };
 
 /// What is to be done.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[expect(clippy::large_enum_variant, reason = "passed on at once, one at a time")]
 pub enum Output {
     /// Send a message: the first `len` octets of the buffer that was passed in.
     Transmit {
@@ -188,6 +187,12 @@ impl Node {
         }
     }
 
+    /// What the mapping system said, as the last [`Event::Lig`] told of; nothing when it did not
+    /// answer.
+    pub fn lig_answer(&self) -> Option<&Mapping> {
+        self.xtr()?.lig_answer()
+    }
+
     /// Takes a new configuration over, and touches only what changed. Control key, boot counter,
     /// seed and limits are those of the start.
     pub fn handle_config(&mut self, config: &Config, now: Instant) {
@@ -268,7 +273,7 @@ impl Node {
     pub fn poll_at(&self) -> Option<Instant> {
         let xtr = self.xtr.as_ref().and_then(|xtr| xtr.poll_at());
         let map_server = self.map_server.as_ref().and_then(|map_server| map_server.poll_at());
-        [xtr, map_server, self.handover.poll_at()].into_iter().flatten().min()
+        earliest(earliest(xtr, map_server), self.handover.poll_at())
     }
 
     /// The xTR, for status.
@@ -450,8 +455,8 @@ mod tests {
         node.handle_lig(eid(1), now);
         let outputs = drain(&mut node, now);
         assert!(
-            matches!(&outputs[..], [Output::Event(Event::Lig { mapping: Some(mapping), .. })]
-            if mapping.locators[0].rloc == uplink.rloc),
+            matches!(&outputs[..], [Output::Event(Event::Lig { .. })])
+                && node.lig_answer().unwrap().locators[0].rloc == uplink.rloc,
             "{outputs:?}"
         );
         node.handle_miss(eid(1), eid(7), now);

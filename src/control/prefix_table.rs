@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use crate::{Eid, EidPrefix, address_bits};
+use crate::{Eid, EidPrefix};
 
 /// Longest-prefix match over {instance-ID, prefix}; never grows beyond its capacity.
 #[derive(Clone, Debug)]
@@ -56,14 +56,18 @@ const BEFORE_ADDRESS: u32 = 64;
 const LEN: usize = 6;
 
 impl Key {
+    const LONGEST: u32 = u32::MAX;
+
     fn new(eid: Eid, len: u32) -> Key {
         let instance_id = eid.instance_id.0;
         Key(match eid.address {
             IpAddr::V4(address) => [instance_id, 4, address.to_bits(), 0, 0, 0, len],
             IpAddr::V6(address) => {
-                let bits = address.to_bits();
-                let word = |place: u32| (bits >> (96 - 32 * place)) as u32;
-                [instance_id, 6, word(0), word(1), word(2), word(3), len]
+                let octets = address.octets();
+                let words = octets.as_chunks().0.iter().map(|word| u32::from_be_bytes(*word));
+                let mut bits = [instance_id, 6, 0, 0, 0, 0, len];
+                bits[2..LEN].iter_mut().zip(words).for_each(|(place, word)| *place = word);
+                bits
             }
         })
     }
@@ -74,7 +78,7 @@ impl Key {
 
     /// Where a look-up for what covers this one ends: of prefixes with one address at the longest.
     fn longest(mut self) -> Key {
-        self.0[LEN] = u32::MAX;
+        self.0[LEN] = Key::LONGEST;
         self
     }
 
@@ -82,7 +86,7 @@ impl Key {
         self.0[LEN]
     }
 
-    #[inline]
+    #[inline(always)]
     fn side(&self, bit: u32) -> usize {
         (self.0[(bit / 32) as usize] >> (31 - bit % 32) & 1) as usize
     }
@@ -359,6 +363,7 @@ impl<T> PrefixTable<T> {
     }
 
     /// The place of the prefix whose key agrees longest with this one.
+    #[inline(always)]
     fn nearest(&self, key: &Key) -> Option<usize> {
         let mut link = self.root;
         while let Some(branch) = self.branches.get(link as usize) {
@@ -367,14 +372,20 @@ impl<T> PrefixTable<T> {
         (link != NONE).then_some((link & !LEAF) as usize)
     }
 
+    #[inline(always)]
     fn longest(&self, eid: Eid) -> Option<usize> {
-        self.covering(&Key::new(eid, address_bits(eid.address).into()))
+        let key = Key::new(eid, Key::LONGEST);
+        self.cover_of(self.nearest(&key)?, &key)
     }
 
     /// The place of the most specific prefix that covers `key`. Whatever covers it agrees with it
     /// no longer than the nearest does, and so covers that one too.
     fn covering(&self, key: &Key) -> Option<usize> {
-        let mut place = self.nearest(&key.longest())?;
+        self.cover_of(self.nearest(&key.longest())?, key)
+    }
+
+    /// The prefix at a place, or the most specific one that covers it, that covers `key` too.
+    fn cover_of(&self, mut place: usize, key: &Key) -> Option<usize> {
         while !self.leaves[place].key.covers(key) {
             let cover = self.leaves[place].cover;
             if cover == NONE {
@@ -444,6 +455,7 @@ fn first(mut link: Link, branches: &[Branch]) -> Link {
 mod tests {
     use super::*;
     use crate::InstanceId;
+    use crate::address_bits;
     use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
     #[test]

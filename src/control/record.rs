@@ -55,8 +55,11 @@ pub(crate) fn parse(record: &wire::Record<'_>) -> Result<Parsed, RecordError> {
     let (instance_id, address) = record.eid.ip_eid().ok_or(RecordError::NotIp)?;
     let eid_prefix =
         EidPrefix::new(instance_id, address, record.mask_len).ok_or(RecordError::NotIp)?;
-    let mut locators = Locators::new();
-    let mut unusable_locators = 0;
+    let record_ttl = Duration::from_secs(u64::from(record.ttl_minutes) * 60).min(MAX_RECORD_TTL);
+    let mapping =
+        Mapping { eid_prefix, record_ttl, action: record.action, locators: Locators::new() };
+    let mut parsed = Parsed { mapping, unusable_locators: 0 };
+    let locators = &mut parsed.mapping.locators;
     for locator in record.locators.iter() {
         let is_taken = match parse_locator(&locator) {
             Some(locator) if !locators.iter().any(|other| is_same(other, &locator)) => {
@@ -64,13 +67,11 @@ pub(crate) fn parse(record: &wire::Record<'_>) -> Result<Parsed, RecordError> {
             }
             _ => false,
         };
-        unusable_locators += usize::from(!is_taken);
+        parsed.unusable_locators += usize::from(!is_taken);
     }
     let lane = |locator: &Locator| locator.data_key.map(|key| key.lane);
     locators.sort_unstable_by_key(|locator| (locator.priority, locator.rloc, lane(locator)));
-    let record_ttl = Duration::from_secs(u64::from(record.ttl_minutes) * 60).min(MAX_RECORD_TTL);
-    let mapping = Mapping { eid_prefix, record_ttl, action: record.action, locators };
-    Ok(Parsed { mapping, unusable_locators })
+    Ok(parsed)
 }
 
 /// Writes a mapping as one record, or leaves the writer as it was.

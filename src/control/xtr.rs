@@ -19,7 +19,8 @@ use crate::etr::{Etr, Notify};
 use crate::itr::{Context, Itr, WayOut, is_plea};
 use crate::node::Output;
 use crate::{
-    Config, Eid, EidPrefix, Forwarding, Instant, Locators, PeerKey, Side, Uplink, XtrConfig,
+    Config, Eid, EidPrefix, Forwarding, Instant, Locators, Mapping, PeerKey, Side, Uplink,
+    XtrConfig, earliest,
 };
 use wire::{Message, MessageType};
 
@@ -209,6 +210,12 @@ impl Xtr {
         self.handle_timeout(now);
     }
 
+    /// What the mapping system said, as the last [`crate::Event::Lig`] told of; nothing when it did
+    /// not answer.
+    pub fn lig_answer(&self) -> Option<&Mapping> {
+        self.itr.lig_answer()
+    }
+
     /// Takes a new configuration over: what did not change is left alone. Table sizes, the seed
     /// and the boot counter stay as they were.
     pub fn handle_config(&mut self, xtr: &XtrConfig, now: Instant) {
@@ -260,7 +267,7 @@ impl Xtr {
 
     /// When to call [`Xtr::handle_timeout`].
     pub fn poll_at(&self) -> Option<Instant> {
-        [self.etr.poll_at(), self.itr.poll_at()].into_iter().flatten().min()
+        earliest(self.etr.poll_at(), self.itr.poll_at())
     }
 
     /// The map-cache, sorted by EID-prefix.
@@ -314,7 +321,7 @@ impl Xtr {
     }
 
     /// The mapping that packets to `eid` use.
-    pub fn lookup(&self, eid: Eid) -> Option<(EidPrefix, &MapCacheEntry)> {
+    pub fn lookup(&self, eid: Eid) -> Option<(&EidPrefix, &MapCacheEntry)> {
         self.itr.map_cache.lookup(eid)
     }
 

@@ -379,7 +379,10 @@ impl Router {
         self.note_handover(event, now);
         self.notify_node_event(event);
         match event {
-            NodeEvent::Lig { eid, mapping } => self.answer_lig(*eid, mapping.as_ref()),
+            NodeEvent::Lig { eid } => {
+                let mapping = self.node.lig_answer().cloned();
+                self.answer_lig(*eid, mapping.as_ref());
+            }
             NodeEvent::Mapped { .. }
             | NodeEvent::ResolutionFailed { .. }
             | NodeEvent::Moved { .. }

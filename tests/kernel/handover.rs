@@ -34,10 +34,12 @@ fn impair(world: &World, words: &[&str]) -> io::Result<()> {
     Ok(())
 }
 
-/// Starts all nodes and a flow from the phone to the host behind `home`.
-fn start_flow(world: &mut World, interval: Duration) -> io::Result<Echo> {
+/// Starts all nodes, impairs the links and starts a flow from the phone to the host behind `home`.
+/// What is on a link while it is impaired may be lost, so that there is no flow yet.
+fn start_flow(world: &mut World, interval: Duration, words: &[&str]) -> io::Result<Echo> {
     world.start(PATIENCE)?;
     world.phone.place().ping(PHONE_HOST[0], HOME_HOST[0], PATIENCE)?;
+    impair(world, words)?;
     Echo::from_phone(world, echo_at(HOME_HOST[0]), interval)
 }
 
@@ -46,9 +48,9 @@ fn move_over(dataplane: &str, lose: &str) {
     in_world_alone(|world| {
         world.use_dataplane(dataplane);
         let _servers = echo_servers(world)?;
-        let echo = start_flow(world, Duration::from_millis(5))?;
+        let netem = ["delay", DELAY, "loss", lose];
+        let echo = start_flow(world, Duration::from_millis(5), &netem)?;
         echo.wait_for(10);
-        impair(world, &["delay", DELAY, "loss", lose])?;
         let rounds = if is_long() { 50 } else { 5 };
         for (from, to) in [(&AP1, &AP2), (&AP2, &AP1)].into_iter().cycle().take(2 * rounds) {
             move_phone(world, from, to)?;
@@ -92,9 +94,7 @@ fn make_before_break(dataplane: &str) {
         world.phone.config.uplinks = vec![uplink("ap1", 2), uplink("ap2", 1)];
         world.use_dataplane(dataplane);
         let _servers = echo_servers(world)?;
-        let echo = start_flow(world, Duration::from_millis(5))?;
-        echo.wait_for(50);
-        impair(world, &["delay", DELAY])?;
+        let echo = start_flow(world, Duration::from_millis(5), &["delay", DELAY])?;
         echo.wait_for(50);
         let phone = world.phone.place();
         AP2.associate(world, phone)?;

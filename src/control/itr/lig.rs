@@ -7,6 +7,8 @@ const MAX_LIGS: usize = 8;
 /// Open questions, and answers not yet told.
 pub(crate) struct Ligs {
     rows: heapless::Vec<(Eid, State), MAX_LIGS>,
+    /// The answer told of last.
+    told: Option<Mapping>,
 }
 
 #[expect(clippy::large_enum_variant, reason = "eight at most, made once")]
@@ -17,7 +19,7 @@ enum State {
 
 impl Ligs {
     pub(crate) const fn new() -> Ligs {
-        Ligs { rows: heapless::Vec::new() }
+        Ligs { rows: heapless::Vec::new(), told: None }
     }
 
     /// Notes a question; false when there are too many. Asking twice is asking once.
@@ -53,9 +55,22 @@ impl Ligs {
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         let is_answered = |(_, state): &(Eid, State)| matches!(state, State::Answered(_));
         let place = self.rows.iter().position(is_answered)?;
-        match self.rows.swap_remove(place) {
-            (eid, State::Answered(mapping)) => Some(Event::Lig { eid, mapping }),
-            (_, State::Open) => None,
-        }
+        let (eid, state) = self.rows.swap_remove(place);
+        self.told = match state {
+            State::Answered(mapping) => mapping,
+            State::Open => None,
+        };
+        Some(Event::Lig { eid })
+    }
+
+    /// A question could not be asked.
+    pub(crate) fn refuse(&mut self, eid: Eid) -> Event {
+        self.told = None;
+        Event::Lig { eid }
+    }
+
+    /// The answer told of last.
+    pub(crate) fn told(&self) -> Option<&Mapping> {
+        self.told.as_ref()
     }
 }

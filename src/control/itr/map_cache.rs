@@ -11,7 +11,7 @@ use core::time::Duration;
 
 pub(crate) use adoption::Adopted;
 
-use super::map_cache_entry::{Learned, MapCacheEntry, Origin, Outcome, Version};
+use super::map_cache_entry::{Installed, Learned, MapCacheEntry, Origin, Outcome, Version};
 use super::peers::{Peers, Ways};
 use super::policy::forwarding;
 use crate::marks::Marks;
@@ -79,14 +79,14 @@ impl MapCache {
     }
 
     /// The mapping that packets to `eid` use.
-    pub(crate) fn lookup(&self, eid: Eid) -> Option<(EidPrefix, &MapCacheEntry)> {
+    pub(crate) fn lookup(&self, eid: Eid) -> Option<(&EidPrefix, &MapCacheEntry)> {
         let mut found = self.rows.lookup(eid)?;
         while found.1.is_leaving {
             let (address, len) = (found.0.eid(), found.0.len().checked_sub(1)?);
             let wider = EidPrefix::new(address.instance_id, address.address, len)?;
             found = self.rows.covering_prefix(&wider)?;
         }
-        Some((*found.0, found.1))
+        Some(found)
     }
 
     /// All mappings, sorted by EID-prefix.
@@ -113,7 +113,7 @@ impl MapCache {
         }
         let mut row = MapCacheEntry::new(learned.record_ttl, forwarding, version, now);
         let has_new_peers = row.peers() != old;
-        row.locators.clone_from(learned.locators);
+        row.locators.extend_from_slice(learned.locators).expect("there is room for as many");
         row.is_news = has_new_peers || !is_same;
         row.is_both_nat = learned.is_both_nat && (has_new_peers || !was_unreachable);
         self.put(learned.eid_prefix, row, now);
@@ -206,7 +206,7 @@ impl MapCache {
                 && !old.is_empty()
                 && self.peers.replace(&old, &ways, true)
             {
-                row.forwarding = forwarding;
+                row.set_forwarding(&forwarding);
                 self.changed.set(place);
             }
         }
@@ -226,7 +226,7 @@ impl MapCache {
     pub(crate) fn set_negatives(&mut self, forwarding_of: impl Fn(Action) -> Forwarding) {
         for (place, row) in self.rows.places_mut() {
             if row.forwarding.peers().next().is_none() {
-                row.forwarding = forwarding_of(row.action);
+                row.set_forwarding(&forwarding_of(row.action));
                 self.changed.set(place);
             }
         }
@@ -269,7 +269,7 @@ impl MapCache {
         }
         while let Some(place) = self.leaving.pop() {
             let Some((eid_prefix, row)) = self.rows.at_mut(place) else { continue };
-            let (eid_prefix, was_installed) = (*eid_prefix, row.installed.is_some());
+            let (eid_prefix, was_installed) = (*eid_prefix, row.installed != Installed::Nothing);
             if row.is_leaving {
                 self.rows.remove(&eid_prefix);
                 if was_installed {
@@ -279,8 +279,9 @@ impl MapCache {
         }
         while let Some(place) = self.changed.pop() {
             let Some((eid_prefix, row)) = self.rows.at_mut(place) else { continue };
-            let (eid_prefix, forwarding) = (*eid_prefix, row.forwarding);
-            if !row.is_leaving && row.installed.replace(forwarding) != Some(forwarding) {
+            if !row.is_leaving && row.installed != Installed::Wanted {
+                row.installed = Installed::Wanted;
+                let (eid_prefix, forwarding) = (*eid_prefix, row.forwarding);
                 return Some(Change::SetRoute { eid_prefix, forwarding });
             }
         }
@@ -326,15 +327,22 @@ impl MapCache {
     /// Puts a row in place of the one held, whose peers are given back, making room first.
     fn put(&mut self, eid_prefix: EidPrefix, mut row: MapCacheEntry, now: Instant) {
         let held = self.rows.get(&eid_prefix);
-        row.installed = held.and_then(|held| held.installed);
-        row.solicited_at = held.and_then(|held| held.solicited_at);
+        if let Some(held) = held {
+            row.solicited_at = held.solicited_at;
+            if held.installed == Installed::Wanted {
+                row.set_installed(&held.forwarding);
+            } else {
+                row.installed = held.installed;
+            }
+        }
         if held.is_none_or(|held| held.is_leaving) {
             if self.live_rows >= self.limit {
                 self.evict(now);
             }
             self.live_rows += 1;
         }
-        let (is_changed, is_news) = (row.installed != row.wanted(), row.is_news || row.is_both_nat);
+        let (is_changed, is_news) =
+            (row.installed != Installed::Wanted, row.is_news || row.is_both_nat);
         let due_at = row.due_at();
         self.due_at = Some(self.due_at.map_or(due_at, |known| known.min(due_at)));
         let peers = row.peers();

@@ -53,6 +53,17 @@ pub(crate) enum Outcome {
     Live,
 }
 
+/// What the data plane does with a mapping's packets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Installed {
+    /// It has no route.
+    Nothing,
+    /// What it is to do.
+    Wanted,
+    /// What it was to do before.
+    Other,
+}
+
 /// A row of the map-cache, for status.
 #[derive(Clone, Debug)]
 pub struct MapCacheEntry {
@@ -72,7 +83,7 @@ pub struct MapCacheEntry {
     /// When its site last asked us to ask again.
     pub(super) solicited_at: Option<Instant>,
     pub(super) version: Option<Version>,
-    pub(super) installed: Option<Forwarding>,
+    pub(super) installed: Installed,
     pub(super) is_leaving: bool,
     pub(super) is_news: bool,
     pub(super) is_both_nat: bool,
@@ -97,7 +108,7 @@ impl MapCacheEntry {
             is_doubtful: false,
             solicited_at: None,
             version,
-            installed: None,
+            installed: Installed::Nothing,
             is_leaving: false,
             is_news: false,
             is_both_nat: false,
@@ -111,7 +122,7 @@ impl MapCacheEntry {
     }
 
     pub(super) fn has_peers(&self) -> bool {
-        !self.peers().is_empty()
+        !self.is_leaving && self.forwarding.peers().next().is_some()
     }
 
     /// Whether an earlier run learned it, and the mapping system did not confirm it since.
@@ -127,8 +138,20 @@ impl MapCacheEntry {
         self.has_peers() && !self.is_adopted && !self.locators.iter().any(is_way)
     }
 
-    pub(super) fn wanted(&self) -> Option<Forwarding> {
-        (!self.is_leaving).then_some(self.forwarding)
+    /// Packets are to be forwarded so from now on.
+    pub(super) fn set_forwarding(&mut self, forwarding: &Forwarding) {
+        if self.forwarding != *forwarding {
+            self.forwarding = *forwarding;
+            if self.installed == Installed::Wanted {
+                self.installed = Installed::Other;
+            }
+        }
+    }
+
+    /// The data plane forwards packets so.
+    pub(super) fn set_installed(&mut self, forwarding: &Forwarding) {
+        let is_wanted = self.forwarding == *forwarding;
+        self.installed = if is_wanted { Installed::Wanted } else { Installed::Other };
     }
 
     pub(super) fn due_at(&self) -> Instant {

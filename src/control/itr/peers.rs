@@ -87,7 +87,7 @@ impl Peers {
     }
 
     fn place_of(&self, key: PeerKey) -> Result<usize, usize> {
-        self.by_key.binary_search_by(|place| self.rows[*place as usize].key.0.cmp(&key.0))
+        self.by_key.binary_search_by(|place| self.rows[*place as usize].key.cmp(&key))
     }
 
     fn find(&self, key: PeerKey) -> Option<&Row> {

@@ -42,10 +42,8 @@ impl Case {
         match self {
             Case::Routed => "no tunnel",
             Case::Wg => "kernel WireGuard configured by hand with wg",
-            Case::Kernel => {
-                "lispguard with option dataplane 'kernel' and table 'main', as wg has it"
-            }
-            Case::KernelRules => "the same with tables and rules of its own, as uplinks need them",
+            Case::Kernel => "lispguard with option dataplane 'kernel', table 'main'",
+            Case::KernelRules => "lispguard with option dataplane 'kernel', tables of its own",
             Case::Userspace => "lispguard with option dataplane 'userspace'",
             Case::BoringtunCli => "boringtun-cli configured with wg",
             Case::WireguardGo => "wireguard-go configured with wg",

@@ -29,14 +29,15 @@ use core::fmt;
 use core::net::{Ipv6Addr, SocketAddr};
 use std::collections::VecDeque;
 
-use control::{Duration, EidPrefix, InstanceId, Instant, LISP_PORT, PeerKey, PrefixTable};
+use control::{
+    Duration, EidPrefix, InstanceId, Instant, LISP_PORT, PeerKey, PrefixTable, earliest,
+};
 
 use crate::Event;
 pub use counters::Counters;
 use inbox::Inbox;
 use initiator::Pace;
 use peers::Peers;
-pub(crate) use peers::earliest;
 pub(crate) use random::Random;
 use routes::Routes;
 pub use status::PeerStatus;

@@ -2,7 +2,7 @@
 
 use core::net::{Ipv6Addr, SocketAddr};
 
-use control::{Duration, Instant, PeerKey, Side};
+use control::{Duration, Instant, PeerKey, Side, earliest};
 
 use super::initiator::{Initiator, Pace};
 use super::timers::Timers;
@@ -52,14 +52,6 @@ impl<T> Peer<T> {
     pub(super) fn set_keepalives(&mut self, now: Instant) {
         let interval = [self.keepalive, self.nat_keepalive].into_iter().flatten().min();
         self.timers.set_persistent_keepalive(interval, now);
-    }
-}
-
-/// The earlier of two deadlines.
-pub(crate) fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
     }
 }
 

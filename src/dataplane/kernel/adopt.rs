@@ -7,7 +7,7 @@ use super::Adopted;
 use super::machine::{Machine, interface};
 use super::operations::{Device, Hops, Operations, Resolved};
 use super::peers::{Peer, allowed_ip};
-use super::routes::{Entry, keys, lane};
+use super::routes::{Entry, lane};
 use crate::Interface;
 
 /// Control peers that the configuration has not asked for by then go.
@@ -150,7 +150,7 @@ impl<O: Operations> Machine<O> {
     pub(super) fn adopted(&self) -> impl Iterator<Item = Adopted> {
         self.routes.iter().map(|(eid_prefix, entry)| {
             let mut peers = heapless::Vec::new();
-            peers.extend(keys(&entry.forwarding).filter_map(|(key, _)| {
+            peers.extend(entry.forwarding.shares().filter_map(|(key, _)| {
                 let peer = self.data.get(key)?;
                 Some((lane(peer), key, peer.endpoint))
             }));

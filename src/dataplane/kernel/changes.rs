@@ -6,7 +6,7 @@ use linux::netlink::wireguard::PeerUpdate;
 use super::machine::Machine;
 use super::operations::{Device, Operations, Resolved};
 use super::peers::{Peer, allowed_ip};
-use super::routes::{Entry, keys, lane, leads_to};
+use super::routes::{Entry, lane};
 use crate::{ControlPeer, EngineError, Interface, PlaneError};
 
 impl<O: Operations> Machine<O> {
@@ -19,30 +19,30 @@ impl<O: Operations> Machine<O> {
         if !matches!(change, Change::SetPeer(_) | Change::SetRoute { .. }) {
             self.install_new_peers();
         }
-        let result = match *change {
-            Change::SetPeer(ref config) => self.set_data_peer(config, now),
+        let result = match change {
+            Change::SetPeer(config) => self.set_data_peer(config, now),
             Change::RemovePeer(key) => {
-                self.remove_data_peer(key, now);
+                self.remove_data_peer(*key, now);
                 Ok(())
             }
             Change::SetRoute { eid_prefix, forwarding } => {
                 self.set_route(eid_prefix, forwarding, now)
             }
             Change::RemoveRoute(eid_prefix) => {
-                self.remove_route(&eid_prefix);
+                self.remove_route(eid_prefix);
                 self.reconsider_waiting(now);
                 Ok(())
             }
             Change::FailWaiting(eid) => {
-                self.fail_waiting(eid, now);
+                self.fail_waiting(*eid, now);
                 Ok(())
             }
-            Change::ResetControlPeer(key) => self.reset_control_peer(key, now),
-            Change::InitiateControl(key) => self.initiate_control(key, now),
+            Change::ResetControlPeer(key) => self.reset_control_peer(*key, now),
+            Change::InitiateControl(key) => self.initiate_control(*key, now),
             Change::SetControlKeepalive(key, interval) => {
-                let peer = self.control.get_mut(key).ok_or(EngineError::UnknownPeer(key))?;
-                peer.nat_keepalive = interval;
-                self.set_keepalive(Interface::Control, key)
+                let peer = self.control.get_mut(*key).ok_or(EngineError::UnknownPeer(*key))?;
+                peer.nat_keepalive = *interval;
+                self.set_keepalive(Interface::Control, *key)
             }
         };
         if self.new_peers.is_empty() {
@@ -319,37 +319,37 @@ impl<O: Operations> Machine<O> {
 
     fn set_route(
         &mut self,
-        eid_prefix: EidPrefix,
-        forwarding: Forwarding,
+        eid_prefix: &EidPrefix,
+        forwarding: &Forwarding,
         now: Instant,
     ) -> Result<(), PlaneError> {
-        if let Some((key, _)) = keys(&forwarding).find(|(key, _)| self.data.get(*key).is_none()) {
+        if let Some((key, _)) = forwarding.shares().find(|(key, _)| self.data.get(*key).is_none()) {
             return Err(EngineError::UnknownPeer(key).into());
         }
-        let old = self.routes.get(&eid_prefix).cloned();
-        if old.as_ref().is_some_and(|old| old.forwarding == forwarding) {
+        let held = self.routes.get(eid_prefix);
+        if held.is_some_and(|held| held.forwarding == *forwarding) {
             self.reconsider_waiting(now);
             return Ok(());
         }
-        let installed = old.as_ref().map_or(Resolved::Nothing, |old| old.installed.clone());
-        let entry = Entry { forwarding, installed };
-        if !self.routes.insert(eid_prefix, entry) {
+        let installed = held.map_or(Resolved::Nothing, |held| held.installed.clone());
+        let old = held.map_or(Forwarding::Drop, |held| held.forwarding);
+        let entry = Entry { forwarding: *forwarding, installed };
+        if !self.routes.insert(*eid_prefix, entry) {
             return Err(EngineError::RoutesFull.into());
         }
         let wanted = self.resolved(forwarding);
         if wanted == Resolved::Nothing {
             // A packet that met the new peer before its session stands would make it initiate.
-            self.sync_route(&eid_prefix)?;
+            self.sync_route(eid_prefix)?;
         }
-        let old = old.map_or(Forwarding::Drop, |old| old.forwarding);
-        self.allow(&eid_prefix, old, forwarding)?;
+        self.allow(eid_prefix, &old, forwarding)?;
         if wanted != Resolved::Nothing {
             self.reconsider_waiting(now);
             self.drain_misses(false, now);
-            self.sync_route(&eid_prefix)?;
+            self.sync_route(eid_prefix)?;
             self.drain_misses(true, now);
         }
-        self.disallow(old, forwarding);
+        self.disallow(&old, forwarding);
         self.reconsider_waiting(now);
         Ok(())
     }
@@ -358,10 +358,10 @@ impl<O: Operations> Machine<O> {
     fn allow(
         &mut self,
         eid_prefix: &EidPrefix,
-        old: Forwarding,
-        new: Forwarding,
+        old: &Forwarding,
+        new: &Forwarding,
     ) -> Result<(), PlaneError> {
-        for (key, _) in keys(&new).filter(|(key, _)| !leads_to(&old, *key)) {
+        for (key, _) in new.shares().filter(|(key, _)| !old.leads_to(*key)) {
             // A peer that the kernel does not know yet comes with all its EID-prefixes.
             let Some(peer) = self.data.get(key).filter(|peer| peer.is_installed) else { continue };
             let device = peer.device;
@@ -372,10 +372,11 @@ impl<O: Operations> Machine<O> {
     }
 
     /// Takes what went another way from the peers that are no more to send from it.
-    fn disallow(&mut self, old: Forwarding, new: Forwarding) {
-        for (key, _) in keys(&old).filter(|(key, _)| !leads_to(&new, *key)) {
+    fn disallow(&mut self, old: &Forwarding, new: &Forwarding) {
+        for (key, _) in old.shares().filter(|(key, _)| !new.leads_to(*key)) {
             let Some(place) = self.data.get(key).map(lane) else { continue };
-            let has_moved = keys(&new).any(|(key, _)| self.data.get(key).map(lane) == Some(place));
+            let has_moved =
+                new.shares().any(|(key, _)| self.data.get(key).map(lane) == Some(place));
             if !has_moved && self.install_again(key).is_err() {
                 self.counters.refused += 1;
             }
@@ -402,7 +403,7 @@ impl<O: Operations> Machine<O> {
 
     fn remove_route(&mut self, eid_prefix: &EidPrefix) {
         if let Some(entry) = self.forget_route(eid_prefix) {
-            self.disallow(entry.forwarding, Forwarding::Drop);
+            self.disallow(&entry.forwarding, &Forwarding::Drop);
         }
     }
 }

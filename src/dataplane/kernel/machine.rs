@@ -3,7 +3,9 @@
 use core::net::Ipv6Addr;
 use std::collections::VecDeque;
 
-use control::{Duration, EidPrefix, InstanceId, Instant, MAX_LANES, PeerKey, PrefixTable};
+use control::{
+    Duration, EidPrefix, InstanceId, Instant, MAX_LANES, PeerKey, PrefixTable, earliest,
+};
 
 use super::Counters;
 use super::operations::{Device, Operations};
@@ -13,9 +15,7 @@ use super::watch::Watch;
 use crate::engine::inbox::Inbox;
 use crate::engine::initiator::Pace;
 use crate::engine::waiting::Waiting;
-use crate::engine::{
-    EVENTS, FIRST_RETRY, LEAST_ROOM, LONGEST_RETRY, MIN_MTU, Random, earliest, icmp,
-};
+use crate::engine::{EVENTS, FIRST_RETRY, LEAST_ROOM, LONGEST_RETRY, MIN_MTU, Random, icmp};
 use crate::{EngineConfig, EngineError, Event, Interface, PlaneError};
 
 /// Longest interval between initiations to a control peer. A peer that is made anew takes no

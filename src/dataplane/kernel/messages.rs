@@ -1,10 +1,10 @@
 //! LISP messages: out past the kernel's routing, in by sockets at our control and link addresses.
 
-use control::{Duration, Instant, PeerKey};
+use control::{Duration, Instant, PeerKey, earliest};
 
 use super::machine::{Machine, interface};
 use super::operations::{Device, Operations};
-use crate::engine::{earliest, lisp_message};
+use crate::engine::lisp_message;
 use crate::{Channel, EngineError, Interface, PlaneError};
 
 /// Messages handled at a time.

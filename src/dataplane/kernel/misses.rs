@@ -5,7 +5,6 @@ use control::{Eid, Forwarding, Instant, PeerKey};
 
 use super::machine::Machine;
 use super::operations::Operations;
-use super::routes::{keys, leads_to};
 use crate::engine::icmp::{self, Reason};
 use crate::engine::packet::Header;
 use crate::engine::waiting::WAITING_TIME;
@@ -94,7 +93,7 @@ impl<O: Operations> Machine<O> {
         let Some(entry) = self.routes.lookup(header.destination) else { return Fate::Miss };
         match entry.forwarding {
             forwarding @ (Forwarding::Peer(_) | Forwarding::Lanes(_)) => {
-                match self.live_peer(forwarding, header.source, header.destination) {
+                match self.live_peer(&forwarding, header.source, header.destination) {
                     Some(key) => {
                         self.inject(key, packet);
                         Fate::Done
@@ -119,7 +118,7 @@ impl<O: Operations> Machine<O> {
     /// Packets wait for sessions: the kernel is asked at once, as one may stand that the other
     /// side began.
     fn want_sessions(&mut self, forwarding: Forwarding, now: Instant) {
-        for (key, _) in keys(&forwarding) {
+        for (key, _) in forwarding.shares() {
             let Some(peer) = self.data.get_mut(key).filter(|peer| !peer.has_session()) else {
                 continue;
             };
@@ -182,10 +181,10 @@ impl<O: Operations> Machine<O> {
         waiting.sift(|packet, octets| {
             let route = self.routes.lookup(packet.destination);
             let forwarding = route.map(|entry| entry.forwarding);
-            let Some(forwarding) = forwarding.filter(|one| leads_to(one, key)) else {
+            let Some(forwarding) = forwarding.filter(|one| one.leads_to(key)) else {
                 return true;
             };
-            let Some(key) = self.live_peer(forwarding, packet.source, packet.destination) else {
+            let Some(key) = self.live_peer(&forwarding, packet.source, packet.destination) else {
                 return true;
             };
             self.inject(key, octets);
@@ -231,7 +230,7 @@ impl<O: Operations> Machine<O> {
     pub(super) fn waiting_for(&self, key: PeerKey) -> usize {
         let is_for_peer = |destination| {
             let route = self.routes.lookup(destination);
-            route.is_some_and(|entry| leads_to(&entry.forwarding, key))
+            route.is_some_and(|entry| entry.forwarding.leads_to(key))
         };
         self.waiting.iter().filter(|packet| is_for_peer(packet.destination)).count()
     }

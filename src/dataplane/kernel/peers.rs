@@ -2,12 +2,11 @@
 
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use control::{Duration, EidPrefix, Instant, PeerKey, Side};
+use control::{Duration, EidPrefix, Instant, PeerKey, Side, earliest};
 use linux::netlink::wireguard::{self, AllowedIp, PeerUpdate};
 
 use super::operations::Device;
 use super::silence::Silence;
-use crate::engine::earliest;
 use crate::engine::initiator::Initiator;
 
 /// A session counts as over this long after its handshake, while the kernel would still use its

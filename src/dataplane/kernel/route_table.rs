@@ -3,7 +3,7 @@
 use control::{Eid, EidPrefix, MAX_LANES, PeerKey, PrefixTable};
 
 use super::operations::Resolved;
-use super::routes::{Entry, keys, leads_to};
+use super::routes::Entry;
 
 /// Entries by EID-prefix, of fixed capacity.
 pub(super) struct RouteTable {
@@ -40,7 +40,7 @@ impl RouteTable {
         let alike = self.by_peer[first..].iter().take_while(move |(known, _)| *known == begin);
         alike
             .filter_map(|(_, place)| self.entries.at(*place as usize))
-            .filter(move |(_, entry)| leads_to(&entry.forwarding, key))
+            .filter(move |(_, entry)| entry.forwarding.leads_to(key))
     }
 
     /// Sets an entry; says whether there was room.
@@ -51,7 +51,7 @@ impl RouteTable {
             return false;
         }
         let place = self.entries.place(&eid_prefix).expect("it was just put there") as u32;
-        for (key, _) in keys(&forwarding) {
+        for (key, _) in forwarding.shares() {
             let row = (beginning(key), place);
             if let Err(index) = self.by_peer.binary_search(&row) {
                 self.by_peer.insert(index, row);
@@ -75,7 +75,7 @@ impl RouteTable {
     fn forget_peers(&mut self, eid_prefix: &EidPrefix) {
         let Some(place) = self.entries.place(eid_prefix) else { return };
         let Some((_, entry)) = self.entries.at(place) else { return };
-        for (key, _) in keys(&entry.forwarding) {
+        for (key, _) in entry.forwarding.shares() {
             if let Ok(index) = self.by_peer.binary_search(&(beginning(key), place as u32)) {
                 self.by_peer.remove(index);
             }

@@ -15,22 +15,6 @@ pub(super) struct Entry {
     pub(super) installed: Resolved,
 }
 
-/// Whether packets may go to, and come from, this peer.
-pub(super) fn leads_to(forwarding: &Forwarding, key: PeerKey) -> bool {
-    forwarding.leads_to(key)
-}
-
-/// The peers of a forwarding, with their weights.
-pub(super) fn keys(forwarding: &Forwarding) -> impl Iterator<Item = (PeerKey, u8)> + use<> {
-    let (one, lanes) = match *forwarding {
-        Forwarding::Peer(key) => (Some((key, 1)), None),
-        Forwarding::Lanes(lanes) => (None, Some(lanes)),
-        Forwarding::Drop | Forwarding::Native => (None, None),
-    };
-    let lanes = lanes.into_iter().flat_map(|lanes| lanes.iter());
-    one.into_iter().chain(lanes.map(|(_, key, weight)| (key, weight)))
-}
-
 impl<O: Operations> Machine<O> {
     /// The resolved EID-prefixes, sorted.
     pub(super) fn routes(&self) -> impl Iterator<Item = (&EidPrefix, Forwarding)> {
@@ -38,14 +22,14 @@ impl<O: Operations> Machine<O> {
     }
 
     /// What the kernel is to do: it gets no route to a peer without a session, lest it initiates.
-    pub(super) fn resolved(&self, forwarding: Forwarding) -> Resolved {
+    pub(super) fn resolved(&self, forwarding: &Forwarding) -> Resolved {
         match forwarding {
             Forwarding::Drop => return Resolved::Unreachable,
             Forwarding::Native => return Resolved::Throw,
             Forwarding::Peer(_) | Forwarding::Lanes(_) => {}
         }
         let mut hops = Hops::new();
-        let live = keys(&forwarding).filter_map(|(key, weight)| {
+        let live = forwarding.shares().filter_map(|(key, weight)| {
             let peer = self.data.get(key).filter(|peer| peer.has_session())?;
             Some((lane(peer), weight))
         });
@@ -64,12 +48,12 @@ impl<O: Operations> Machine<O> {
     /// The live peer that a packet goes to; packets between the same two EIDs go the same way.
     pub(super) fn live_peer(
         &self,
-        forwarding: Forwarding,
+        forwarding: &Forwarding,
         source: Eid,
         destination: Eid,
     ) -> Option<PeerKey> {
         let is_live = |key: PeerKey| self.data.get(key).is_some_and(Peer::has_session);
-        let live = || keys(&forwarding).filter(|(key, _)| is_live(*key));
+        let live = || forwarding.shares().filter(|(key, _)| is_live(*key));
         let total: u32 = live().map(|(_, weight)| u32::from(weight)).sum();
         if total == 0 {
             return live().next().map(|(key, _)| key);
@@ -89,7 +73,7 @@ impl<O: Operations> Machine<O> {
     pub(super) fn open(&mut self, key: PeerKey, now: Instant) {
         let mut changed = core::mem::take(&mut self.scratch);
         changed.clear();
-        let is_due = |entry: &Entry| self.resolved(entry.forwarding) != entry.installed;
+        let is_due = |entry: &Entry| self.resolved(&entry.forwarding) != entry.installed;
         let routed = self.routes.to_peer(key).filter(|(_, entry)| is_due(entry));
         changed.extend(routed.map(|(eid_prefix, _)| *eid_prefix));
         changed.sort_unstable();
@@ -125,7 +109,7 @@ impl<O: Operations> Machine<O> {
     /// Makes the kernel's table follow ours.
     pub(super) fn sync_route(&mut self, eid_prefix: &EidPrefix) -> Result<(), PlaneError> {
         let Some(entry) = self.routes.get(eid_prefix) else { return Ok(()) };
-        let new = self.resolved(entry.forwarding);
+        let new = self.resolved(&entry.forwarding);
         if new == entry.installed {
             return Ok(());
         }

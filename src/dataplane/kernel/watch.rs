@@ -4,7 +4,7 @@
 //! A look reads what the interface has carried. Where one peer alone explains that, it is enough;
 //! else the kernel is asked about all peers of the interface.
 
-use control::{Duration, Instant, PeerKey};
+use control::{Duration, Instant, PeerKey, earliest};
 use linux::netlink::LinkStatistics;
 use linux::packet::Bell;
 
@@ -12,7 +12,6 @@ use super::machine::Machine;
 use super::operations::{Device, Operations};
 use super::peers::Peer;
 use super::silence::{KEEPALIVE_LEN, Own, Span, Unanswered, is_data};
-use crate::engine::earliest;
 use crate::{Event, Interface};
 
 /// Looks in the time after which a peer is silent.

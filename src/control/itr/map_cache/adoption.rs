@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use super::{MapCache, MapCacheEntry, REFRESH_PAUSE};
+use super::{Installed, MapCache, MapCacheEntry, REFRESH_PAUSE};
 use crate::{Action, Eid, EidPrefix, Forwarding, Instant, Mapping, PeerKey};
 
 /// How long what nobody confirms is kept.
@@ -43,7 +43,7 @@ impl MapCache {
         }
         if let Some(place) = self.rows.place(&eid_prefix) {
             if let Some((_, row)) = self.rows.at_mut(place) {
-                row.installed = Some(forwarding);
+                row.set_installed(&forwarding);
             }
             self.changed.set(place);
             return true;
@@ -54,7 +54,7 @@ impl MapCache {
                 _ => Action::Drop,
             },
             refresh_at: None,
-            installed: Some(forwarding),
+            installed: Installed::Wanted,
             is_leaving: !is_wanted,
             is_adopted: true,
             ..MapCacheEntry::new(ADOPTED_TTL, forwarding, None, now)
@@ -118,7 +118,7 @@ impl MapCache {
     /// An EID that this mapping and no more specific one answers for, if there is one.
     pub(crate) fn eid_of(&self, eid_prefix: &EidPrefix) -> Eid {
         let mut eid = eid_prefix.eid();
-        while let Some((found, _)) = self.lookup(eid) {
+        while let Some((&found, _)) = self.lookup(eid) {
             if found == *eid_prefix || !eid_prefix.covers(&found) {
                 return eid;
             }

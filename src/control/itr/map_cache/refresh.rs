@@ -28,7 +28,7 @@ impl MapCache {
     pub(crate) fn solicited(&self, eid: Eid, peer: PeerKey, now: Instant) -> Option<EidPrefix> {
         let (eid_prefix, row) = self.lookup(eid)?;
         let is_early = row.solicited_at.is_some_and(|at| now - at < SOLICITED_INTERVAL);
-        (row.forwarding.leads_to(peer) && !is_early).then_some(eid_prefix)
+        (row.forwarding.leads_to(peer) && !is_early).then_some(*eid_prefix)
     }
 
     /// The mapping is asked for because it was solicited.

@@ -27,6 +27,8 @@ pub(super) struct Bench {
     pub(super) linked: Vec<Sent>,
     pub(super) changes: Vec<Change>,
     pub(super) events: Vec<Event>,
+    /// What was said to each `lig`.
+    pub(super) answers: Vec<Option<Mapping>>,
 }
 
 /// A message that the xTR sent.
@@ -149,7 +151,8 @@ impl Bench {
         let xtr = Xtr::new(config, config.xtr.as_ref().unwrap(), Instant::ZERO);
         let now = Instant::ZERO;
         let (sent, linked, changes, events) = Default::default();
-        let mut bench = Bench { xtr, now, sent, linked, changes, events };
+        let answers = Vec::new();
+        let mut bench = Bench { xtr, now, sent, linked, changes, events, answers };
         bench.drain();
         bench
     }
@@ -171,6 +174,7 @@ impl Bench {
         self.linked.clear();
         self.changes.clear();
         self.events.clear();
+        self.answers.clear();
     }
 
     pub(super) fn drain(&mut self) {
@@ -183,7 +187,12 @@ impl Bench {
                     sent.push(Sent { at_ms, peer, octets });
                 }
                 Some(Output::Change(change)) => self.changes.push(change),
-                Some(Output::Event(event)) => self.events.push(event),
+                Some(Output::Event(event)) => {
+                    if matches!(event, Event::Lig { .. }) {
+                        self.answers.push(self.xtr.lig_answer().cloned());
+                    }
+                    self.events.push(event);
+                }
                 Some(Output::Wait(_) | Output::Uplinks) => panic!("only a node says that"),
                 None => {
                     assert!(self.xtr.poll_at().is_none_or(|at| at > self.now), "a busy loop");
@@ -300,6 +309,7 @@ impl Bench {
         self.sent.retain(Sent::is_request);
         self.changes.clear();
         self.events.clear();
+        self.answers.clear();
     }
 
     /// Lets time pass with a Map-Server that acknowledges every refresh.

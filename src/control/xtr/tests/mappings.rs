@@ -262,7 +262,7 @@ impl Model {
             .filter(|(known, ..)| known.contains(eid(&std::format!("{address}"))))
             .max_by_key(|(known, ..)| known.len());
         let found = bench.xtr.lookup(eid(&std::format!("{address}")));
-        assert_eq!(found.map(|(known, _)| known), longest.map(|(known, ..)| *known));
+        assert_eq!(found.map(|(known, _)| *known), longest.map(|(known, ..)| *known));
     }
 }
 
