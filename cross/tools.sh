@@ -109,6 +109,9 @@ use_target() {
     [ -z "$runner" ] || export "${variable}_RUNNER=$runner"
 }
 
+# For cargo's rustc: the whole program is looked at twice. What the first look joins, the second one finds to be the same.
+once_more=(-C 'passes=default<Oz> lto<Oz> mergefunc')
+
 # make_small static|dynamic: adds what makes a router's program small to what use_target exported. A panic ends it
 # without words, and what is only there for debugging is empty.
 make_small() {
