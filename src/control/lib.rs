@@ -40,7 +40,7 @@ pub use key_index::KeyIndex;
 pub use locator::{Action, DataKey, Locator, Locators, MAX_LOCATORS, Mapping};
 pub use node::{Node, Output};
 pub use prefix_table::PrefixTable;
-pub use time::{Duration, Instant, earliest};
+pub use time::{Duration, Instant, earliest, micros};
 
 /// UDP port of LISP control messages inside the tunnels (RFC 9301 section 5).
 pub const LISP_PORT: u16 = 4342;
