@@ -63,11 +63,10 @@ impl Key {
         Key(match eid.address {
             IpAddr::V4(address) => [instance_id, 4, address.to_bits(), 0, 0, 0, len],
             IpAddr::V6(address) => {
-                let octets = address.octets();
-                let words = octets.as_chunks().0.iter().map(|word| u32::from_be_bytes(*word));
-                let mut bits = [instance_id, 6, 0, 0, 0, 0, len];
-                bits[2..LEN].iter_mut().zip(words).for_each(|(place, word)| *place = word);
-                bits
+                let bits = address.to_bits();
+                let (first, second) = ((bits >> 96) as u32, (bits >> 64) as u32);
+                let (third, fourth) = ((bits >> 32) as u32, bits as u32);
+                [instance_id, 6, first, second, third, fourth, len]
             }
         })
     }
@@ -385,6 +384,7 @@ impl<T> PrefixTable<T> {
     }
 
     /// The prefix at a place, or the most specific one that covers it, that covers `key` too.
+    #[inline(always)]
     fn cover_of(&self, mut place: usize, key: &Key) -> Option<usize> {
         while !self.leaves[place].key.covers(key) {
             let cover = self.leaves[place].cover;

@@ -345,10 +345,9 @@ impl MapCache {
             (row.installed != Installed::Wanted, row.is_news || row.is_both_nat);
         let due_at = row.due_at();
         self.due_at = Some(self.due_at.map_or(due_at, |known| known.min(due_at)));
-        let peers = row.peers();
-        if self.rows.insert(eid_prefix, row).is_err() {
+        if let Err(row) = self.rows.insert(eid_prefix, row) {
             self.live_rows -= 1;
-            self.peers.release(&peers);
+            self.peers.release(&row.peers());
             return;
         }
         let place = self.rows.place(&eid_prefix).expect("the row was just put there");
