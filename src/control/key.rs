@@ -7,6 +7,14 @@ use core::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PeerKey(pub [u8; 32]);
 
+impl PeerKey {
+    /// Enough of the key to tell it from nearly all others, sorted as keys are.
+    pub fn beginning(&self) -> u32 {
+        let [first, second, third, fourth, ..] = self.0;
+        u32::from_be_bytes([first, second, third, fourth])
+    }
+}
+
 impl Ord for PeerKey {
     /// By words: tables of keys are searched by it, and small C libraries compare octet by octet.
     fn cmp(&self, other: &PeerKey) -> Ordering {

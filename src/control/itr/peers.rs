@@ -25,8 +25,8 @@ const SLACK: usize = 64;
 /// The table of data peers; what differs from what the data plane has is the queue of changes.
 pub(crate) struct Peers {
     rows: Vec<Row>,
-    /// Their places, sorted by key.
-    by_key: Vec<u32>,
+    /// The beginnings of their keys, and their places; sorted by key.
+    by_key: Vec<(u32, u32)>,
     limit: usize,
     /// Those that mappings lead to.
     in_use: usize,
@@ -87,18 +87,21 @@ impl Peers {
     }
 
     fn place_of(&self, key: PeerKey) -> Result<usize, usize> {
-        self.by_key.binary_search_by(|place| self.rows[*place as usize].key.cmp(&key))
+        let begin = key.beginning();
+        self.by_key.binary_search_by(|(known, place)| {
+            known.cmp(&begin).then_with(|| self.rows[*place as usize].key.cmp(&key))
+        })
     }
 
     fn find(&self, key: PeerKey) -> Option<&Row> {
         let index = self.place_of(key).ok()?;
-        Some(&self.rows[self.by_key[index] as usize])
+        Some(&self.rows[self.by_key[index].1 as usize])
     }
 
     /// The row of a key, with its place.
     fn find_mut(&mut self, key: PeerKey) -> Option<(usize, &mut Row)> {
         let index = self.place_of(key).ok()?;
-        let place = self.by_key[index] as usize;
+        let place = self.by_key[index].1 as usize;
         Some((place, &mut self.rows[place]))
     }
 
@@ -106,7 +109,7 @@ impl Peers {
     fn push(&mut self, row: Row) -> usize {
         let place = self.rows.len();
         if let Err(index) = self.place_of(row.key) {
-            self.by_key.insert(index, place as u32);
+            self.by_key.insert(index, (row.key.beginning(), place as u32));
         }
         self.in_use += usize::from(row.uses > 0);
         self.rows.push(row);
@@ -122,7 +125,7 @@ impl Peers {
         if last != place
             && let Ok(index) = self.place_of(self.rows[last].key)
         {
-            self.by_key[index] = place as u32;
+            self.by_key[index].1 = place as u32;
         }
         // Its marks are those of another place.
         self.changed.set(place);
@@ -220,10 +223,9 @@ impl Peers {
         self.rows.len() + more <= limit
     }
 
-    /// Those of the ways whose peers are in the same lane as they are known in.
-    pub(crate) fn admitted(&self, ways: &Ways) -> Ways {
-        let is_admitted = |way: &&Way| self.find(way.key).is_none_or(|row| row.lane == way.lane);
-        ways.iter().filter(is_admitted).copied().collect()
+    /// Leaves only those of the ways whose peers are in the same lane as they are known in.
+    pub(crate) fn admit(&self, ways: &mut Ways) {
+        ways.retain(|way| self.find(way.key).is_none_or(|row| row.lane == way.lane));
     }
 
     /// A mapping leads to these no more.
@@ -455,10 +457,14 @@ mod tests {
         use_a(&mut peers, 1, Side::Responder);
         let mut elsewhere = way(A, endpoint(1), Side::Responder);
         elsewhere[0].lane = 1;
-        assert!(peers.admitted(&elsewhere).is_empty());
+        let mut admitted = elsewhere.clone();
+        peers.admit(&mut admitted);
+        assert!(admitted.is_empty());
         peers.release(&[A]);
         while peers.poll_remove().is_some() {}
-        assert_eq!(peers.admitted(&elsewhere), elsewhere);
+        let mut admitted = elsewhere.clone();
+        peers.admit(&mut admitted);
+        assert_eq!(admitted, elsewhere);
     }
 
     #[test]

@@ -350,8 +350,8 @@ impl Peer {
 #[derive(Debug)]
 pub(super) struct Peers {
     rows: Vec<Peer>,
-    /// The rows' indices, sorted by key.
-    order: Vec<u32>,
+    /// The beginnings of keys, and their rows' indices; sorted by key.
+    order: Vec<(u32, u32)>,
     capacity: usize,
 }
 
@@ -369,17 +369,17 @@ impl Peers {
     }
 
     pub(super) fn get(&self, key: PeerKey) -> Option<&Peer> {
-        self.place(key).ok().map(|place| &self.rows[self.order[place] as usize])
+        self.place(key).ok().map(|place| &self.rows[self.order[place].1 as usize])
     }
 
     pub(super) fn get_mut(&mut self, key: PeerKey) -> Option<&mut Peer> {
         let place = self.place(key).ok()?;
-        Some(&mut self.rows[self.order[place] as usize])
+        Some(&mut self.rows[self.order[place].1 as usize])
     }
 
     /// The key of the peer at a place, of places sorted by key; they change when peers come and go.
     pub(super) fn key_at(&self, place: usize) -> Option<PeerKey> {
-        self.order.get(place).map(|row| self.rows[*row as usize].key)
+        self.order.get(place).map(|(_, row)| self.rows[*row as usize].key)
     }
 
     pub(super) fn with_address(&self, device: Device, address: IpAddr) -> Option<&Peer> {
@@ -388,7 +388,7 @@ impl Peers {
 
     /// All peers, sorted by key.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Peer> {
-        self.order.iter().map(|row| &self.rows[*row as usize])
+        self.order.iter().map(|(_, row)| &self.rows[*row as usize])
     }
 
     /// All peers, in no order, to be changed.
@@ -399,7 +399,7 @@ impl Peers {
     /// Adds a peer that is not there yet; there has to be room.
     pub(super) fn add(&mut self, peer: Peer) {
         let (Ok(place) | Err(place)) = self.place(peer.key);
-        self.order.insert(place, self.rows.len() as u32);
+        self.order.insert(place, (peer.key.beginning(), self.rows.len() as u32));
         self.rows.push(peer);
     }
 
@@ -407,13 +407,16 @@ impl Peers {
         let place = self.place(key).ok()?;
         // The last row moves to where the removed one was.
         let last = self.place(self.rows.last()?.key).ok()?;
-        self.order[last] = self.order[place];
-        let row = self.order.remove(place);
+        self.order[last].1 = self.order[place].1;
+        let (_, row) = self.order.remove(place);
         Some(self.rows.swap_remove(row as usize))
     }
 
     fn place(&self, key: PeerKey) -> Result<usize, usize> {
-        self.order.binary_search_by(|row| self.rows[*row as usize].key.cmp(&key))
+        let begin = key.beginning();
+        self.order.binary_search_by(|(known, row)| {
+            known.cmp(&begin).then_with(|| self.rows[*row as usize].key.cmp(&key))
+        })
     }
 }
 

@@ -35,7 +35,7 @@ impl RouteTable {
 
     /// The entries that lead to a peer.
     pub(super) fn to_peer(&self, key: PeerKey) -> impl Iterator<Item = (&EidPrefix, &Entry)> {
-        let begin = beginning(key);
+        let begin = key.beginning();
         let first = self.by_peer.partition_point(|(known, _)| *known < begin);
         let alike = self.by_peer[first..].iter().take_while(move |(known, _)| *known == begin);
         alike
@@ -52,7 +52,7 @@ impl RouteTable {
         }
         let place = self.entries.place(&eid_prefix).expect("it was just put there") as u32;
         for (key, _) in forwarding.shares() {
-            let row = (beginning(key), place);
+            let row = (key.beginning(), place);
             if let Err(index) = self.by_peer.binary_search(&row) {
                 self.by_peer.insert(index, row);
             }
@@ -76,17 +76,11 @@ impl RouteTable {
         let Some(place) = self.entries.place(eid_prefix) else { return };
         let Some((_, entry)) = self.entries.at(place) else { return };
         for (key, _) in entry.forwarding.shares() {
-            if let Ok(index) = self.by_peer.binary_search(&(beginning(key), place as u32)) {
+            if let Ok(index) = self.by_peer.binary_search(&(key.beginning(), place as u32)) {
                 self.by_peer.remove(index);
             }
         }
     }
-}
-
-/// Enough of a key to tell it from nearly all others.
-fn beginning(key: PeerKey) -> u32 {
-    let [first, second, third, fourth, ..] = key.0;
-    u32::from_be_bytes([first, second, third, fourth])
 }
 
 #[cfg(test)]
