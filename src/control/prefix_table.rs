@@ -92,9 +92,14 @@ impl Key {
 
     #[inline(always)]
     fn first_difference(&self, other: &Key) -> Option<u32> {
-        let mut words = (0..).zip(self.0.iter().zip(&other.0));
-        let (place, (own, other)) = words.find(|(_, (own, other))| own != other)?;
-        Some(32 * place + (own ^ other).leading_zeros())
+        let mut place = 0;
+        while let (Some(own), Some(other)) = (self.0.get(place), other.0.get(place)) {
+            if own != other {
+                return Some(32 * place as u32 + (own ^ other).leading_zeros());
+            }
+            place += 1;
+        }
+        None
     }
 
     #[inline(always)]
