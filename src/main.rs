@@ -89,10 +89,23 @@ fn main() -> ExitCode {
             commands::print(concat!("lispguard ", env!("CARGO_PKG_VERSION"), "\n"));
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            eprintln!("lispguard: {error}\nSee `lispguard --help`.");
-            ExitCode::from(2)
+        Err(error) => usage(&explain(error)),
+    }
+}
+
+/// The parser's words, with arguments as they were given: a router's build has no `Debug`.
+fn explain(error: lexopt::Error) -> String {
+    match error {
+        lexopt::Error::UnexpectedArgument(value) => {
+            format!("unexpected argument \"{}\"", value.display())
         }
+        lexopt::Error::UnexpectedValue { option, value } => {
+            format!("unexpected argument for option '{option}': \"{}\"", value.display())
+        }
+        lexopt::Error::NonUnicodeValue(value) => {
+            format!("argument is invalid unicode: \"{}\"", value.display())
+        }
+        other => other.to_string(),
     }
 }
 

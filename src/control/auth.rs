@@ -6,10 +6,16 @@ use core::net::Ipv6Addr;
 use blake2::{Blake2s256, Digest};
 use hkdf::Hkdf;
 use sha2::Sha256;
-use x25519_dalek::{PublicKey, StaticSecret};
+use x25519_dalek::{PublicKey, StaticSecret, X25519_BASEPOINT_BYTES};
 use zeroize::Zeroizing;
 
 use crate::PeerKey;
+
+/// The public key that belongs to a private one (RFC 7748 section 6.1), by the function that also
+/// agrees on secrets: the other way to it would be as much code again.
+pub fn public_key(private: &StaticSecret) -> PeerKey {
+    PeerKey(private.diffie_hellman(&PublicKey::from(X25519_BASEPOINT_BYTES)).to_bytes())
+}
 
 /// Octets that HMAC-SHA-256 pads a key to with zeros (RFC 2104 section 2).
 const HMAC_BLOCK: usize = 64;
@@ -98,6 +104,7 @@ mod tests {
     fn both_ends_derive_the_same_authentication_key() {
         let (a, b) = (StaticSecret::from([1; 32]), StaticSecret::from([2; 32]));
         let (public_a, public_b) = (PublicKey::from(&a), PublicKey::from(&b));
+        assert_eq!(public_key(&a).0, public_a.to_bytes());
         let one = AuthenticationKey::derive(&a, PeerKey(public_b.to_bytes()));
         let other = AuthenticationKey::derive(&b, PeerKey(public_a.to_bytes()));
         assert_eq!(one, other);

@@ -143,6 +143,43 @@ impl Forwarding {
     }
 }
 
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::SetPeer(peer) => {
+                write!(f, "set peer {} on lane {}", peer.key, peer.lane)?;
+                f.write_str(match peer.side {
+                    Side::Initiator => ", we initiate",
+                    Side::Responder => "",
+                })?;
+                if let Some(endpoint) = peer.endpoint {
+                    write!(f, ", at {endpoint}")?;
+                }
+                write_keepalive(f, peer.persistent_keepalive)
+            }
+            Change::RemovePeer(key) => write!(f, "remove peer {key}"),
+            Change::SetRoute { eid_prefix, forwarding } => {
+                write!(f, "set route {eid_prefix}: {forwarding}")
+            }
+            Change::RemoveRoute(eid_prefix) => write!(f, "remove route {eid_prefix}"),
+            Change::FailWaiting(eid) => write!(f, "fail what waits for {eid}"),
+            Change::ResetControlPeer(key) => write!(f, "reset control peer {key}"),
+            Change::InitiateControl(key) => write!(f, "initiate with control peer {key}"),
+            Change::SetControlKeepalive(key, keepalive) => {
+                write!(f, "control peer {key}")?;
+                write_keepalive(f, *keepalive)
+            }
+        }
+    }
+}
+
+fn write_keepalive(f: &mut fmt::Formatter<'_>, keepalive: Option<Duration>) -> fmt::Result {
+    match keepalive {
+        Some(interval) => write!(f, ", keepalive {} s", interval.as_secs()),
+        None => f.write_str(", no keepalive"),
+    }
+}
+
 impl fmt::Display for Forwarding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

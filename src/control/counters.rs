@@ -14,7 +14,8 @@ macro_rules! counters {
         impl Counters {
             /// Each counter with its name.
             pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
-                [$( (stringify!($name), self.$name) ),+].into_iter()
+                let names = [$( stringify!($name) ),+].iter().copied();
+                names.zip([$( self.$name ),+])
             }
         }
     };

@@ -183,7 +183,7 @@ impl fmt::Display for Event {
                 write!(f, "moved from {} to {}: {cause}", Place(from), Place(to))
             }
             Event::PathAnswered { peer, round_trip } => {
-                write!(f, "{peer} answers after {} µs", round_trip.as_micros())
+                write!(f, "{peer} answers after {} µs", crate::micros(*round_trip))
             }
             Event::RegisterAcknowledged { map_server } => {
                 write!(f, "{map_server} acknowledged what changed")

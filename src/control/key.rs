@@ -8,7 +8,7 @@ use core::fmt;
 pub struct PeerKey(pub [u8; 32]);
 
 impl PeerKey {
-    /// Enough of the key to tell it from nearly all others, sorted as keys are.
+    /// Its first 32 bits: enough to tell it from nearly all others, in the same order.
     pub fn beginning(&self) -> u32 {
         let [first, second, third, fourth, ..] = self.0;
         u32::from_be_bytes([first, second, third, fourth])

@@ -14,6 +14,7 @@ mod etr;
 mod event;
 mod itr;
 mod key;
+mod key_index;
 mod locator;
 pub mod map_server;
 mod marks;
@@ -35,10 +36,11 @@ pub use config::{
 pub use eid::{Eid, EidPrefix, InstanceId, PrefixError, address_bits, left_aligned};
 pub use event::{Cause, Event};
 pub use key::PeerKey;
+pub use key_index::KeyIndex;
 pub use locator::{Action, DataKey, Locator, Locators, MAX_LOCATORS, Mapping};
 pub use node::{Node, Output};
 pub use prefix_table::PrefixTable;
-pub use time::{Duration, Instant, earliest};
+pub use time::{Duration, Instant, earliest, micros};
 
 /// UDP port of LISP control messages inside the tunnels (RFC 9301 section 5).
 pub const LISP_PORT: u16 = 4342;

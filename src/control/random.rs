@@ -32,7 +32,7 @@ impl Random {
     /// `span`, or up to `percent` percent less.
     pub fn shortened(&mut self, span: Duration, percent: u32) -> Duration {
         let room = span.saturating_mul(percent) / 100;
-        let micros = u64::try_from(room.as_micros()).unwrap_or(u64::MAX);
+        let micros = crate::micros(room);
         span.saturating_sub(Duration::from_micros(
             self.next_u64() % micros.saturating_add(1).max(1),
         ))

@@ -4,6 +4,14 @@ use core::fmt;
 use core::ops::{Add, AddAssign, Sub};
 pub use core::time::Duration;
 
+/// Whole microseconds of a span: `Duration::as_micros` without its 128 bits, which are dear where
+/// registers have 32; at most `u64::MAX`.
+#[inline(never)]
+pub fn micros(span: Duration) -> u64 {
+    let micros = span.as_secs().saturating_mul(1_000_000);
+    micros.saturating_add(u64::from(span.subsec_micros()))
+}
+
 /// Microseconds since an arbitrary start; never goes backwards, counts suspended time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Instant(u64);
@@ -28,6 +36,8 @@ impl Instant {
     }
 
     /// The span from `earlier` to this instant, zero when `earlier` is later.
+    // Many callers, and much to do for a processor of 32 bits: once in the program.
+    #[inline(never)]
     pub fn since(self, earlier: Instant) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
@@ -44,9 +54,10 @@ pub fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant>
 impl Add<Duration> for Instant {
     type Output = Instant;
 
+    // As `since`.
+    #[inline(never)]
     fn add(self, span: Duration) -> Instant {
-        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
-        Instant(self.0.saturating_add(micros))
+        Instant(self.0.saturating_add(micros(span)))
     }
 }
 

@@ -94,7 +94,7 @@ struct Row {
 
 impl Row {
     fn since(&self, now: Instant) -> u64 {
-        u64::try_from(now.since(self.began_at).as_micros()).unwrap_or(u64::MAX)
+        control::micros(now.since(self.began_at))
     }
 
     fn is_done(&self) -> bool {

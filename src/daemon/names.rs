@@ -10,8 +10,15 @@ use crate::config::{Config, Host, MapServer};
 /// Names of Map-Servers and sites by control key, and where Map-Servers were resolved to be.
 #[derive(Debug, Default)]
 pub struct Names {
-    names: BTreeMap<PeerKey, String>,
-    endpoints: BTreeMap<PeerKey, SocketAddr>,
+    /// Places of rows.
+    by_key: BTreeMap<PeerKey, u32>,
+    rows: Vec<Row>,
+}
+
+#[derive(Debug, Default)]
+struct Row {
+    name: Option<String>,
+    endpoint: Option<SocketAddr>,
 }
 
 impl Names {
@@ -25,9 +32,12 @@ impl Names {
     /// Takes the names of another configuration; what was resolved stays, and so do the names of
     /// those that went, whose end is still to be told.
     pub fn set_names(&mut self, config: &Config) {
-        let servers = config.map_servers.iter().map(|one| (one.public_key, one.name.clone()));
-        let sites = config.sites.iter().map(|one| (one.public_key, one.name.clone()));
-        self.names.extend(servers.chain(sites));
+        for server in &config.map_servers {
+            self.row(server.public_key).name = Some(server.name.clone());
+        }
+        for site in &config.sites {
+            self.row(site.public_key).name = Some(site.name.clone());
+        }
     }
 
     /// The name of a key; the key itself where it has none.
@@ -37,17 +47,31 @@ impl Names {
 
     /// The name of a key, where it has one.
     pub fn named(&self, key: PeerKey) -> Option<String> {
-        self.names.get(&key).cloned()
+        self.get(key)?.name.clone()
     }
 
     /// Notes what a Map-Server's host name resolved to.
     pub fn set_endpoint(&mut self, key: PeerKey, endpoint: SocketAddr) {
-        self.endpoints.insert(key, endpoint);
+        self.row(key).endpoint = Some(endpoint);
+    }
+
+    fn row(&mut self, key: PeerKey) -> &mut Row {
+        let place = self.by_key.get(&key).copied().unwrap_or_else(|| {
+            let place = self.rows.len() as u32;
+            self.rows.push(Row::default());
+            self.by_key.insert(key, place);
+            place
+        });
+        &mut self.rows[place as usize]
+    }
+
+    fn get(&self, key: PeerKey) -> Option<&Row> {
+        self.by_key.get(&key).map(|place| &self.rows[*place as usize])
     }
 
     /// What a Map-Server's host name resolved to last.
     pub fn endpoint(&self, key: PeerKey) -> Option<SocketAddr> {
-        self.endpoints.get(&key).copied()
+        self.get(key)?.endpoint
     }
 
     /// That the host name of the Map-Server with this key has not resolved, in words.
@@ -55,7 +79,7 @@ impl Names {
         let is_meant = |server: &&MapServer| server.public_key.to_string() == key;
         let server = config.map_servers.iter().find(is_meant)?;
         match &server.endpoint.as_ref()?.host {
-            Host::Name(name) if !self.endpoints.contains_key(&server.public_key) => {
+            Host::Name(name) if self.endpoint(server.public_key).is_none() => {
                 Some(format!("the endpoint '{name}' of {} does not resolve", server.name))
             }
             _ => None,
@@ -65,7 +89,8 @@ impl Names {
     /// The event in words, with names for the keys in it.
     pub fn explain(&self, event: &Event) -> String {
         let mut text = event.to_string();
-        for (key, name) in &self.names {
+        for (key, place) in &self.by_key {
+            let Some(name) = &self.rows[*place as usize].name else { continue };
             let shown = key.to_string();
             if text.contains(&shown) {
                 text = text.replace(&shown, name);

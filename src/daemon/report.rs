@@ -296,11 +296,15 @@ fn add_remarks(router: &Router, status: &mut Status) {
 }
 
 fn counters(router: &Router) -> Vec<Counter> {
-    let counter = |(name, value)| Counter { name, value };
-    let xtr = router.node.xtr().map(|xtr| xtr.counters());
-    let xtr = xtr.iter().flat_map(|counters| counters.iter());
-    let map_server = router.node.map_server().map(|one| one.counters().iter());
-    let plane = router.plane.counters();
-    let netifd = router.netifd.counters();
-    xtr.chain(map_server.into_iter().flatten()).chain(plane).chain(netifd).map(counter).collect()
+    let mut counters = Vec::new();
+    let mut add = |(name, value)| counters.push(Counter { name, value });
+    if let Some(xtr) = router.node.xtr() {
+        xtr.counters().iter().for_each(&mut add);
+    }
+    if let Some(map_server) = router.node.map_server() {
+        map_server.counters().iter().for_each(&mut add);
+    }
+    router.plane.counters().for_each(&mut add);
+    router.netifd.counters().for_each(&mut add);
+    counters
 }

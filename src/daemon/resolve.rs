@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use control::{Duration, Instant};
@@ -38,12 +38,14 @@ pub struct Answer {
     pub endpoint: Result<SocketAddr, String>,
 }
 
+/// Answers that nobody took yet, each with the generation of the names that it is for.
+type Answers = Arc<Mutex<Vec<(u64, Answer)>>>;
+
 /// Looks up a fixed list of names, each on a thread of its own while it lasts.
 #[derive(Debug)]
 pub struct Resolver {
     entries: Vec<Entry>,
-    answers: Receiver<(u64, Answer)>,
-    sender: Sender<(u64, Answer)>,
+    answers: Answers,
     wake: UnixStream,
     waker: UnixStream,
     generation: u64,
@@ -58,8 +60,13 @@ impl Resolver {
         let (wake, waker) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
         waker.set_nonblocking(true)?;
-        let (sender, answers) = channel();
-        Ok(Resolver { entries: Vec::new(), answers, sender, wake, waker, generation: 0 })
+        Ok(Resolver {
+            entries: Vec::new(),
+            answers: Answers::default(),
+            wake,
+            waker,
+            generation: 0,
+        })
     }
 
     /// Replaces the names and looks all of them up; answers to older names are dropped.
@@ -80,7 +87,7 @@ impl Resolver {
 
     /// Looks one name up again; where a look-up runs, another follows it.
     pub fn look_up(&mut self, index: usize) {
-        let (generation, sender) = (self.generation, self.sender.clone());
+        let (generation, answers) = (self.generation, self.answers.clone());
         let Some(entry) = self.entries.get_mut(index) else { return };
         if let Name::InFlight { is_stale } = &mut entry.state {
             *is_stale = true;
@@ -93,7 +100,8 @@ impl Resolver {
                 Ok(mut all) => all.next().ok_or_else(|| format!("'{host}' has no address")),
                 Err(error) => Err(format!("'{host}' does not resolve: {error}")),
             };
-            let _ = sender.send((generation, Answer { index, endpoint }));
+            let answer = (generation, Answer { index, endpoint });
+            answers.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
             let _ = (&waker).write(&[0]);
         });
         entry.state = match spawned {
@@ -107,7 +115,8 @@ impl Resolver {
         let mut octets = [0; 16];
         while matches!((&self.wake).read(&mut octets), Ok(1..)) {}
         loop {
-            let (generation, answer) = self.answers.try_recv().ok()?;
+            let taken = self.answers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let (generation, answer) = taken?;
             if generation != self.generation {
                 continue;
             }

@@ -327,7 +327,7 @@ impl Router {
     }
 
     pub(crate) fn apply(&mut self, change: &Change, now: Instant) {
-        log::debug!("data plane: {change:?}");
+        log::debug!("data plane: {change}");
         if let Err(error) = self.plane.apply(change, now) {
             log::warn!("data plane: {error}");
         }

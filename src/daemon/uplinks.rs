@@ -110,7 +110,7 @@ impl Router {
 
     /// Writes what belongs to a handover into the timeline.
     pub(crate) fn note_handover(&mut self, event: &NodeEvent, at: Instant) {
-        let unix_ms = u64::try_from(linux::clock::wall().as_millis()).unwrap_or(u64::MAX);
+        let unix_ms = control::micros(linux::clock::wall()) / 1000;
         match *event {
             NodeEvent::Moved { cause, from, to } => {
                 let Some(followed) = self.followed.take() else { return };

@@ -7,7 +7,8 @@ use nix::time::{ClockId, clock_gettime};
 /// Microseconds since the machine's start, the time it slept included; never steps.
 #[must_use]
 pub fn monotonic_micros() -> u64 {
-    u64::try_from(read(ClockId::CLOCK_BOOTTIME).as_micros()).unwrap_or(u64::MAX)
+    let time = read(ClockId::CLOCK_BOOTTIME);
+    time.as_secs() * 1_000_000 + u64::from(time.subsec_micros())
 }
 
 /// The wall clock: time since 1970 without leap seconds; it steps when it is set.

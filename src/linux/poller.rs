@@ -98,7 +98,9 @@ impl Poller {
         timeout: Option<Duration>,
     ) -> io::Result<impl ExactSizeIterator<Item = Ready> + '_> {
         let millis = timeout.map_or(-1, |timeout| {
-            c_int::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(c_int::MAX)
+            let millis = timeout.as_secs().saturating_mul(1000);
+            let millis = millis.saturating_add(timeout.subsec_nanos().div_ceil(1_000_000).into());
+            c_int::try_from(millis).unwrap_or(c_int::MAX)
         });
         let (events, count) = (self.events.as_mut_ptr(), EVENTS as c_int);
         // SAFETY: `events` has room for `count` entries.

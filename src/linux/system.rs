@@ -1,11 +1,23 @@
 //! Socket system calls behind safe signatures.
 
+use core::ffi::CStr;
 use core::mem::{MaybeUninit, size_of};
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc::{self, c_int, sockaddr_storage, socklen_t};
+
+use crate::text::Text;
+
+/// The C library's words for an error.
+pub(crate) fn words(errno: Errno) -> Text<80> {
+    let mut octets = [0_u8; 80];
+    // SAFETY: what is written fits, its NUL included.
+    unsafe { libc::strerror_r(errno as c_int, octets.as_mut_ptr().cast(), octets.len()) };
+    let words = CStr::from_bytes_until_nul(&octets).unwrap_or_default();
+    Text::truncated(words.to_str().unwrap_or_default())
+}
 
 /// Makes a nonblocking, close-on-exec socket.
 pub(crate) fn socket(domain: c_int, kind: c_int, protocol: c_int) -> Result<OwnedFd, Errno> {

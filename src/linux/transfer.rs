@@ -5,6 +5,8 @@ use std::io;
 
 use nix::errno::Errno;
 
+use crate::system;
+
 /// Why one packet was not sent or received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransferError {
@@ -73,7 +75,7 @@ impl fmt::Display for TransferError {
         match self {
             Self::WouldBlock => f.write_str("not ready"),
             Self::TooBig => f.write_str("the packet is too big"),
-            Self::Network(errno) | Self::Failed(errno) => f.write_str(errno.desc()),
+            Self::Network(errno) | Self::Failed(errno) => f.write_str(&system::words(*errno)),
         }
     }
 }

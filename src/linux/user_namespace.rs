@@ -81,7 +81,7 @@ impl fmt::Display for Error {
             Self::Unshare(errno) => ("cannot make a user namespace", errno),
             Self::Map(errno) => ("cannot become root of a user namespace", errno),
         };
-        write!(f, "{what}: {} ({})", errno.desc(), self.hint())
+        write!(f, "{what}: {} ({})", system::words(*errno), self.hint())
     }
 }
 

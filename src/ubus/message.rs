@@ -1,5 +1,7 @@
 //! A message: a header of eight octets, then one attribute that holds those of the message.
 
+use core::fmt;
+
 use crate::blob::{Attribute, Attributes, split_word};
 use crate::{Error, Fields};
 
@@ -151,6 +153,28 @@ impl Status {
             Self::Other(number) => number,
             known => Self::ALL.iter().position(|one| *one == known).unwrap_or_default() as u32,
         }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ok => "done",
+            Self::InvalidCommand => "unknown command",
+            Self::InvalidArgument => "invalid argument",
+            Self::MethodNotFound => "no such method",
+            Self::NotFound => "not found",
+            Self::NoData => "no data",
+            Self::PermissionDenied => "permission denied",
+            Self::Timeout => "timeout",
+            Self::NotSupported => "not supported",
+            Self::UnknownError => "unknown error",
+            Self::ConnectionFailed => "connection failed",
+            Self::NoMemory => "out of memory",
+            Self::ParseError => "parse error",
+            Self::SystemError => "system error",
+            Self::Other(number) => return write!(f, "status {number}"),
+        })
     }
 }
 

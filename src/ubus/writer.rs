@@ -102,21 +102,27 @@ impl<'b> Writer<'b> {
     }
 
     fn field(&mut self, type_: u8, name: &str, fill: impl FnOnce(&mut Self)) {
-        self.nested(type_, true, |writer| {
-            match u16::try_from(name.len()) {
-                Ok(len) => writer.octets(&len.to_be_bytes()),
-                Err(_) => writer.is_overfull = true,
-            }
-            writer.octets(name.as_bytes());
-            let name_len = 2 + name.len();
-            writer.zeros(named_len(name.len()) - name_len);
-            fill(writer);
-        });
+        let start = self.start();
+        self.name(name);
+        fill(self);
+        self.end(start, type_, true);
+    }
+
+    fn name(&mut self, name: &str) {
+        match u16::try_from(name.len()) {
+            Ok(len) => self.octets(&len.to_be_bytes()),
+            Err(_) => self.is_overfull = true,
+        }
+        self.octets(name.as_bytes());
+        let name_len = 2 + name.len();
+        self.zeros(named_len(name.len()) - name_len);
     }
 
     /// Writes an attribute whose data is written by `fill`.
     pub(crate) fn attribute(&mut self, id: u8, fill: impl FnOnce(&mut Self)) {
-        self.nested(id, false, fill);
+        let start = self.start();
+        fill(self);
+        self.end(start, id, false);
     }
 
     /// Writes an attribute with a number.
@@ -150,10 +156,14 @@ impl<'b> Writer<'b> {
         }
     }
 
-    fn nested(&mut self, id: u8, is_extended: bool, fill: impl FnOnce(&mut Self)) {
+    /// Leaves room for a header, and tells where.
+    fn start(&mut self) -> usize {
         let start = self.len;
         self.octets(&[0; ATTRIBUTE_HEADER_LEN]);
-        fill(self);
+        start
+    }
+
+    fn end(&mut self, start: usize, id: u8, is_extended: bool) {
         let len = self.len - start;
         self.is_overfull |= len > MAX_ATTRIBUTE_LEN;
         if self.is_overfull {

@@ -1,7 +1,7 @@
 //! Reads UCI text the way libuci does.
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use crate::error::Argument;
 use crate::limits::{MAX_FILE, MAX_LINE, MAX_LINES, MAX_OPTIONS, MAX_SECTIONS};
@@ -16,7 +16,7 @@ pub fn parse(octets: &[u8]) -> Result<Document, Error> {
     let mut parser = Parser {
         cursor: Cursor { text, position: Position::START },
         document: Document::default(),
-        by_name: BTreeMap::new(),
+        by_name: Vec::new(),
         current: None,
         open_quote: None,
     };
@@ -128,8 +128,8 @@ impl Word {
 struct Parser<'a> {
     cursor: Cursor<'a>,
     document: Document,
-    /// Sections by name, as places in the document.
-    by_name: BTreeMap<String, usize>,
+    /// Places in the document of the sections that have names, in the order of those.
+    by_name: Vec<usize>,
     /// The place of the section that options go to.
     current: Option<usize>,
     /// The first quote of this statement that closes in a later line.
@@ -181,7 +181,11 @@ impl Parser<'_> {
         let is_continued = self.end(name.hides_separator)?;
         name.check(Argument::SectionName)?;
         let sections = &mut self.document.sections;
-        if let Some(&place) = self.by_name.get(&name.text) {
+        let named = self.by_name.binary_search_by(|&place| {
+            sections[place].name.as_deref().cmp(&Some(name.text.as_str()))
+        });
+        if let Ok(at) = named {
+            let place = self.by_name[at];
             if sections[place].section_type != section_type.text {
                 return name.error(ErrorKind::NameOfAnotherType);
             }
@@ -195,8 +199,8 @@ impl Parser<'_> {
         self.current = Some(sections.len());
         let mut section = Section::new(&section_type.text, None);
         section.position = section_type.position;
-        if !name.text.is_empty() {
-            self.by_name.insert(name.text.clone(), sections.len());
+        if let (Err(at), false) = (named, name.text.is_empty()) {
+            self.by_name.insert(at, sections.len());
             section.name = Some(name.text);
         }
         sections.push(section);

@@ -7,7 +7,7 @@ use core::time::Duration;
 use super::map_cache_entry::MapCacheEntry;
 use crate::bucket::{Bucket, Rate};
 use crate::marks::Marks;
-use crate::{Instant, MAX_LANES, PeerConfig, PeerKey, Side};
+use crate::{Instant, KeyIndex, MAX_LANES, PeerConfig, PeerKey, Side};
 
 /// A peer that carried traffic this recently keeps its mapping against eviction and negative
 /// answers.
@@ -25,8 +25,7 @@ const SLACK: usize = 64;
 /// The table of data peers; what differs from what the data plane has is the queue of changes.
 pub(crate) struct Peers {
     rows: Vec<Row>,
-    /// The beginnings of their keys, and their places; sorted by key.
-    by_key: Vec<(u32, u32)>,
+    by_key: KeyIndex,
     limit: usize,
     /// Those that mappings lead to.
     in_use: usize,
@@ -77,7 +76,7 @@ impl Peers {
         let places = limit + SLACK;
         Peers {
             rows: Vec::with_capacity(places),
-            by_key: Vec::with_capacity(places),
+            by_key: KeyIndex::with_capacity(places),
             limit,
             in_use: 0,
             keepalive: None,
@@ -87,21 +86,18 @@ impl Peers {
     }
 
     fn place_of(&self, key: PeerKey) -> Result<usize, usize> {
-        let begin = key.beginning();
-        self.by_key.binary_search_by(|(known, place)| {
-            known.cmp(&begin).then_with(|| self.rows[*place as usize].key.cmp(&key))
-        })
+        self.by_key.find(&key, |place| self.rows[place].key)
     }
 
     fn find(&self, key: PeerKey) -> Option<&Row> {
         let index = self.place_of(key).ok()?;
-        Some(&self.rows[self.by_key[index].1 as usize])
+        Some(&self.rows[self.by_key.place(index)?])
     }
 
     /// The row of a key, with its place.
     fn find_mut(&mut self, key: PeerKey) -> Option<(usize, &mut Row)> {
         let index = self.place_of(key).ok()?;
-        let place = self.by_key[index].1 as usize;
+        let place = self.by_key.place(index)?;
         Some((place, &mut self.rows[place]))
     }
 
@@ -109,7 +105,7 @@ impl Peers {
     fn push(&mut self, row: Row) -> usize {
         let place = self.rows.len();
         if let Err(index) = self.place_of(row.key) {
-            self.by_key.insert(index, (row.key.beginning(), place as u32));
+            self.by_key.insert(index, &row.key, place);
         }
         self.in_use += usize::from(row.uses > 0);
         self.rows.push(row);
@@ -125,7 +121,7 @@ impl Peers {
         if last != place
             && let Ok(index) = self.place_of(self.rows[last].key)
         {
-            self.by_key[index].1 = place as u32;
+            self.by_key.set_place(index, place);
         }
         // Its marks are those of another place.
         self.changed.set(place);

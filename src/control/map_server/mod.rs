@@ -69,7 +69,7 @@ pub enum Output {
 pub struct MapServer {
     sites: Sites,
     /// Who may claim what.
-    configured: PrefixMap<SiteIndex>,
+    configured: PrefixMap<(SiteIndex, usize)>,
     /// Registered EID-prefixes: whose they are, and which row.
     registered: PrefixMap<(SiteIndex, usize)>,
     registration_timeout: Duration,

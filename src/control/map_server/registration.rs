@@ -90,7 +90,7 @@ impl MapServer {
     /// covers it is the site's, and is the prefix itself or may be divided.
     pub(super) fn is_claimable(&self, site: SiteIndex, eid_prefix: &EidPrefix) -> bool {
         let (owner, config) = (self.configured.covering(eid_prefix), &self.sites[site].config);
-        owner.is_some_and(|(configured, owner)| {
+        owner.is_some_and(|(configured, (owner, _))| {
             *owner == site && (configured == *eid_prefix || config.accepts_more_specifics)
         })
     }

@@ -1,6 +1,6 @@
 //! A new configuration: touches only what it changes.
 
-use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 use super::site::{Site, SiteIndex};
 use super::{MapServer, PrefixMap};
@@ -12,22 +12,20 @@ impl MapServer {
     /// of two that are given the same EID-prefix, the first counts.
     pub fn handle_config(&mut self, config: &MapServerConfig, now: Instant) {
         self.registration_timeout = config.registration_timeout;
-        let mut wanted = BTreeMap::<PeerKey, &SiteConfig>::new();
-        for site in &config.sites {
-            wanted.entry(site.key).or_insert(site);
-        }
+        let mut wanted: Vec<PeerKey> = config.sites.iter().map(|site| site.key).collect();
+        wanted.sort_unstable();
         for site in self.sites.places() {
             let configured = self.sites.get(site).filter(|row| row.is_configured);
-            if configured.is_some_and(|row| !wanted.contains_key(&row.config.key)) {
+            if configured.is_some_and(|row| wanted.binary_search(&row.config.key).is_err()) {
                 self.dismiss(site);
             }
         }
         self.configured = PrefixMap::new();
         for site_config in &config.sites {
             let site = self.configure(site_config);
-            for eid_prefix in &site_config.eid_prefixes {
+            for (place, eid_prefix) in site_config.eid_prefixes.iter().enumerate() {
                 if self.configured.get(eid_prefix).is_none() {
-                    self.configured.insert(*eid_prefix, site);
+                    self.configured.insert(*eid_prefix, (site, place));
                 }
             }
         }

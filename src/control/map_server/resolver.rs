@@ -265,7 +265,9 @@ impl MapServer {
     }
 
     fn find(&self, eid: Eid) -> Found {
-        let Some((configured, &owner)) = self.configured.lookup(eid) else { return Found::Unknown };
+        let Some((configured, &(owner, _))) = self.configured.lookup(eid) else {
+            return Found::Unknown;
+        };
         match self.registered.lookup(eid) {
             Some((_, &(site, row))) if site == owner => Found::Row { owner, row },
             _ => Found::Unregistered { owner, configured },

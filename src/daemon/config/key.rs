@@ -4,7 +4,7 @@ use core::fmt;
 use core::hint::black_box;
 
 use control::PeerKey;
-use x25519_dalek::{PublicKey, StaticSecret};
+use x25519_dalek::StaticSecret;
 use zeroize::{Zeroize, Zeroizing};
 
 /// Characters of a key in base64.
@@ -130,7 +130,7 @@ impl PrivateKey {
 
     /// The public key that belongs to it.
     pub fn public_key(&self) -> PeerKey {
-        PeerKey(PublicKey::from(&self.0).to_bytes())
+        control::auth::public_key(&self.0)
     }
 
     /// The key as the Diffie-Hellman functions take it.

@@ -32,7 +32,7 @@ impl Config {
     /// As `load`.
     pub fn load_as(path: &Path, name: &str) -> Result<Config, ConfigErrors> {
         match file::read(path, MAX_FILE) {
-            Ok(contents) => read(&contents.octets, name, Some((path, contents.mode)), &[]),
+            Ok(contents) => read(&contents.octets, name, Some((path, contents.mode)), |_| false),
             Err(problem) => unreadable(name, problem),
         }
     }
@@ -45,11 +45,10 @@ impl Config {
         path: &Path,
         name: &str,
     ) -> Result<(Config, Zeroizing<Vec<u8>>), ConfigErrors> {
-        let waived = [SectionProblem::NoneOf("map_server").into()];
         match file::read(path, MAX_FILE) {
             Ok(contents) => {
                 let origin = Some((path, contents.mode));
-                Ok((read(&contents.octets, name, origin, &waived)?, contents.octets))
+                Ok((read(&contents.octets, name, origin, lacks_map_servers)?, contents.octets))
             }
             Err(problem) => unreadable(name, problem),
         }
@@ -60,8 +59,12 @@ impl Config {
     /// # Errors
     /// All that is wrong, each with line, option and remedy.
     pub fn parse(octets: &[u8], file: &str) -> Result<Config, ConfigErrors> {
-        read(octets, file, None, &[])
+        read(octets, file, None, |_| false)
     }
+}
+
+fn lacks_map_servers(problem: &Problem) -> bool {
+    matches!(problem, Problem::Section(SectionProblem::NoneOf("map_server")))
 }
 
 fn unreadable<T>(name: &str, problem: FileProblem) -> Result<T, ConfigErrors> {
@@ -74,7 +77,7 @@ fn read(
     octets: &[u8],
     name: &str,
     origin: Option<(&Path, u32)>,
-    waived: &[Problem],
+    is_waived: fn(&Problem) -> bool,
 ) -> Result<Config, ConfigErrors> {
     let mut report = Report::new(name);
     match uci::parse(octets) {
@@ -88,7 +91,7 @@ fn read(
             }
             let config = check(&document, &mut report);
             wipe(&mut document);
-            report.waive(waived);
+            report.waive(is_waived);
             report.finish(config)
         }
     }
@@ -146,6 +149,7 @@ fn check(document: &Document, report: &mut Report) -> Option<Config> {
         map_server_keys: Seen::default(),
         site_keys: Seen::default(),
         site_prefixes: Seen::default(),
+        nestable: Vec::new(),
         devices: Seen::default(),
     };
     for section in document.sections.iter().filter(|section| !is_main(section)) {

@@ -28,8 +28,8 @@ impl Report {
     }
 
     /// Forgets what the caller puts right itself.
-    pub(super) fn waive(&mut self, problems: &[Problem]) {
-        self.errors.retain(|error| !problems.contains(&error.problem));
+    pub(super) fn waive(&mut self, is_waived: fn(&Problem) -> bool) {
+        self.errors.retain(|error| !is_waived(&error.problem));
     }
 
     /// The value, when nothing was wrong.
@@ -130,16 +130,23 @@ impl<'a> Reader<'a> {
         name: &str,
         parse: impl Fn(&str) -> Result<T, ValueProblem>,
     ) -> Vec<(T, u32)> {
-        let Some(option) = self.section.option(name) else { return Vec::new() };
         let mut values = Vec::new();
+        self.each(name, &mut |text, line| {
+            values.push((parse(text)?, line));
+            Ok(())
+        });
+        values
+    }
+
+    /// Hands over the texts of an option with their lines, and reports what `read` has against one.
+    fn each(&mut self, name: &str, read: &mut dyn FnMut(&str, u32) -> Result<(), ValueProblem>) {
+        let Some(option) = self.section.option(name) else { return };
         for text in option.value.texts() {
             let line = text.position.line;
-            match check_text(text).and_then(|text| parse(text).map_err(Problem::from)) {
-                Ok(value) => values.push((value, line)),
-                Err(problem) => self.at(line, name, problem),
+            if let Err(problem) = check_text(text).and_then(|text| Ok(read(text, line)?)) {
+                self.at(line, name, problem);
             }
         }
-        values
     }
 
     /// The value of an option; `None` when it is not there or was reported.
@@ -148,8 +155,13 @@ impl<'a> Reader<'a> {
         name: &str,
         parse: impl Fn(&str) -> Result<T, ValueProblem>,
     ) -> Option<T> {
-        let values = self.list(name, parse);
-        values.into_iter().next().map(|(value, _)| value)
+        let mut first = None;
+        self.each(name, &mut |text, _| {
+            let value = parse(text)?;
+            first.get_or_insert(value);
+            Ok(())
+        });
+        first
     }
 
     /// The value of an option that must be there; `remedy` is what to add otherwise.

@@ -1,8 +1,8 @@
 //! Each section type as a typed value.
 
-use core::hash::Hash;
+use core::net::IpAddr;
 use core::time::Duration;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use control::{EidPrefix, InstanceId, MAX_LANES, PeerKey};
@@ -128,7 +128,7 @@ fn eid_space(main: &mut Reader<'_>, roles: Roles, instance_id: InstanceId) -> Ve
     let prefixes = main.list("eid_space", |text| value::prefix(text, instance_id));
     let mut seen = Seen::default();
     for &(prefix, line) in &prefixes {
-        seen.insert(prefix, main, "eid_space", line);
+        seen.insert(octets_of_prefix(&prefix), main, "eid_space", line);
     }
     prefixes.into_iter().map(|(prefix, _)| prefix).collect()
 }
@@ -237,31 +237,65 @@ pub(super) struct Others<'a> {
     /// Whether all of the EID-space could be read.
     pub(super) is_eid_space_known: bool,
     /// Own EID-prefixes.
-    pub(super) own_prefixes: Seen<EidPrefix>,
+    pub(super) own_prefixes: Seen,
     /// Public keys of Map-Servers.
-    pub(super) map_server_keys: Seen<PeerKey>,
+    pub(super) map_server_keys: Seen,
     /// Public keys of sites.
-    pub(super) site_keys: Seen<PeerKey>,
+    pub(super) site_keys: Seen,
     /// EID-prefixes of sites.
-    pub(super) site_prefixes: Seen<EidPrefix>,
+    pub(super) site_prefixes: Seen,
+    /// Each of them once.
+    pub(super) nestable: Vec<EidPrefix>,
     /// Devices of uplinks.
-    pub(super) devices: Seen<String>,
+    pub(super) devices: Seen,
 }
 
-/// Values and where they stand.
-pub(super) struct Seen<T>(HashMap<T, (SectionName, u32)>);
+/// What a value is told from others of its kind by: one form for all kinds, so that there is one
+/// table in the program.
+type Octets = [u8; 32];
 
-impl<T> Default for Seen<T> {
-    fn default() -> Seen<T> {
-        Seen(HashMap::new())
+/// Values of one kind, and where they stand.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// Places in the list.
+    by_value: BTreeMap<Octets, u32>,
+    rows: Vec<(SectionName, u32)>,
+}
+
+fn octets_of_prefix(prefix: &EidPrefix) -> Octets {
+    let mut octets = [0; 32];
+    octets[..4].copy_from_slice(&prefix.instance_id().0.to_be_bytes());
+    octets[4] = prefix.len();
+    octets[5] = u8::from(prefix.address().is_ipv6());
+    match prefix.address() {
+        IpAddr::V4(address) => octets[6..10].copy_from_slice(&address.octets()),
+        IpAddr::V6(address) => octets[6..22].copy_from_slice(&address.octets()),
     }
+    octets
 }
 
-impl<T: Eq + Hash> Seen<T> {
-    /// Reports a value of an option that was there before.
-    pub(super) fn insert(&mut self, value: T, reader: &mut Reader<'_>, option: &str, line: u32) {
+/// A device's name has at most 15 octets.
+fn octets_of_device(name: &str) -> Octets {
+    let mut octets = [0; 32];
+    octets.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
+    octets
+}
+
+impl Seen {
+    fn get(&self, value: &Octets) -> Option<&(SectionName, u32)> {
+        self.by_value.get(value).map(|place| &self.rows[*place as usize])
+    }
+
+    /// Reports a value of an option that was there before; whether it is a new one.
+    pub(super) fn insert(
+        &mut self,
+        value: Octets,
+        reader: &mut Reader<'_>,
+        option: &str,
+        line: u32,
+    ) -> bool {
         let section = name_of(reader.section);
-        match self.0.get(&value) {
+        match self.get(&value) {
             // Of sections that were joined this is said already.
             Some((earlier, _)) if *earlier == section && reader.section.repeated_at.is_some() => {}
             Some((earlier, at)) if *earlier == section => {
@@ -271,9 +305,12 @@ impl<T: Eq + Hash> Seen<T> {
                 reader.at(line, option, ValueProblem::Duplicate(earlier.clone(), *at));
             }
             None => {
-                self.0.insert(value, (section, line));
+                self.by_value.insert(value, self.rows.len() as u32);
+                self.rows.push((section, line));
+                return true;
             }
         }
+        false
     }
 }
 
@@ -287,7 +324,8 @@ impl Others<'_> {
         let prefix = reader.required("prefix", remedy, |text| parse(text, config.instance_id));
         let record_ttl = reader.one("record_ttl", value::record_ttl).unwrap_or(config.record_ttl);
         let prefix = prefix?;
-        self.own_prefixes.insert(prefix, reader, "prefix", reader.line("prefix"));
+        let octets = octets_of_prefix(&prefix);
+        self.own_prefixes.insert(octets, reader, "prefix", reader.line("prefix"));
         if self.is_eid_space_known && !config.eid_space.iter().any(|space| space.covers(&prefix)) {
             reader.about("prefix", ValueProblem::OutsideEidSpace(value::as_written(prefix)));
         }
@@ -331,7 +369,10 @@ impl Others<'_> {
         let instance_id = self.config.instance_id;
         let prefixes = reader.list("eid_prefix", |text| value::eid_prefix(text, instance_id));
         for &(prefix, line) in &prefixes {
-            self.site_prefixes.insert(prefix, reader, "eid_prefix", line);
+            let octets = octets_of_prefix(&prefix);
+            if self.site_prefixes.insert(octets, reader, "eid_prefix", line) {
+                self.nestable.push(prefix);
+            }
         }
         let endpoint = reader.one("endpoint", value::endpoint);
         let authentication_key = reader.one("authentication_key", value::secret);
@@ -349,11 +390,13 @@ impl Others<'_> {
     /// Refuses prefixes of different sites that contain one another: a map-cache that holds the
     /// wider one never asks for the other.
     pub(super) fn report_nested(&self, report: &mut Report) {
-        for (prefix, (section, line)) in &self.site_prefixes.0 {
+        let place_of = |prefix: &EidPrefix| self.site_prefixes.get(&octets_of_prefix(prefix));
+        for prefix in &self.nestable {
+            let Some((section, line)) = place_of(prefix) else { continue };
             let around = |len| EidPrefix::new(prefix.instance_id(), prefix.address(), len);
             let wider = (0..prefix.len()).rev().filter_map(around);
             let other = wider
-                .filter_map(|wider| Some((wider, self.site_prefixes.0.get(&wider)?)))
+                .filter_map(|wider| Some((wider, place_of(&wider)?)))
                 .find(|(_, (other, _))| other != section);
             if let Some((wider, (other, at))) = other {
                 let place = Place::Option("eid_prefix".into(), section.clone());
@@ -369,15 +412,16 @@ impl Others<'_> {
         let priority = reader.one("priority", value::octet).unwrap_or(1);
         let weight = reader.one("weight", value::octet).unwrap_or(100);
         let device = device?;
-        self.devices.insert(device.clone(), reader, "device", reader.line("device"));
+        let octets = octets_of_device(&device);
+        self.devices.insert(octets, reader, "device", reader.line("device"));
         let name = reader.section.name.clone().unwrap_or_else(|| device.clone());
         Some(Uplink { name, device, priority, weight })
     }
 }
 
-fn public_key(reader: &mut Reader<'_>, seen: &mut Seen<PeerKey>) -> Option<PeerKey> {
+fn public_key(reader: &mut Reader<'_>, seen: &mut Seen) -> Option<PeerKey> {
     let remedy = "`option public_key 'KEY'` as `lispguard pubkey` prints it there";
     let key = reader.required("public_key", remedy, value::public_key)?;
-    seen.insert(key, reader, "public_key", reader.line("public_key"));
+    seen.insert(key.0, reader, "public_key", reader.line("public_key"));
     Some(key)
 }

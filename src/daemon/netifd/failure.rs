@@ -23,7 +23,7 @@ impl fmt::Display for Failure {
             Self::Nonsense(error) => write!(f, "what came is no message: {error}"),
             Self::Stuck(error) => write!(f, "nothing can be asked: {error}"),
             Self::Timeout => f.write_str("no answer"),
-            Self::Refused(status) => write!(f, "no object for us: {status:?}"),
+            Self::Refused(status) => write!(f, "no object for us: {status}"),
         }
     }
 }

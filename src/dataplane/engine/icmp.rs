@@ -45,8 +45,8 @@ impl Limiter {
 
     /// Whether one more error may go.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
-        let micros = (now - self.filled_at).as_micros();
-        let earned = u64::try_from(micros).unwrap_or(u64::MAX).saturating_mul(RATE) / 1_000_000;
+        let micros = control::micros(now - self.filled_at);
+        let earned = micros.saturating_mul(RATE) / 1_000_000;
         if earned > 0 {
             self.tokens = self.tokens.saturating_add(earned).min(BURST);
             // The fraction of a token that was earned too is forgotten.

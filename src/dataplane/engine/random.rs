@@ -26,7 +26,7 @@ impl Random {
 
     /// `span`, lengthened by up to a tenth.
     pub(crate) fn jitter(&mut self, span: Duration) -> Duration {
-        let tenth = u64::try_from(span.as_micros() / 10).unwrap_or(u64::MAX);
+        let tenth = control::micros(span) / 10;
         span + Duration::from_micros(self.below(tenth + 1))
     }
 }

@@ -11,7 +11,7 @@ use linux::packet::{Doorbell, Injector};
 use linux::sysctl;
 use linux::tun::Tun;
 use linux::udp::Socket;
-use x25519_dalek::{PublicKey, StaticSecret};
+use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
 
 use super::adopt::Remains;
@@ -258,7 +258,7 @@ impl Opening {
             }
         })?;
         let (key, port, fwmark) = known.unwrap_or((None, 0, 0));
-        let differs = |secret: &&StaticSecret| key != Some(PublicKey::from(*secret).to_bytes());
+        let differs = |secret: &&StaticSecret| key != Some(control::auth::public_key(secret).0);
         let private_key =
             wanted.private_key.filter(differs).map(|secret| Zeroizing::new(secret.to_bytes()));
         let update = DeviceUpdate {

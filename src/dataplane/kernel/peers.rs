@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use control::{Duration, EidPrefix, Instant, PeerKey, Side, earliest};
+use control::{Duration, EidPrefix, Instant, KeyIndex, PeerKey, Side, earliest};
 use linux::netlink::wireguard::{self, AllowedIp, PeerUpdate};
 
 use super::operations::Device;
@@ -350,14 +350,17 @@ impl Peer {
 #[derive(Debug)]
 pub(super) struct Peers {
     rows: Vec<Peer>,
-    /// The beginnings of keys, and their rows' indices; sorted by key.
-    order: Vec<(u32, u32)>,
+    order: KeyIndex,
     capacity: usize,
 }
 
 impl Peers {
     pub(super) fn with_capacity(capacity: usize) -> Peers {
-        Peers { rows: Vec::with_capacity(capacity), order: Vec::with_capacity(capacity), capacity }
+        Peers {
+            rows: Vec::with_capacity(capacity),
+            order: KeyIndex::with_capacity(capacity),
+            capacity,
+        }
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -369,17 +372,17 @@ impl Peers {
     }
 
     pub(super) fn get(&self, key: PeerKey) -> Option<&Peer> {
-        self.place(key).ok().map(|place| &self.rows[self.order[place].1 as usize])
+        Some(&self.rows[self.row(key)?])
     }
 
     pub(super) fn get_mut(&mut self, key: PeerKey) -> Option<&mut Peer> {
-        let place = self.place(key).ok()?;
-        Some(&mut self.rows[self.order[place].1 as usize])
+        let row = self.row(key)?;
+        Some(&mut self.rows[row])
     }
 
     /// The key of the peer at a place, of places sorted by key; they change when peers come and go.
     pub(super) fn key_at(&self, place: usize) -> Option<PeerKey> {
-        self.order.get(place).map(|(_, row)| self.rows[*row as usize].key)
+        self.order.place(place).map(|row| self.rows[row].key)
     }
 
     pub(super) fn with_address(&self, device: Device, address: IpAddr) -> Option<&Peer> {
@@ -388,7 +391,7 @@ impl Peers {
 
     /// All peers, sorted by key.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Peer> {
-        self.order.iter().map(|(_, row)| &self.rows[*row as usize])
+        self.order.places().map(|row| &self.rows[row])
     }
 
     /// All peers, in no order, to be changed.
@@ -399,7 +402,7 @@ impl Peers {
     /// Adds a peer that is not there yet; there has to be room.
     pub(super) fn add(&mut self, peer: Peer) {
         let (Ok(place) | Err(place)) = self.place(peer.key);
-        self.order.insert(place, (peer.key.beginning(), self.rows.len() as u32));
+        self.order.insert(place, &peer.key, self.rows.len());
         self.rows.push(peer);
     }
 
@@ -407,16 +410,17 @@ impl Peers {
         let place = self.place(key).ok()?;
         // The last row moves to where the removed one was.
         let last = self.place(self.rows.last()?.key).ok()?;
-        self.order[last].1 = self.order[place].1;
-        let (_, row) = self.order.remove(place);
-        Some(self.rows.swap_remove(row as usize))
+        self.order.set_place(last, self.order.place(place)?);
+        let row = self.order.remove(place);
+        Some(self.rows.swap_remove(row))
+    }
+
+    fn row(&self, key: PeerKey) -> Option<usize> {
+        self.order.place(self.place(key).ok()?)
     }
 
     fn place(&self, key: PeerKey) -> Result<usize, usize> {
-        let begin = key.beginning();
-        self.order.binary_search_by(|(known, row)| {
-            known.cmp(&begin).then_with(|| self.rows[*row as usize].key.cmp(&key))
-        })
+        self.order.find(&key, |row| self.rows[row].key)
     }
 }
 

@@ -10,6 +10,7 @@ use super::abi::{
 };
 use super::attribute::Attributes;
 use super::message::{HEADER_LEN, Part};
+use crate::system;
 use crate::text::Text;
 
 /// Why a netlink request failed.
@@ -141,13 +142,13 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused { errno, message, attribute } => {
-                f.write_str(errno.desc())?;
+                f.write_str(&system::words(*errno))?;
                 if !message.is_empty() {
                     write!(f, ": {message}")?;
                 }
                 attribute.map_or(Ok(()), |attribute| write!(f, " (attribute {attribute})"))
             }
-            Self::Socket(errno) => write!(f, "netlink socket: {}", errno.desc()),
+            Self::Socket(errno) => write!(f, "netlink socket: {}", system::words(*errno)),
             Self::TooLong => f.write_str("a netlink message does not fit its buffer"),
             Self::Malformed => f.write_str("a netlink answer is malformed"),
             Self::Interrupted => f.write_str("the tables changed while they were read"),

@@ -63,15 +63,19 @@ impl Socket {
     /// # Errors
     /// `Refused` by the kernel, `TooLong`, or a failing socket.
     pub fn request(&mut self, message: Message<'_>) -> Result<(), Error> {
-        self.exchange(message, NLM_F_ACK, |_| ())
+        self.exchange(message, NLM_F_ACK, &mut |_| ())
     }
 
     /// Sends a request and hands every answer to `each` until the acknowledgement.
     ///
     /// # Errors
     /// As `request`.
-    pub fn ask(&mut self, message: Message<'_>, each: impl FnMut(&Part<'_>)) -> Result<(), Error> {
-        self.exchange(message, NLM_F_ACK, each)
+    pub fn ask(
+        &mut self,
+        message: Message<'_>,
+        mut each: impl FnMut(&Part<'_>),
+    ) -> Result<(), Error> {
+        self.exchange(message, NLM_F_ACK, &mut each)
     }
 
     /// As `ask`, for what the kernel answers by one message or refuses: no acknowledgement is
@@ -82,17 +86,21 @@ impl Socket {
     pub(super) fn ask_for_one(
         &mut self,
         message: Message<'_>,
-        each: impl FnMut(&Part<'_>),
+        mut each: impl FnMut(&Part<'_>),
     ) -> Result<(), Error> {
-        self.exchange(message, 0, each)
+        self.exchange(message, 0, &mut each)
     }
 
     /// Sends a dump request and hands every entry to `each`.
     ///
     /// # Errors
     /// As `request`, and `Interrupted` when the entries changed meanwhile.
-    pub fn dump(&mut self, message: Message<'_>, each: impl FnMut(&Part<'_>)) -> Result<(), Error> {
-        self.exchange(message, NLM_F_DUMP, each)
+    pub fn dump(
+        &mut self,
+        message: Message<'_>,
+        mut each: impl FnMut(&Part<'_>),
+    ) -> Result<(), Error> {
+        self.exchange(message, NLM_F_DUMP, &mut each)
     }
 
     /// Collects a listing, such as `socket.list(|socket, each| socket.links(each))`, repeating it
@@ -125,7 +133,7 @@ impl Socket {
         &mut self,
         mut message: Message<'_>,
         flags: u16,
-        mut each: impl FnMut(&Part<'_>),
+        each: &mut dyn FnMut(&Part<'_>),
     ) -> Result<(), Error> {
         self.sequence = self.sequence.wrapping_add(1).max(1);
         let request = message.finish(NLM_F_REQUEST | flags, self.sequence)?;
