@@ -87,31 +87,26 @@ impl Key {
 
     #[inline(always)]
     fn side(&self, bit: u32) -> usize {
-        (self.0[(bit / 32) as usize] >> (31 - bit % 32) & 1) as usize
+        (self.0[(bit / 32) as usize] << (bit % 32) >> 31) as usize
     }
 
+    #[inline(always)]
     fn first_difference(&self, other: &Key) -> Option<u32> {
-        let mut words = (0..).zip(self.0.iter().zip(&other.0));
-        let (place, (own, other)) = words.find(|(_, (own, other))| own != other)?;
-        Some(32 * place + (own ^ other).leading_zeros())
+        let mut place = 0;
+        while let (Some(own), Some(other)) = (self.0.get(place), other.0.get(place)) {
+            if own != other {
+                return Some(32 * place as u32 + (own ^ other).leading_zeros());
+            }
+            place += 1;
+        }
+        None
     }
 
+    #[inline(always)]
     fn covers(&self, other: &Key) -> bool {
         let len = self.len();
-        if len > other.len() {
-            return false;
-        }
-        let mut left = BEFORE_ADDRESS + len;
-        for (own, other) in self.0.iter().zip(&other.0) {
-            if left < 32 {
-                return left == 0 || (own ^ other) >> (32 - left) == 0;
-            }
-            if own != other {
-                return false;
-            }
-            left -= 32;
-        }
-        true
+        len <= other.len()
+            && self.first_difference(other).is_none_or(|bit| bit >= BEFORE_ADDRESS + len)
     }
 }
 
@@ -296,6 +291,22 @@ impl<T> PrefixTable<T> {
         self.longest(eid).map(|place| self.entry(place))
     }
 
+    /// The longest prefix that contains `eid` and whose value is one of those asked for.
+    pub fn lookup_where(
+        &self,
+        eid: Eid,
+        is_wanted: impl Fn(&T) -> bool,
+    ) -> Option<(&EidPrefix, &T)> {
+        let mut place = self.longest(eid)?;
+        while let Some(Some((eid_prefix, value))) = self.values.get(place) {
+            if is_wanted(value) {
+                return Some((eid_prefix, value));
+            }
+            place = self.leaves.get(place)?.cover as usize;
+        }
+        None
+    }
+
     /// The longest prefix that contains `eid`, with its value to be changed.
     pub fn lookup_mut(&mut self, eid: Eid) -> Option<(&EidPrefix, &mut T)> {
         let place = self.longest(eid)?;
@@ -337,11 +348,6 @@ impl<T> PrefixTable<T> {
         core::iter::from_fn(move || walk.step(&self.branches, &self.leaves))
             .filter(move |place| key.covers(&self.leaves[*place].key))
             .map(|place| self.entry(place))
-    }
-
-    /// The most specific prefix that covers `eid_prefix`: itself, if present.
-    pub fn covering_prefix(&self, eid_prefix: &EidPrefix) -> Option<(&EidPrefix, &T)> {
-        self.covering(&Key::of(eid_prefix)).map(|place| self.entry(place))
     }
 
     /// Removes the prefixes for which `keep` says no.
@@ -386,14 +392,14 @@ impl<T> PrefixTable<T> {
     /// The prefix at a place, or the most specific one that covers it, that covers `key` too.
     #[inline(always)]
     fn cover_of(&self, mut place: usize, key: &Key) -> Option<usize> {
-        while !self.leaves[place].key.covers(key) {
-            let cover = self.leaves[place].cover;
-            if cover == NONE {
-                return None;
+        // No leaf is at `NONE`.
+        while let Some(leaf) = self.leaves.get(place) {
+            if leaf.key.covers(key) {
+                return Some(place);
             }
-            place = cover as usize;
+            place = leaf.cover as usize;
         }
-        Some(place)
+        None
     }
 
     /// A walk over all prefixes that may be covered by `key`.
@@ -534,15 +540,12 @@ mod tests {
         assert_eq!(table.lookup(eid), longest);
         let contains = model.iter().filter(|(known, _)| known.contains(eid));
         assert_eq!(table.containing(eid).count(), contains.count());
+        let (mut contains, is_odd) = (table.containing(eid), |value: &u32| value % 2 == 1);
+        let wanted = contains.find(|(_, value)| is_odd(value));
+        assert_eq!(table.lookup_where(eid, is_odd), wanted);
         assert!(table.containing(eid).is_sorted_by(|(one, _), (other, _)| one.len() > other.len()));
         let exact = model.iter().find(|(known, _)| known == eid_prefix).map(|(_, value)| value);
         assert_eq!(table.get(eid_prefix), exact);
-        let covering = model
-            .iter()
-            .filter(|(known, _)| known.covers(eid_prefix))
-            .max_by_key(|(known, _)| known.len())
-            .map(|(known, value)| (known, value));
-        assert_eq!(table.covering_prefix(eid_prefix), covering);
         let mut within: Vec<_> =
             model.iter().filter(|(known, _)| eid_prefix.covers(known)).copied().collect();
         within.sort();

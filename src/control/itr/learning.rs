@@ -31,7 +31,7 @@ impl Itr {
         }
         set_sides(&mut ways, self.initiates(&eid_prefix, origin, now));
         let is_unreachable = ways.iter().all(|way| way.endpoint.is_none());
-        let learned = Learned {
+        let mut learned = Learned {
             eid_prefix,
             record_ttl: mapping.record_ttl,
             locators: &mapping.locators,
@@ -41,7 +41,7 @@ impl Itr {
         if self.map_cache.is_elsewhere(&eid_prefix, &mapping.locators) {
             learned.ways.iter().for_each(|way| self.prober.trust(way.key));
         }
-        let outcome = self.map_cache.learn(&learned, origin, now);
+        let outcome = self.map_cache.learn(&mut learned, origin, now);
         count_outcome(outcome, context.counters);
         (outcome != Outcome::NoPeer).then_some(eid_prefix)
     }

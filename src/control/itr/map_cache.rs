@@ -80,13 +80,7 @@ impl MapCache {
 
     /// The mapping that packets to `eid` use.
     pub(crate) fn lookup(&self, eid: Eid) -> Option<(&EidPrefix, &MapCacheEntry)> {
-        let mut found = self.rows.lookup(eid)?;
-        while found.1.is_leaving {
-            let (address, len) = (found.0.eid(), found.0.len().checked_sub(1)?);
-            let wider = EidPrefix::new(address.instance_id, address.address, len)?;
-            found = self.rows.covering_prefix(&wider)?;
-        }
-        Some(found)
+        self.rows.lookup_where(eid, |row| !row.is_leaving)
     }
 
     /// All mappings, sorted by EID-prefix.
@@ -100,19 +94,25 @@ impl MapCache {
     }
 
     /// Takes a positive mapping in.
-    pub(crate) fn learn(&mut self, learned: &Learned<'_>, origin: Origin, now: Instant) -> Outcome {
+    pub(crate) fn learn(
+        &mut self,
+        learned: &mut Learned<'_>,
+        origin: Origin,
+        now: Instant,
+    ) -> Outcome {
         let Some(version) = self.admit(&learned.eid_prefix, origin) else { return Outcome::Stale };
-        let ways = self.peers.admitted(&learned.ways);
-        let Some(forwarding) = forwarding(&ways) else { return Outcome::NoPeer };
+        let ways = &mut learned.ways;
+        self.peers.admit(ways);
+        let Some(forwarding) = forwarding(ways) else { return Outcome::NoPeer };
         let held = self.rows.get(&learned.eid_prefix);
         let old = held.map(MapCacheEntry::peers).unwrap_or_default();
         let is_same = held.is_some_and(|row| row.locators == *learned.locators);
         let was_unreachable = held.is_some_and(MapCacheEntry::is_unreachable);
-        if !self.peers.replace(&old, &ways, !is_same) {
+        if !self.peers.replace(&old, ways, !is_same) {
             return Outcome::NoPeer;
         }
         let mut row = MapCacheEntry::new(learned.record_ttl, forwarding, version, now);
-        let has_new_peers = row.peers() != old;
+        let has_new_peers = !row.forwarding.peers().eq(old.iter().copied());
         row.locators.extend_from_slice(learned.locators).expect("there is room for as many");
         row.is_news = has_new_peers || !is_same;
         row.is_both_nat = learned.is_both_nat && (has_new_peers || !was_unreachable);
@@ -201,7 +201,8 @@ impl MapCache {
     pub(crate) fn set_ways(&mut self, ways_of: impl Fn(&Locators) -> Ways) {
         for (place, row) in self.rows.places_mut() {
             let old = row.peers();
-            let ways = self.peers.admitted(&ways_of(&row.locators));
+            let mut ways = ways_of(&row.locators);
+            self.peers.admit(&mut ways);
             if let Some(forwarding) = forwarding(&ways)
                 && !old.is_empty()
                 && self.peers.replace(&old, &ways, true)

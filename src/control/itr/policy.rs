@@ -37,8 +37,13 @@ pub(super) fn outside(hole: EidPrefix, asked: Eid, database: &Database) -> Optio
 /// The ways to a site: for each lane that both have, its best locator. Reachable ones of a family
 /// that we have go first, then priority. What is worse than the best lane has no share: weight 0.
 pub(super) fn ways(locators: &Locators, database: &Database) -> Ways {
-    let common = ways_in(locators, database, |lane| database.has_lane(lane));
-    if common.is_empty() { ways_in(locators, database, |_| true) } else { common }
+    let is_common = |locator: &Locator| {
+        let lane = locator.data_key.map(|key| key.lane);
+        locator.priority != 255
+            && lane.is_some_and(|lane| lane < database.lanes() && database.has_lane(lane))
+    };
+    let has_common = locators.iter().any(is_common);
+    ways_in(locators, database, |lane| !has_common || database.has_lane(lane))
 }
 
 /// Where the peer with this key can be reached from here, the best first.

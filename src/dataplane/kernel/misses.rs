@@ -149,6 +149,9 @@ impl<O: Operations> Machine<O> {
 
     /// Looks at everything that waits again, after a route changed.
     pub(super) fn reconsider_waiting(&mut self, now: Instant) {
+        if self.waiting.len() == 0 {
+            return;
+        }
         let mut waiting = core::mem::take(&mut self.waiting);
         let mut last_told = None;
         waiting.sift(|packet, octets| {
