@@ -109,8 +109,85 @@ use_target() {
     [ -z "$runner" ] || export "${variable}_RUNNER=$runner"
 }
 
+# find_musl: builds the C library that routers have for the target of use_target, of Debian's source, where emulators
+# find it. zig's own is not shared, and has another malloc.
+find_musl() {
+    local machine=${LISPGUARD_ZIG_TARGET%%-*} loader
+    local folder=$lispguard_cache/musl
+    case $LISPGUARD_ZIG_TARGET in
+    mips*) loader=ld-musl-$machine-sf.so.1 ;;
+    *hf) loader=ld-musl-${machine}hf.so.1 ;;
+    *) loader=ld-musl-$machine.so.1 ;;
+    esac
+    if [ ! -e "$folder/lib/$loader" ]; then
+        say "building musl for $LISPGUARD_ZIG_TARGET into $folder ..."
+        mkdir -p "$folder/lib"
+        build_musl "$folder/lib/$loader.part" || return 1
+        mv "$folder/lib/$loader.part" "$folder/lib/$loader"
+    fi
+    export QEMU_LD_PREFIX=$folder
+}
+
+# build_musl FILE: musl's shared object.
+build_musl() {
+    local work file apt libc=$1
+    work=$(mktemp -d) || return 1
+    # The lists of sources are the system's, for source packages, and stand beside them.
+    mkdir -p "$work/sources" "$work/lists/partial" "$work/cache/archives/partial"
+    for file in /etc/apt/sources.list /etc/apt/sources.list.d/*; do
+        case $file in
+        *.sources) sed 's/^Types:.*/Types: deb-src/' "$file" ;;
+        *.list) [ ! -e "$file" ] || sed -n 's/^deb /deb-src /p' "$file" ;;
+        esac >"$work/sources/${file##*/}"
+    done
+    apt=(apt-get -qq -o Dir::Etc::SourceList=/dev/null -o "Dir::Etc::SourceParts=$work/sources"
+        -o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root)
+    # Where something is tried, `set -e` does not count.
+    (
+        cd "$work" && { "${apt[@]}" update || :; } && "${apt[@]}" source --download-only musl &&
+            tar -xf musl_*.orig.tar.*z && cd musl-*/ &&
+            CC=$cross_folder/cc ./configure --target="$LISPGUARD_ZIG_TARGET" &&
+            # The compiler does not link what is shared.
+            make -s -j"$(nproc)" lib/libc.so &&
+            "$LISPGUARD_ZIG" build-obj -target "$LISPGUARD_ZIG_TARGET" -fPIC -O ReleaseSmall --name compiler-rt \
+                "${LISPGUARD_ZIG%/*}/lib/compiler_rt.zig" &&
+            # What it hides would be hidden in musl too.
+            find obj -name '*.lo' -print0 |
+            xargs -0 llvm-nm --defined-only --extern-only --format=just-symbols >own &&
+            llvm-objcopy --localize-symbols=own compiler-rt.o &&
+            find obj -name '*.lo' -print0 |
+            xargs -0 "$LISPGUARD_ZIG" ld.lld -shared -e _dlstart -Bsymbolic-functions --hash-style=sysv \
+                -soname libc.so -o "$libc" compiler-rt.o
+    ) >"$work/log" 2>&1 || { tail -20 "$work/log" >&2; rm -rf "$work"; return 1; }
+    rm -rf "$work"
+}
+
 # For cargo's rustc: the whole program is looked at twice. What the first look joins, the second one finds to be the same.
 once_more=(-C 'passes=default<Oz> lto<Oz> mergefunc')
+
+# make_stand_in: sets `stand_in` to what a program is linked with in place of the C library that it will find. zig has
+# one, but all variables there are at one address: the library would take a program's copy of one for all of them.
+make_stand_in() {
+    local folder=$lispguard_cache/stand-in-$zig_version-$LISPGUARD_ZIG_TARGET defined=() machine=${LISPGUARD_ZIG_TARGET%%-*}
+    stand_in=$folder/libc.so
+    [ ! -e "$stand_in" ] || return 0
+    case $machine in
+    mips*) defined=(-DARCH_mips -DFAMILY_mips -DTIME32) ;;
+    arm) defined=(-DARCH_arm -DFAMILY_arm -DTIME32) ;;
+    aarch64) defined=(-DARCH_aarch64 -DFAMILY_aarch64 -DPTR64) ;;
+    x86_64) defined=(-DARCH_x86_64 -DFAMILY_x86 -DPTR64) ;;
+    esac
+    mkdir -p "$folder"
+    awk '
+        /^\.(bss|data|text)/ { is_variable = $1 != ".text" }
+        is_variable && /^_+environ:$/ { print ".set " substr($0, 1, length($0) - 1) ", environ"; next }
+        { print }
+        is_variable && /^[A-Za-z0-9_]+:$/ { print ".space 16" }
+    ' "${LISPGUARD_ZIG%/*}/lib/libc/musl/libc.S" >"$folder/libc.S"
+    "$LISPGUARD_ZIG" cc -target "$LISPGUARD_ZIG_TARGET" "${defined[@]}" -c "$folder/libc.S" -o "$folder/libc.o"
+    "$LISPGUARD_ZIG" ld.lld -shared -soname libc.so --hash-style=sysv "$folder/libc.o" -o "$stand_in.part"
+    mv "$stand_in.part" "$stand_in"
+}
 
 # make_small static|dynamic: adds what makes a router's program small to what use_target exported. A panic ends it
 # without words, and what is only there for debugging is empty.
@@ -119,6 +196,8 @@ make_small() {
     variable=CARGO_TARGET_${variable^^}_RUSTFLAGS
     local rustflags="${!variable} -C force-unwind-tables=no -C panic=immediate-abort -Zunstable-options"
     rustflags+=' -Zlocation-detail=none -Zfmt-debug=none'
+    # zig would have each thread be given 8 MiB; these are what musl gives.
+    rustflags+=' -C link-arg=-Wl,-z,stack-size=131072'
     local argument arguments=(
         # What is computed early has to be kept somewhere until it is used.
         -disable-machine-licm -disable-lsr -split-spill-mode=size -disable-machine-sink -machine-sink-split=0
@@ -130,8 +209,9 @@ make_small() {
         -min-jump-table-entries=8 -join-globalcopies
     )
     case $rust_target in
-    # Compilers fill fewer delay slots and return by more branches than they could, unless they are told.
-    mips*) arguments+=(-disable-mips-df-succbb-search=false -mips-tail-calls -pre-RA-sched=list-hybrid) ;;
+    # Compilers fill fewer delay slots and return by more branches than they could, unless they are told; and have
+    # divisors checked again that Rust checked.
+    mips*) arguments+=(-disable-mips-df-succbb-search=false -mips-tail-calls -pre-RA-sched=list-hybrid -mno-check-zero-division) ;;
     armv7*)
         rustflags+=' -C target-feature=+thumb-mode -C relocation-model=static -C link-arg=-no-pie'
         arguments+=(-enable-machine-outliner=always)
@@ -142,6 +222,8 @@ make_small() {
         # Where both are told, the other one counts.
         rustflags=${rustflags/-C target-feature=+crt-static/}' -C target-feature=-crt-static'
         export LISPGUARD_LINKAGE=-dynamic
+        make_stand_in
+        rustflags+=" -Zpre-link-arg=$stand_in"
     fi
     export "$variable=$rustflags"
 }

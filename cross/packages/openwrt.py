@@ -209,17 +209,25 @@ def packages(arch, binaries):
     return found
 
 
-def feeds(packages):
-    """Two feeds' files by path: opkg's in ipk/, apk's in apk/. The indexes are not signed."""
+def feeds(packages, keys=None):
+    """Two feeds' files by path: opkg's in ipk/, apk's in apk/; with `signing.Keys` the indexes are signed."""
     ipks = dict(package.ipk() for package in packages)
     apks = dict(package.apk() for package in packages)
     index = ipk.index(ipks).encode()
+    apk_index = apk.index([apks[name] for name in sorted(apks)])
+    signed = {}
+    if keys:
+        apk_index = keys.sign_adb(apk_index)
+        signed["ipk/Packages.sig"] = keys.sign_list(index)
+        signed[f"ipk/{keys.fingerprint.hex()}"] = keys.usign_public_key()
+        signed["apk/lispguard.pem"] = keys.apk_public_key()
     return {
         **{f"ipk/{name}": octets for name, octets in ipks.items()},
         "ipk/Packages": index,
         "ipk/Packages.gz": ipk.zip_up(index),
         **{f"apk/{name}": octets for name, octets in apks.items()},
-        "apk/packages.adb": adb.compress(apk.index([apks[name] for name in sorted(apks)])),
+        "apk/packages.adb": adb.compress(apk_index),
+        **signed,
     }
 
 

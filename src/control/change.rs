@@ -90,12 +90,8 @@ pub enum Forwarding {
 
 impl Forwarding {
     /// Whether packets go to this data peer, alone or among others.
-    pub fn leads_to(&self, key: PeerKey) -> bool {
-        match self {
-            Forwarding::Peer(peer) => *peer == key,
-            Forwarding::Lanes(lanes) => lanes.iter().any(|(_, peer, _)| peer == key),
-            Forwarding::Drop | Forwarding::Native => false,
-        }
+    pub fn leads_to(&self, key: &PeerKey) -> bool {
+        self.peers().any(|peer| peer == key)
     }
 }
 
@@ -127,19 +123,19 @@ pub enum Change {
 
 impl Forwarding {
     /// The data peers that packets may go to and come from; none when there is no way.
-    pub fn peers(&self) -> impl Iterator<Item = PeerKey> {
+    pub fn peers(&self) -> impl Iterator<Item = &PeerKey> {
         self.shares().map(|(peer, _)| peer)
     }
 
     /// The same with their weights; a single one has a weight of 1.
-    pub fn shares(&self) -> impl Iterator<Item = (PeerKey, u8)> {
-        let (one, lanes): (_, &[_]) = match self {
-            Forwarding::Peer(peer) => (Some(peer), &[]),
-            Forwarding::Lanes(lanes) => (None, lanes.rows()),
-            Forwarding::Drop | Forwarding::Native => (None, &[]),
-        };
-        let one = one.into_iter().map(|peer| (*peer, 1));
-        one.chain(lanes.iter().map(|(_, peer, weight)| (*peer, *weight)))
+    pub fn shares(&self) -> impl Iterator<Item = (&PeerKey, u8)> {
+        (0..MAX_LANES).map_while(move |place| match self {
+            Forwarding::Peer(peer) => (place == 0).then_some((peer, 1)),
+            Forwarding::Lanes(lanes) => {
+                lanes.rows().get(place).map(|(_, peer, weight)| (peer, *weight))
+            }
+            Forwarding::Drop | Forwarding::Native => None,
+        })
     }
 }
 
@@ -208,9 +204,9 @@ mod tests {
         let lanes = Lanes::new(&[(1, B, 25), (0, A, 75)]).unwrap();
         assert_eq!(lanes.iter().collect::<Vec<_>>(), [(0, A, 75), (1, B, 25)]);
         let forwarding = Forwarding::Lanes(lanes);
-        assert_eq!(forwarding.peers().collect::<Vec<_>>(), [A, B]);
+        assert_eq!(forwarding.peers().collect::<Vec<_>>(), [&A, &B]);
         assert!(forwarding.to_string().ends_with("gI= weight 25"));
-        assert_eq!(Forwarding::Peer(B).peers().collect::<Vec<_>>(), [B]);
+        assert_eq!(Forwarding::Peer(B).peers().collect::<Vec<_>>(), [&B]);
         assert_eq!(Forwarding::Drop.peers().next(), None);
         let none: [&[_]; 4] = [&[(0, A, 1)], &[(0, A, 1), (0, B, 1)], &[(0, A, 1), (1, A, 1)], &[]];
         assert!(none.iter().all(|peers| Lanes::new(peers).is_none()));

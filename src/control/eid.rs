@@ -48,6 +48,13 @@ pub fn left_aligned(address: IpAddr) -> u128 {
 }
 
 impl EidPrefix {
+    /// All IPv4 addresses of the default instance.
+    pub(crate) const ALL: EidPrefix = EidPrefix {
+        instance_id: InstanceId(0),
+        address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        len: 0,
+    };
+
     /// The prefix of `len` bits that contains `address`; `None` when `len` is too large.
     pub fn new(instance_id: InstanceId, address: IpAddr, len: u8) -> Option<EidPrefix> {
         if len > address_bits(address) {
@@ -80,6 +87,10 @@ impl EidPrefix {
     /// The first address.
     pub const fn address(&self) -> IpAddr {
         self.address
+    }
+
+    pub(crate) const fn address_ref(&self) -> &IpAddr {
+        &self.address
     }
 
     /// The first address as an EID.
@@ -116,18 +127,28 @@ impl EidPrefix {
 
     /// Whether `eid` lies inside.
     pub fn contains(&self, eid: Eid) -> bool {
-        self.covers(&EidPrefix::host(eid))
+        self.instance_id == eid.instance_id && self.agrees_with(&eid.address)
     }
 
     /// Whether `other` is this prefix or a more specific one of it.
     pub fn covers(&self, other: &EidPrefix) -> bool {
         self.instance_id == other.instance_id
-            && self.address.is_ipv4() == other.address.is_ipv4()
             && self.len <= other.len
-            && (self.len == 0
-                || (left_aligned(self.address) ^ left_aligned(other.address))
-                    >> (128 - u32::from(self.len))
-                    == 0)
+            && self.agrees_with(&other.address)
+    }
+
+    /// Whether an address begins as this prefix does.
+    fn agrees_with(&self, address: &IpAddr) -> bool {
+        let alike = match (&self.address, address) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                (own.to_bits() ^ other.to_bits()).leading_zeros()
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                (own.to_bits() ^ other.to_bits()).leading_zeros()
+            }
+            _ => return false,
+        };
+        alike >= self.len.into()
     }
 }
 

@@ -97,14 +97,14 @@ impl Etr {
         self.has_moved = true;
         self.registrar.restart(now);
         if let Some(used) = self.registrar.used() {
-            self.nat.ask(used, &mut self.random, now);
+            self.nat.ask(*used, &mut self.random, now);
         }
     }
 
     pub(crate) fn handle_session(&mut self, peer: PeerKey, side: Side, now: Instant) {
         if self.registrar.handle_session(peer, side, now) {
             self.responder.handle_session(peer);
-            if self.registrar.used() == Some(peer) {
+            if self.registrar.used() == Some(&peer) {
                 self.nat.ask(peer, &mut self.random, now);
             }
         }
@@ -117,7 +117,7 @@ impl Etr {
 
     /// Finds out whether the Map-Server can be reached. One of our own proves nothing.
     pub(crate) fn probe_control_path(&mut self, now: Instant) {
-        let used = self.registrar.used().filter(|used| *used != self.control_key);
+        let used = self.registrar.used().copied().filter(|used| *used != self.control_key);
         self.control_path.ask(used, &mut self.random, now);
     }
 
@@ -171,8 +171,8 @@ impl Etr {
         }
         if is_acknowledgement {
             for record in notify.records.iter() {
-                if let Ok(parsed) = record::parse(&record) {
-                    self.database.handle_taken(&parsed.mapping.eid_prefix);
+                if let Some(eid_prefix) = record::eid_prefix(&record) {
+                    self.database.handle_taken(&eid_prefix);
                 }
             }
             let (len, random) = (self.database.len(), &mut self.random);

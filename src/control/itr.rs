@@ -22,7 +22,7 @@ pub use silence::WayOut;
 use crate::etr::database::Database;
 use crate::etr::nat::KEEPALIVE;
 use crate::random::Random;
-use crate::record::{self, Parsed};
+use crate::record;
 use crate::xtr::{Counter, Counters};
 use crate::{
     Change, Config, Eid, EidPrefix, Event, Forwarding, Instant, Mapping, PeerKey, XtrConfig,
@@ -65,9 +65,9 @@ pub(crate) struct Itr {
 pub(crate) struct Context<'a> {
     pub(crate) database: &'a Database,
     /// The Map-Server that acknowledges our registration.
-    pub(crate) map_server: Option<PeerKey>,
+    pub(crate) map_server: Option<&'a PeerKey>,
     /// Who subscribes to what is asked for.
-    pub(crate) identity: XtrIdentity,
+    pub(crate) identity: &'a XtrIdentity,
     pub(crate) counters: &'a mut Counters,
 }
 
@@ -198,36 +198,38 @@ impl Itr {
             return false;
         };
         context.counters.count(Counter::RepliesAccepted);
-        let mut answer: Option<Mapping> = None;
-        let mut answered = None;
+        let mut mapping = Mapping::blank();
+        let (mut answer, mut answered) = (None, None);
         for record in records.iter() {
-            let parsed = record::parse(&record);
-            let Ok(Parsed { mapping, .. }) = &parsed else {
+            if record::parse(&record, &mut mapping).is_none() {
                 context.counters.count(Counter::RecordsUnusable);
                 continue;
-            };
+            }
             let reaches = mapping.eid_prefix.contains(asked);
             let learned = if context.database.contains(asked) {
                 // A person asked what the mapping system says of us: nothing to be learned.
                 Some(mapping.eid_prefix).filter(|_| reaches)
             } else if !record.locators.is_empty() {
-                self.learn(mapping, origin, context, now)
+                self.learn(&mapping, &origin, context, now).then_some(mapping.eid_prefix)
             } else if reaches {
-                self.learn_negative(mapping, asked, origin, context, now)
+                self.learn_negative(&mapping, asked, &origin, context, now)
             } else {
                 None
             };
             if reaches {
                 answered = answered.or(learned);
                 if answer.is_none() {
-                    answer = Some(mapping.clone());
+                    answer = Some((mapping.eid_prefix, mapping.locators.is_empty()));
+                    self.ligs.handle_answer(asked, Some(&mapping));
                 }
             }
         }
-        if let Some(answer) = &answer {
-            self.map_cache.end_unconfirmed(asked, answer, now);
+        match answer {
+            Some((eid_prefix, is_negative)) => {
+                self.map_cache.end_unconfirmed(asked, &eid_prefix, is_negative, now);
+            }
+            None => self.ligs.handle_answer(asked, None),
         }
-        self.ligs.handle_answer(asked, answer.as_ref());
         // A withdrawal that overtook the answer leaves nothing that packets could use.
         let has_way = context.database.contains(asked) || self.map_cache.lookup(asked).is_some();
         match answered {
@@ -246,18 +248,18 @@ impl Itr {
         context: &mut Context<'_>,
         now: Instant,
     ) {
+        let mut mapping = Mapping::blank();
         for record in records.iter() {
-            let parsed = record::parse(&record);
-            let Ok(Parsed { mapping, .. }) = &parsed else {
+            if record::parse(&record, &mut mapping).is_none() {
                 context.counters.count(Counter::RecordsUnusable);
                 continue;
-            };
+            }
             let is_usable = mapping.record_ttl > Duration::ZERO
                 && !ways(&mapping.locators, context.database).is_empty();
             if is_usable {
-                if self.learn(mapping, Origin::Push(version), context, now).is_some() {
+                if self.learn(&mapping, &Origin::Push(version), context, now) {
                     self.resolver.handle_push(&mapping.eid_prefix);
-                    self.ligs.handle_push(mapping);
+                    self.ligs.handle_push(&mapping);
                 }
                 continue;
             }
@@ -357,7 +359,7 @@ impl Itr {
                 source: request.source,
                 eid: request.eid,
                 itr_rloc: context.database.locators().first(),
-                subscriber: context.identity,
+                subscriber: *context.identity,
                 is_smr_invoked: request.is_smr_invoked,
             };
             if let Some(len) = question.emit(buf) {

@@ -4,7 +4,7 @@ use core::cmp::Ordering;
 use core::fmt;
 
 /// The X25519 public key of a WireGuard peer; shown in base64 as `wg` shows it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Eq)]
 pub struct PeerKey(pub [u8; 32]);
 
 impl PeerKey {
@@ -15,13 +15,19 @@ impl PeerKey {
     }
 }
 
+impl PartialEq for PeerKey {
+    fn eq(&self, other: &PeerKey) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
 impl Ord for PeerKey {
     /// By words: tables of keys are searched by it, and small C libraries compare octet by octet.
     fn cmp(&self, other: &PeerKey) -> Ordering {
         let (owns, others) = (self.0.as_chunks().0, other.0.as_chunks().0);
         let mut place = 0;
         while let (Some(own), Some(other)) = (owns.get(place), others.get(place)) {
-            let (own, other) = (u32::from_be_bytes(*own), u32::from_be_bytes(*other));
+            let (own, other) = (u64::from_be_bytes(*own), u64::from_be_bytes(*other));
             if own != other {
                 return own.cmp(&other);
             }

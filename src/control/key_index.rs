@@ -1,20 +1,24 @@
 //! Rows of a table found by key.
 
 use alloc::vec::Vec;
+use core::cell::Cell;
+use core::cmp::Ordering;
 
 use crate::PeerKey;
 
 /// The places of rows, sorted by key. Beside each place is the beginning of its key, which tells
 /// nearly all keys apart: rows are looked at only where it does not.
-#[derive(Clone, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct KeyIndex {
     entries: Vec<(u32, u32)>,
+    /// The rank asked for last: one key is looked for several times in a row.
+    last: Cell<usize>,
 }
 
 impl KeyIndex {
     /// Room for so many rows; more allocate.
     pub fn with_capacity(rows: usize) -> KeyIndex {
-        KeyIndex { entries: Vec::with_capacity(rows) }
+        KeyIndex { entries: Vec::with_capacity(rows), last: Cell::new(0) }
     }
 
     /// The rank of a key's row among all of them, or the one that it would have. `key_at` tells the
@@ -22,30 +26,36 @@ impl KeyIndex {
     ///
     /// # Errors
     /// When there is no row of this key.
-    pub fn find(&self, key: &PeerKey, key_at: impl Fn(usize) -> PeerKey) -> Result<usize, usize> {
+    pub fn find<'a>(
+        &self,
+        key: &PeerKey,
+        key_at: impl Fn(usize) -> &'a PeerKey,
+    ) -> Result<usize, usize> {
         let beginning = key.beginning();
         let (mut rank, mut end) = (0, self.entries.len());
-        while rank < end {
-            let middle = rank.midpoint(end);
-            let (known, place) = self.entries[middle];
-            let is_before = match known == beginning {
-                true => match key_at(place as usize).cmp(key) {
-                    core::cmp::Ordering::Equal => return Ok(middle),
-                    order => order.is_lt(),
-                },
-                false => known < beginning,
+        let mut middle = self.last.get().min(end.saturating_sub(1));
+        while let Some((known, place)) = self.entries.get(middle).filter(|_| rank < end) {
+            let order = match known.cmp(&beginning) {
+                Ordering::Equal => key_at(*place as usize).cmp(key),
+                order => order,
             };
-            if is_before {
-                rank = middle + 1;
-            } else {
-                end = middle;
+            match order {
+                Ordering::Less => rank = middle + 1,
+                Ordering::Greater => end = middle,
+                Ordering::Equal => {
+                    self.last.set(middle);
+                    return Ok(middle);
+                }
             }
+            middle = rank.midpoint(end);
         }
+        self.last.set(rank);
         Err(rank)
     }
 
     /// The place of the row of this rank.
     pub fn place(&self, rank: usize) -> Option<usize> {
+        self.last.set(rank);
         self.entries.get(rank).map(|(_, place)| *place as usize)
     }
 
@@ -93,18 +103,18 @@ mod tests {
         let mut rows: Vec<PeerKey> = (0..30).map(|number| key(number * 7 % 30)).collect();
         let mut index = KeyIndex::with_capacity(rows.len());
         for (place, key) in rows.iter().enumerate() {
-            let rank = index.find(key, |place| rows[place]).unwrap_err();
+            let rank = index.find(key, |place| &rows[place]).unwrap_err();
             index.insert(rank, key, place);
         }
         let sorted: Vec<_> = index.places().map(|place| rows[place]).collect();
         assert_eq!(sorted, (0..30).map(key).collect::<Vec<_>>());
-        assert_eq!(index.find(&key(4), |place| rows[place]), Ok(4));
-        assert_eq!(index.find(&PeerKey([1; 32]), |place| rows[place]), Err(3));
+        assert_eq!(index.find(&key(4), |place| &rows[place]), Ok(4));
+        assert_eq!(index.find(&PeerKey([1; 32]), |place| &rows[place]), Err(3));
         assert_eq!(rows[index.remove(4)], key(4));
-        assert_eq!(index.find(&key(4), |place| rows[place]), Err(4));
+        assert_eq!(index.find(&key(4), |place| &rows[place]), Err(4));
         let last = rows.len() - 1;
         rows.push(rows[last]);
-        index.set_place(index.find(&rows[last], |place| rows[place]).unwrap(), last + 1);
-        assert_eq!(index.place(index.find(&rows[last], |place| rows[place]).unwrap()), Some(30));
+        index.set_place(index.find(&rows[last], |place| &rows[place]).unwrap(), last + 1);
+        assert_eq!(index.place(index.find(&rows[last], |place| &rows[place]).unwrap()), Some(30));
     }
 }

@@ -8,7 +8,7 @@ pub mod auth;
 mod bucket;
 mod change;
 mod config;
-mod counters;
+pub mod counters;
 mod eid;
 mod etr;
 mod event;

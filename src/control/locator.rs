@@ -11,7 +11,7 @@ pub use wire::Action;
 pub const MAX_LOCATORS: usize = 8;
 
 /// A WireGuard data key as it travels in the Security Key LCAF.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DataKey {
     /// The site's public data key.
     pub key: PeerKey,
@@ -65,6 +65,16 @@ pub struct Mapping {
 }
 
 impl Mapping {
+    /// One without locators, for a record to be read into.
+    pub(crate) fn blank() -> Mapping {
+        Mapping {
+            eid_prefix: EidPrefix::ALL,
+            record_ttl: Duration::ZERO,
+            action: Action::NoAction,
+            locators: Locators::new(),
+        }
+    }
+
     /// The best usable locator: lowest priority that has a key and is not 255.
     pub fn best(&self) -> Option<&Locator> {
         self.locators

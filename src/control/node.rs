@@ -246,34 +246,41 @@ impl Node {
     /// When `buf` is shorter.
     pub fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Output {
         assert!(buf.len() >= MAX_MESSAGE, "the buffer holds any message");
-        if self.poll_at().is_some_and(|at| at <= now) {
-            self.handle_timeout(now);
-        }
-        self.handle_path_failures(now);
-        if core::mem::take(&mut self.has_moved) {
-            return Output::Uplinks;
-        }
-        if let Some(event) = self.handover.poll_event() {
-            return Output::Event(event);
-        }
+        let mut was_late = false;
         loop {
-            let output = self.poll_roles(now, buf);
-            match output {
-                Some(Output::Transmit { peer, len, .. }) if peer == self.control_key => {
-                    self.loop_back(&buf[..len], now);
-                }
-                Some(Output::Change(change)) if is_about(&change, self.control_key) => {}
-                Some(output) => return output,
-                None => return Output::Wait(self.poll_at()),
+            self.handle_path_failures(now);
+            if core::mem::take(&mut self.has_moved) {
+                return Output::Uplinks;
             }
+            if let Some(event) = self.handover.poll_event() {
+                return Output::Event(event);
+            }
+            let mut output = self.poll_roles(now, buf);
+            match &mut output {
+                Output::Transmit { peer, len, .. } if *peer == self.control_key => {
+                    self.loop_back(&buf[..*len], now);
+                    continue;
+                }
+                Output::Change(change) if is_about(change, self.control_key) => continue,
+                // The Map-Server's turn.
+                Output::Wait(_) if core::mem::take(&mut self.is_xtr_first) => continue,
+                Output::Wait(at) => {
+                    *at = self.poll_at_with(*at);
+                    let is_late = at.is_some_and(|at| at <= now);
+                    if is_late && !core::mem::replace(&mut was_late, true) {
+                        self.handle_timeout(now);
+                        continue;
+                    }
+                }
+                _ => {}
+            }
+            return output;
         }
     }
 
     /// When to call [`Node::handle_timeout`].
     pub fn poll_at(&self) -> Option<Instant> {
-        let xtr = self.xtr.as_ref().and_then(|xtr| xtr.poll_at());
-        let map_server = self.map_server.as_ref().and_then(|map_server| map_server.poll_at());
-        earliest(earliest(xtr, map_server), self.handover.poll_at())
+        self.poll_at_with(self.xtr.as_ref().and_then(|xtr| xtr.poll_at()))
     }
 
     /// The xTR, for status.
@@ -319,25 +326,28 @@ impl Node {
         }
     }
 
-    fn poll_roles(&mut self, now: Instant, buf: &mut [u8]) -> Option<Output> {
-        let poll_map_server = |node: &mut Node, buf: &mut [u8]| {
-            let output = node.map_server.as_mut()?.poll_output(now, buf)?;
-            Some(match output {
+    /// When something is due, told when that is so for the xTR.
+    fn poll_at_with(&self, xtr: Option<Instant>) -> Option<Instant> {
+        let map_server = self.map_server.as_ref().and_then(|map_server| map_server.poll_at());
+        earliest(earliest(xtr, map_server), self.handover.poll_at())
+    }
+
+    /// The next output of the roles, also what they say to each other.
+    fn poll_roles(&mut self, now: Instant, buf: &mut [u8]) -> Output {
+        let map_server = self.map_server.as_mut().filter(|_| !self.is_xtr_first);
+        if let Some(output) = map_server.and_then(|map_server| map_server.poll_output(now, buf)) {
+            return match output {
                 map_server::Output::Transmit { peer, len } => {
                     Output::Transmit { link: false, peer, len }
                 }
                 map_server::Output::Change(change) => Output::Change(change),
                 map_server::Output::Event(event) => Output::Event(event),
-            })
-        };
-        let poll_xtr = |node: &mut Node, buf: &mut [u8]| node.xtr.as_mut()?.poll_output(now, buf);
-        if self.is_xtr_first {
-            if let Some(output) = poll_xtr(self, buf) {
-                return Some(output);
-            }
-            self.is_xtr_first = false;
+            };
         }
-        poll_map_server(self, buf).or_else(|| poll_xtr(self, buf))
+        match &mut self.xtr {
+            Some(xtr) => xtr.poll_output(now, buf),
+            None => Output::Wait(None),
+        }
     }
 
     /// A message to our own control key: from the xTR to the Map-Server here, or back.

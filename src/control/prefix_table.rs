@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use crate::{Eid, EidPrefix};
+use crate::{Eid, EidPrefix, InstanceId};
 
 /// Longest-prefix match over {instance-ID, prefix}; never grows beyond its capacity.
 #[derive(Clone, Debug)]
@@ -17,8 +17,9 @@ pub struct PrefixTable<T> {
     /// These and their values come one by one, so that memory is not touched before it is used.
     leaves: Vec<Leaf>,
     values: Vec<Option<(EidPrefix, T)>>,
-    /// Places that were used.
-    free: Vec<u32>,
+    /// The first place that was used and is free, or `NONE`; the leaf there tells the next one.
+    free: u32,
+    len: usize,
     capacity: usize,
     root: Link,
 }
@@ -46,10 +47,10 @@ struct Leaf {
     up: Link,
 }
 
-/// A prefix as a string of bits: instance-ID, family, address and length. A prefix sorts directly
-/// before all that it covers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Key([u32; 7]);
+/// A prefix as a string of bits: instance-ID, family, address and length, then zeroes. A prefix
+/// sorts directly before all that it covers.
+#[derive(Clone, Copy, Debug)]
+struct Key([u32; 8]);
 
 /// Bits before the address, and the word with the length.
 const BEFORE_ADDRESS: u32 = 64;
@@ -58,21 +59,21 @@ const LEN: usize = 6;
 impl Key {
     const LONGEST: u32 = u32::MAX;
 
-    fn new(eid: Eid, len: u32) -> Key {
-        let instance_id = eid.instance_id.0;
-        Key(match eid.address {
-            IpAddr::V4(address) => [instance_id, 4, address.to_bits(), 0, 0, 0, len],
+    #[inline(always)]
+    fn new(InstanceId(instance_id): InstanceId, address: &IpAddr, len: u32) -> Key {
+        Key(match address {
+            IpAddr::V4(address) => [instance_id, 4, address.to_bits(), 0, 0, 0, len, 0],
             IpAddr::V6(address) => {
                 let bits = address.to_bits();
                 let (first, second) = ((bits >> 96) as u32, (bits >> 64) as u32);
                 let (third, fourth) = ((bits >> 32) as u32, bits as u32);
-                [instance_id, 6, first, second, third, fourth, len]
+                [instance_id, 6, first, second, third, fourth, len, 0]
             }
         })
     }
 
     fn of(eid_prefix: &EidPrefix) -> Key {
-        Key::new(eid_prefix.eid(), eid_prefix.len().into())
+        Key::new(eid_prefix.instance_id(), eid_prefix.address_ref(), eid_prefix.len().into())
     }
 
     /// Where a look-up for what covers this one ends: of prefixes with one address at the longest.
@@ -87,7 +88,8 @@ impl Key {
 
     #[inline(always)]
     fn side(&self, bit: u32) -> usize {
-        (self.0[(bit / 32) as usize] << (bit % 32) >> 31) as usize
+        // There are 8 words: no bit is beyond them.
+        (self.0[(bit / 32 % 8) as usize] << (bit % 32) >> 31) as usize
     }
 
     #[inline(always)]
@@ -121,7 +123,8 @@ impl<T> PrefixTable<T> {
             branches: Vec::with_capacity(capacity),
             leaves: Vec::with_capacity(capacity),
             values: Vec::with_capacity(capacity),
-            free: Vec::with_capacity(capacity),
+            free: NONE,
+            len: 0,
             capacity,
             root: NONE,
         }
@@ -129,7 +132,7 @@ impl<T> PrefixTable<T> {
 
     /// How many prefixes it holds.
     pub fn len(&self) -> usize {
-        self.values.len() - self.free.len()
+        self.len
     }
 
     /// Whether it holds none.
@@ -152,36 +155,52 @@ impl<T> PrefixTable<T> {
     /// # Errors
     /// Gives the value back when the prefix is new and the table full.
     pub fn insert(&mut self, eid_prefix: EidPrefix, value: T) -> Result<Option<T>, T> {
-        let key = Key::of(&eid_prefix);
+        let Some(place) = self.take_place(&eid_prefix) else { return Err(value) };
+        let old = self.values[place].replace((eid_prefix, value));
+        Ok(old.map(|(_, value)| value))
+    }
+
+    /// The value of a prefix, to be changed, with its place; made where it is when the prefix is
+    /// new. `None` when the table is full then.
+    #[inline]
+    pub fn entry(
+        &mut self,
+        eid_prefix: &EidPrefix,
+        new: impl FnOnce() -> T,
+    ) -> Option<(usize, &mut T)> {
+        let place = self.take_place(eid_prefix)?;
+        let (_, value) = self.values[place].get_or_insert_with(|| (*eid_prefix, new()));
+        Some((place, value))
+    }
+
+    /// The place of a prefix, where its value may still have to be put.
+    fn take_place(&mut self, eid_prefix: &EidPrefix) -> Option<usize> {
+        let key = Key::of(eid_prefix);
         let bit = match self.nearest(&key) {
             Some(near) => match self.leaves[near].key.first_difference(&key) {
                 Some(bit) => bit,
-                None => {
-                    let old = self.values[near].replace((eid_prefix, value));
-                    return Ok(old.map(|(_, value)| value));
-                }
+                None => return Some(near),
             },
             None => 0,
         };
         if self.is_full() {
-            return Err(value);
+            return None;
         }
         let cover = self.covering(&key).map_or(NONE, |cover| cover as u32);
         let leaf = Leaf { key, cover, up: NONE };
-        let place = self.free.pop().unwrap_or(self.values.len() as u32);
-        match self.values.get_mut(place as usize) {
-            Some(free) => {
-                *free = Some((eid_prefix, value));
-                self.leaves[place as usize] = leaf;
-            }
+        let mut place = self.free;
+        match self.leaves.get_mut(place as usize) {
+            Some(free) => self.free = core::mem::replace(free, leaf).up,
             None => {
-                self.values.push(Some((eid_prefix, value)));
+                place = self.leaves.len() as u32;
+                self.values.push(None);
                 self.leaves.push(leaf);
             }
         }
+        self.len += 1;
         self.attach(place, bit);
         self.cover_again(&key, cover, place);
-        Ok(None)
+        Some(place as usize)
     }
 
     /// Removes a prefix and returns its value.
@@ -190,7 +209,8 @@ impl<T> PrefixTable<T> {
         let leaf = self.leaves[place];
         self.cover_again(&leaf.key, place as u32, leaf.cover);
         self.detach(LEAF | place as u32, leaf.up);
-        self.free.push(place as u32);
+        self.leaves[place].up = core::mem::replace(&mut self.free, place as u32);
+        self.len -= 1;
         self.values[place].take().map(|(_, value)| value)
     }
 
@@ -253,7 +273,7 @@ impl<T> PrefixTable<T> {
         let mut walk = self.walk(key);
         while let Some(place) = walk.step(&self.branches, &self.leaves) {
             let leaf = &mut self.leaves[place];
-            if leaf.cover == from && leaf.key != *key && key.covers(&leaf.key) {
+            if leaf.cover == from && leaf.key.len() > key.len() && key.covers(&leaf.key) {
                 leaf.cover = to;
             }
         }
@@ -262,7 +282,8 @@ impl<T> PrefixTable<T> {
     /// The place of a prefix: a number below the capacity that is its own while it is held.
     pub fn place(&self, eid_prefix: &EidPrefix) -> Option<usize> {
         let key = Key::of(eid_prefix);
-        self.nearest(&key).filter(|place| self.leaves[*place].key == key)
+        let is_same = |place: &usize| self.leaves[*place].key.first_difference(&key).is_none();
+        self.nearest(&key).filter(is_same)
     }
 
     /// What is held at a place.
@@ -277,7 +298,7 @@ impl<T> PrefixTable<T> {
 
     /// The value of exactly this prefix.
     pub fn get(&self, eid_prefix: &EidPrefix) -> Option<&T> {
-        Some(self.entry(self.place(eid_prefix)?).1)
+        Some(self.held_at(self.place(eid_prefix)?).1)
     }
 
     /// The value of exactly this prefix, to be changed.
@@ -288,7 +309,7 @@ impl<T> PrefixTable<T> {
 
     /// The longest prefix that contains `eid`, with its value.
     pub fn lookup(&self, eid: Eid) -> Option<(&EidPrefix, &T)> {
-        self.longest(eid).map(|place| self.entry(place))
+        self.longest(eid).map(|place| self.held_at(place))
     }
 
     /// The longest prefix that contains `eid` and whose value is one of those asked for.
@@ -319,14 +340,14 @@ impl<T> PrefixTable<T> {
             let cover = self.leaves[*place].cover;
             (cover != NONE).then_some(cover as usize)
         };
-        core::iter::successors(self.longest(eid), wider).map(|place| self.entry(place))
+        core::iter::successors(self.longest(eid), wider).map(|place| self.held_at(place))
     }
 
     /// All prefixes with their values, sorted by instance-ID, family, address and length.
     pub fn iter(&self) -> impl Iterator<Item = (&EidPrefix, &T)> {
         let mut walk = Walk::over(self.root, &self.branches);
         core::iter::from_fn(move || walk.step(&self.branches, &self.leaves))
-            .map(|place| self.entry(place))
+            .map(|place| self.held_at(place))
     }
 
     /// All values, in no order, to be changed.
@@ -347,7 +368,7 @@ impl<T> PrefixTable<T> {
         let mut walk = self.walk(&key);
         core::iter::from_fn(move || walk.step(&self.branches, &self.leaves))
             .filter(move |place| key.covers(&self.leaves[*place].key))
-            .map(|place| self.entry(place))
+            .map(|place| self.held_at(place))
     }
 
     /// Removes the prefixes for which `keep` says no.
@@ -379,7 +400,7 @@ impl<T> PrefixTable<T> {
 
     #[inline(always)]
     fn longest(&self, eid: Eid) -> Option<usize> {
-        let key = Key::new(eid, Key::LONGEST);
+        let key = Key::new(eid.instance_id, &eid.address, Key::LONGEST);
         self.cover_of(self.nearest(&key)?, &key)
     }
 
@@ -412,7 +433,7 @@ impl<T> PrefixTable<T> {
         Walk::over(link, &self.branches)
     }
 
-    fn entry(&self, place: usize) -> (&EidPrefix, &T) {
+    fn held_at(&self, place: usize) -> (&EidPrefix, &T) {
         let (eid_prefix, value) = self.values[place].as_ref().expect("each place has its value");
         (eid_prefix, value)
     }
@@ -460,7 +481,6 @@ fn first(mut link: Link, branches: &[Branch]) -> Link {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::InstanceId;
     use crate::address_bits;
     use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -494,6 +514,17 @@ mod tests {
         assert_eq!(table.insert("10.1.0.0/16".parse().unwrap(), 2), Err(2));
         assert_eq!(table.insert(known, 3), Ok(Some(1)));
         assert!(table.is_full() && table.capacity() == 1);
+    }
+
+    #[test]
+    fn an_entry_is_made_once_and_stays_in_its_place() {
+        let mut table = PrefixTable::with_capacity(1);
+        let known: EidPrefix = "10.0.0.0/8".parse().unwrap();
+        let (place, value) = table.entry(&known, || 1).unwrap();
+        *value += 1;
+        assert_eq!(table.entry(&known, || 7), Some((place, &mut 2)));
+        assert_eq!((table.place(&known), table.get(&known)), (Some(place), Some(&2)));
+        assert_eq!(table.entry(&"10.1.0.0/16".parse().unwrap(), || 3), None);
     }
 
     #[test]

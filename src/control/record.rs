@@ -1,42 +1,14 @@
 //! Translation between records on the wire and mappings.
 
-use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
 
 use wire::{AddressBuffer, MapVersion, RecordsWriter};
 
-use crate::{Action, DataKey, EidPrefix, InstanceId, Locator, Locators, Mapping, PeerKey};
+use crate::{Action, DataKey, EidPrefix, InstanceId, Locator, Mapping, PeerKey};
 
 /// No mapping is kept longer, whatever its record says; `UNLIMITED_TTL` means this too.
 pub(crate) const MAX_RECORD_TTL: Duration = Duration::from_secs(24 * 3600);
-
-/// A record as a mapping.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Parsed {
-    /// The mapping, its locators sorted by priority, then address, then lane.
-    pub(crate) mapping: Mapping,
-    /// Locators left out: no IP address, no usable key, twice the same RLOC in one lane, or too
-    /// many.
-    pub(crate) unusable_locators: usize,
-}
-
-/// Why a record is no mapping.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum RecordError {
-    /// The EID is neither an IP address nor one inside an Instance ID LCAF.
-    NotIp,
-}
-
-impl fmt::Display for RecordError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RecordError::NotIp => f.write_str("the EID is no IP prefix"),
-        }
-    }
-}
-
-impl core::error::Error for RecordError {}
 
 /// Who sends a record, which decides its A-, L- and R-bits (RFC 9301 section 5.4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,28 +22,33 @@ pub(crate) enum Sender {
     },
 }
 
-/// Reads a record; locators that cannot be used are left out and counted.
-pub(crate) fn parse(record: &wire::Record<'_>) -> Result<Parsed, RecordError> {
-    let (instance_id, address) = record.eid.ip_eid().ok_or(RecordError::NotIp)?;
-    let eid_prefix =
-        EidPrefix::new(instance_id, address, record.mask_len).ok_or(RecordError::NotIp)?;
-    let record_ttl = Duration::from_secs(u64::from(record.ttl_minutes) * 60).min(MAX_RECORD_TTL);
-    let mapping =
-        Mapping { eid_prefix, record_ttl, action: record.action, locators: Locators::new() };
-    let mut parsed = Parsed { mapping, unusable_locators: 0 };
-    let locators = &mut parsed.mapping.locators;
-    for locator in record.locators.iter() {
-        let is_taken = match parse_locator(&locator) {
-            Some(locator) if !locators.iter().any(|other| is_same(other, &locator)) => {
-                locators.push(locator).is_ok()
-            }
-            _ => false,
-        };
-        parsed.unusable_locators += usize::from(!is_taken);
+/// The EID-prefix of a record; `None` when its EID is neither an IP address nor one inside an Instance
+/// ID LCAF.
+pub(crate) fn eid_prefix(record: &wire::Record<'_>) -> Option<EidPrefix> {
+    let (instance_id, address) = record.eid.ip_eid()?;
+    EidPrefix::new(instance_id, address, record.mask_len)
+}
+
+/// Reads a record as a mapping, its locators sorted by priority, then address, then lane. Tells how
+/// many locators are left out: without an IP address or a usable key, twice the same RLOC in one
+/// lane, or too many. `None` when there is no [`eid_prefix`].
+pub(crate) fn parse(record: &wire::Record<'_>, mapping: &mut Mapping) -> Option<usize> {
+    mapping.eid_prefix = eid_prefix(record)?;
+    let record_ttl = Duration::from_secs(u64::from(record.ttl_minutes) * 60);
+    mapping.record_ttl = record_ttl.min(MAX_RECORD_TTL);
+    mapping.action = record.action;
+    let locators = &mut mapping.locators;
+    locators.clear();
+    for locator in record.locators.iter().filter_map(|locator| parse_locator(&locator)) {
+        if !locators.iter().any(|other| is_same(other, &locator)) {
+            // Those that do not fit are left out.
+            let _ = locators.push(locator);
+        }
     }
+    let unusable = record.locators.len() - locators.len();
     let lane = |locator: &Locator| locator.data_key.map(|key| key.lane);
     locators.sort_unstable_by_key(|locator| (locator.priority, locator.rloc, lane(locator)));
-    Ok(parsed)
+    Some(unusable)
 }
 
 /// Writes a mapping as one record, or leaves the writer as it was.
@@ -124,8 +101,8 @@ fn is_same(one: &Locator, other: &Locator) -> bool {
 }
 
 fn parse_locator(locator: &wire::Locator<'_>) -> Option<Locator> {
-    let rloc = locator.address.rloc().filter(|rloc| is_unicast(*rloc))?;
-    let data_key = match locator.address.data_key() {
+    let (rloc, data_key) = locator.address.rloc().filter(|(rloc, _)| is_unicast(*rloc))?;
+    let data_key = match data_key {
         None => None,
         Some(Ok(key)) if key.port != 0 => {
             Some(DataKey { key: PeerKey(key.public_key), port: key.port, lane: key.lane })
@@ -240,6 +217,11 @@ mod tests {
         }
     }
 
+    fn parsed(record: &wire::Record<'_>) -> Option<(Mapping, usize)> {
+        let mut mapping = Mapping::blank();
+        parse(record, &mut mapping).map(|unusable| (mapping, unusable))
+    }
+
     #[test]
     fn a_mapping_survives_the_wire_with_and_without_keys_and_instances() {
         let locators = [locator("192.0.2.1", 1, Some(1)), locator("2001:db8::1", 2, None)];
@@ -252,8 +234,7 @@ mod tests {
             let record = writer.finish().iter().next().unwrap();
             assert!(record.is_authoritative && record.locators.is_sorted());
             assert!(record.locators.iter().all(|locator| locator.is_local));
-            let parsed = parse(&record).unwrap();
-            assert_eq!(parsed, Parsed { mapping: mapping.clone(), unusable_locators: 0 });
+            assert_eq!(parsed(&record), Some((mapping.clone(), 0)));
         }
     }
 
@@ -324,8 +305,8 @@ mod tests {
             writer.push_locator(&locator).unwrap();
         }
         let records: Records<'_> = writer.finish();
-        let parsed = parse(&records.iter().next().unwrap()).unwrap();
-        assert_eq!((parsed.mapping.locators.len(), parsed.unusable_locators), (1, 6));
+        let (mapping, unusable) = parsed(&records.iter().next().unwrap()).unwrap();
+        assert_eq!((mapping.locators.len(), unusable), (1, 6));
     }
 
     #[test]
@@ -340,9 +321,9 @@ mod tests {
         let mut buf = [0; 512];
         let mut writer = RecordsWriter::new(&mut buf);
         write(&mut writer, &sent, Sender::Etr).unwrap();
-        let parsed = parse(&writer.finish().iter().next().unwrap()).unwrap();
-        assert_eq!(&parsed.mapping.locators[..], [lane(9, 0), lane(1, 1)]);
-        assert_eq!(parsed.unusable_locators, 2);
+        let (mapping, unusable) = parsed(&writer.finish().iter().next().unwrap()).unwrap();
+        assert_eq!(&mapping.locators[..], [lane(9, 0), lane(1, 1)]);
+        assert_eq!(unusable, 2);
     }
 
     #[test]
@@ -360,10 +341,10 @@ mod tests {
             locators: wire::Locators::EMPTY,
         };
         writer.push_record(&record).unwrap();
-        let parsed = parse(&writer.finish().iter().next().unwrap()).unwrap();
-        assert_eq!(parsed.mapping.record_ttl, MAX_RECORD_TTL);
-        assert_eq!(parsed.mapping.eid_prefix, "10.1.0.0/16".parse::<EidPrefix>().unwrap());
+        let (mapping, _) = parsed(&writer.finish().iter().next().unwrap()).unwrap();
+        assert_eq!(mapping.record_ttl, MAX_RECORD_TTL);
+        assert_eq!(mapping.eid_prefix, "10.1.0.0/16".parse::<EidPrefix>().unwrap());
         let name = wire::Record { eid: wire::Address::DistinguishedName(b"x"), ..record };
-        assert_eq!(parse(&name), Err(RecordError::NotIp));
+        assert_eq!(parsed(&name), None);
     }
 }

@@ -11,14 +11,13 @@ const LAST_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Retransmission {
     tries: u32,
-    interval: Duration,
     due_at: Instant,
 }
 
 impl Retransmission {
     /// The first transmission is due at `due_at`.
     pub(crate) fn starting_at(due_at: Instant) -> Retransmission {
-        Retransmission { tries: 0, interval: FIRST_INTERVAL, due_at }
+        Retransmission { tries: 0, due_at }
     }
 
     /// Whether the next transmission, or the verdict after the last one, is due.
@@ -37,9 +36,10 @@ impl Retransmission {
 
     /// Notes a transmission.
     pub(crate) fn sent(&mut self, now: Instant) {
+        // More would be beyond the last one in any case.
+        let doublings = self.tries.min(5);
+        self.due_at = now + (FIRST_INTERVAL * (1 << doublings)).min(LAST_INTERVAL);
         self.tries += 1;
-        self.due_at = now + self.interval;
-        self.interval = (self.interval * 2).min(LAST_INTERVAL);
     }
 }
 

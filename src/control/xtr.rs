@@ -27,7 +27,7 @@ use wire::{Message, MessageType};
 /// Octets of the longest message taken; those we send are shorter.
 pub const MAX_MESSAGE: usize = crate::etr::responder::MAX_MESSAGE;
 
-/// An xTR. One input, then [`Xtr::poll_output`] until it has nothing more.
+/// An xTR. One input, then [`Xtr::poll_output`] until [`Output::Wait`].
 pub struct Xtr {
     itr: Itr,
     etr: Etr,
@@ -124,7 +124,7 @@ impl Xtr {
     /// A control session with a Map-Server stands (again).
     pub fn handle_control_session(&mut self, peer: PeerKey, side: Side, now: Instant) {
         self.etr.handle_session(peer, side, now);
-        if side == Side::Responder && self.etr.registrar.used() == Some(peer) {
+        if side == Side::Responder && self.etr.registrar.used() == Some(&peer) {
             // It restarted, and forgot that we hold what it is to tell us the changes of.
             self.itr.map_cache.doubt_live(now);
         }
@@ -234,18 +234,17 @@ impl Xtr {
         itr.handle_timeout(&mut context, now);
     }
 
-    /// The next thing to do, or `None`: changes first, so that a peer stands before a message
-    /// makes the other side use it, then messages, then events. A message is in `buf`, which
-    /// needs [`MAX_MESSAGE`] octets.
-    pub fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Option<Output> {
-        if self.poll_at().is_some_and(|at| at <= now) {
-            self.handle_timeout(now);
-        }
+    /// The next thing to do: changes first, so that a peer stands before a message makes the other
+    /// side use it, then messages, then events. A message is in `buf`, which needs [`MAX_MESSAGE`]
+    /// octets. What deadlines bring is for [`Xtr::handle_timeout`].
+    pub fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Output {
         let (itr, context) = self.split();
         itr.handle_stranded(&context, now);
-        let change = self.itr.poll_change().or_else(|| self.etr.poll_change(now));
-        if let Some(change) = change {
-            return Some(Output::Change(change));
+        if let Some(change) = self.itr.poll_change() {
+            return Output::Change(change);
+        }
+        if let Some(change) = self.etr.poll_change(now) {
+            return Output::Change(change);
         }
         let sent = self.etr.poll_transmit(&mut self.counters, now, buf);
         let sent = sent.or_else(|| {
@@ -253,16 +252,19 @@ impl Xtr {
             itr.poll_transmit(&mut context, now, buf)
         });
         if let Some((peer, len)) = sent {
-            return Some(Output::Transmit { link: false, peer, len });
+            return Output::Transmit { link: false, peer, len };
         }
         let sent = self.etr.poll_link_transmit(&mut self.counters, now, buf).or_else(|| {
             let (itr, mut context) = self.split();
             itr.poll_probe(&mut context, now, buf)
         });
         if let Some((peer, len)) = sent {
-            return Some(Output::Transmit { link: true, peer, len });
+            return Output::Transmit { link: true, peer, len };
         }
-        self.etr.poll_event().or_else(|| self.itr.poll_event()).map(Output::Event)
+        match self.etr.poll_event().or_else(|| self.itr.poll_event()) {
+            Some(event) => Output::Event(event),
+            None => Output::Wait(self.poll_at()),
+        }
     }
 
     /// When to call [`Xtr::handle_timeout`].
@@ -302,7 +304,7 @@ impl Xtr {
 
     /// The Map-Server that acknowledges our registration and is asked.
     pub fn registered_with(&self) -> Option<PeerKey> {
-        self.etr.registrar.used()
+        self.etr.registrar.used().copied()
     }
 
     /// What is being asked for, or was lately.
@@ -335,8 +337,7 @@ impl Xtr {
 
     fn split(&mut self) -> (&mut Itr, Context<'_>) {
         let Xtr { itr, etr, counters } = self;
-        let map_server = etr.registrar.used();
-        let (database, identity) = (&etr.database, etr.identity);
-        (itr, Context { database, map_server, identity, counters })
+        let Etr { database, registrar, identity, .. } = etr;
+        (itr, Context { database, map_server: registrar.used(), identity, counters })
     }
 }

@@ -1,14 +1,15 @@
 //! Asks a running router over its control socket: status, handovers and lig.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::commands::print;
+use crate::commands::{fail, print, refuse};
 use crate::config::{Config, ConfigErrors};
+use crate::input;
 
 /// Where the socket is when the configuration cannot be read.
 const DEFAULT_SOCKET: &str = "/var/run/lispguard/control.sock";
@@ -17,7 +18,7 @@ const NOT_RUNNING: u8 = 3;
 /// The router answers at once, or after the mapping system did: 10 tries take under 10 s.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// Bounds what is believed of an answer.
-const MAX_ANSWER: u64 = 64 << 20;
+const MAX_ANSWER: usize = 64 << 20;
 
 /// Prints the router's status; exit 0 when all is up, 1 when degraded, 3 when not running.
 pub fn status(config: &Path, socket: Option<PathBuf>, is_json: bool) -> ExitCode {
@@ -32,8 +33,8 @@ pub fn handovers(config: &Path, socket: Option<PathBuf>, is_json: bool) -> ExitC
 /// Asks the mapping system, through the router, where an EID is.
 pub fn lig(config: &Path, socket: Option<PathBuf>, eid: &str, is_json: bool) -> ExitCode {
     let Ok(address) = eid.parse::<IpAddr>() else {
-        eprintln!("lispguard: '{eid}' is not an address; write it as in 10.2.0.1 or fd00::1");
-        return ExitCode::from(2);
+        let remedy = "write it as in 10.2.0.1 or fd00::1";
+        return fail(2, &format_args!("'{eid}' is not an address; {remedy}"));
     };
     ask(config, socket, &format!("lig {address}{}", if is_json { " json" } else { "" }))
 }
@@ -51,13 +52,10 @@ fn ask(config: &Path, socket: Option<PathBuf>, request: &str) -> ExitCode {
         }
         Err(error) => {
             if let Some(errors) = wrong {
-                for error in &errors {
-                    eprintln!("lispguard: {error}");
-                }
-                eprintln!("lispguard: so this looks at the default socket; name it with --socket");
+                refuse(&errors);
+                fail(2, &"so this looks at the default socket; name it with --socket");
             }
-            eprintln!("lispguard: {}: {}", socket.display(), explain(&error));
-            ExitCode::from(NOT_RUNNING)
+            fail(NOT_RUNNING, &format_args!("{}: {}", socket.display(), explain(&error)))
         }
     }
 }
@@ -75,9 +73,7 @@ fn exchange(socket: &Path, request: &str) -> io::Result<String> {
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     writeln!(stream, "{request}")?;
-    let mut answer = String::new();
-    stream.take(MAX_ANSWER).read_to_string(&mut answer)?;
-    Ok(answer)
+    input::text(&mut stream, MAX_ANSWER)
 }
 
 /// An answer is a line with the exit code, then what to print.

@@ -1,21 +1,28 @@
 //! The commands that need no running router: check, genkey, pubkey.
 
-use std::io::{self, BufRead, Read, Write};
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::config::{Config, ConfigErrors, Place, PrivateKey, SectionName};
-use crate::status::json;
+use crate::input;
+use crate::told::{self, Told as _, told};
 
 /// A key is 44 characters.
-const MAX_LINE: u64 = 128;
+const MAX_LINE: usize = 128;
 
 /// Writes to standard output; a reader that went away is not an error.
 pub fn print(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());
+}
+
+/// Says why a command did nothing, and gives the exit code back.
+pub fn fail(code: u8, why: &dyn Display) -> ExitCode {
+    eprintln!("lispguard: {why}");
+    ExitCode::from(code)
 }
 
 /// Says whether the configuration, which errors call `name`, is right; exit 2 when it is not. As
@@ -23,7 +30,7 @@ pub fn print(text: &str) {
 pub fn check(path: &Path, name: &str, is_json: bool) -> ExitCode {
     let loaded = Config::load_as(path, name);
     if is_json {
-        print(&json(&Verdict::of(loaded.as_ref().err())));
+        print(&told::json(Verdict::of(loaded.as_ref().err()).told()));
     }
     match &loaded {
         Ok(_) => {
@@ -37,27 +44,30 @@ pub fn check(path: &Path, name: &str, is_json: bool) -> ExitCode {
     }
 }
 
-/// What is wrong with a configuration, for programs.
-#[derive(Serialize)]
-struct Verdict<'a> {
-    ok: bool,
-    problems: Vec<Told<'a>>,
+told! {
+    /// What is wrong with a configuration, for programs.
+    struct Verdict<'a> {
+        ok: bool,
+        problems: Vec<Wrong<'a>>,
+    }
 }
 
-/// One thing that is wrong; what does not apply is null.
-#[derive(Serialize)]
-struct Told<'a> {
-    file: &'a str,
-    line: Option<u32>,
-    /// Its name, or its type where it has none.
-    section: Option<&'a str>,
-    option: Option<&'a str>,
-    text: String,
+told! {
+    /// One thing that is wrong; what does not apply is null.
+    struct Wrong<'a> {
+        file: &'a str,
+        line: Option<u32>,
+        /// Its name, or its type where it has none.
+        section: Option<&'a str>,
+        option: Option<&'a str>,
+        text: String,
+    }
 }
 
 impl Verdict<'_> {
     fn of(errors: Option<&ConfigErrors>) -> Verdict<'_> {
-        let problems = errors.into_iter().flatten().map(|error| {
+        let mut problems = Vec::new();
+        for error in errors.into_iter().flatten() {
             let (section, option) = match &error.place {
                 Place::File => (None, None),
                 Place::Section(section) => (Some(section), None),
@@ -68,9 +78,8 @@ impl Verdict<'_> {
                 name.as_str()
             });
             let text = error.problem.to_string();
-            Told { file: &error.file, line: error.line, section, option, text }
-        });
-        let problems: Vec<_> = problems.collect();
+            problems.push(Wrong { file: &error.file, line: error.line, section, option, text });
+        }
         Verdict { ok: problems.is_empty(), problems }
     }
 }
@@ -86,7 +95,7 @@ pub fn load(path: &Path, name: &str) -> Result<Config, ExitCode> {
 /// Prints what is wrong with a configuration, one error a line, and returns exit code 2.
 pub fn refuse(errors: &ConfigErrors) -> ExitCode {
     for error in errors {
-        eprintln!("lispguard: {error}");
+        fail(2, error);
     }
     ExitCode::from(2)
 }
@@ -95,8 +104,7 @@ pub fn refuse(errors: &ConfigErrors) -> ExitCode {
 pub fn genkey(is_json: bool) -> ExitCode {
     let mut octets = Zeroizing::new([0; 32]);
     if let Err(error) = linux::random::fill(octets.as_mut_slice()) {
-        eprintln!("lispguard: the kernel gives no random numbers: {error}");
-        return ExitCode::FAILURE;
+        return fail(1, &format_args!("the kernel gives no random numbers: {error}"));
     }
     let key = PrivateKey::from_random(*octets);
     let text = key.encode();
@@ -112,20 +120,16 @@ pub fn genkey(is_json: bool) -> ExitCode {
 
 /// Reads a private key from standard input and prints its public key.
 pub fn pubkey() -> ExitCode {
-    let mut line = Zeroizing::new(String::with_capacity(MAX_LINE as usize));
-    if let Err(error) = io::stdin().lock().take(MAX_LINE).read_line(&mut line) {
-        eprintln!("lispguard: standard input: {error}");
-        return ExitCode::FAILURE;
-    }
-    match PrivateKey::decode(line.trim()) {
+    let line = match input::line(&mut io::stdin(), MAX_LINE) {
+        Ok(line) => line,
+        Err(error) => return fail(1, &format_args!("standard input: {error}")),
+    };
+    match PrivateKey::decode(str::from_utf8(&line).unwrap_or_default().trim_ascii()) {
         Ok(key) => {
             print(&format!("{}\n", key.public_key()));
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            eprintln!("lispguard: standard input holds no private key: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(1, &format_args!("standard input holds no private key: {error}")),
     }
 }
 
@@ -134,7 +138,7 @@ mod tests {
     use super::*;
 
     fn told(text: &str) -> String {
-        json(&Verdict::of(Config::parse(text.as_bytes(), "f").err().as_ref()))
+        told::json(Verdict::of(Config::parse(text.as_bytes(), "f").err().as_ref()).told())
     }
 
     #[test]
@@ -146,6 +150,6 @@ mod tests {
             "{text}"
         );
         assert!(text.contains(r#""line":3,"section":"nonsense","option":null"#), "{text}");
-        assert_eq!(json(&Verdict::of(None)), "{\"ok\":true,\"problems\":[]}\n");
+        assert_eq!(told::json(Verdict::of(None).told()), "{\"ok\":true,\"problems\":[]}\n");
     }
 }

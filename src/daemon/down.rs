@@ -11,9 +11,10 @@ use control::MAX_LANES;
 use dataplane::kernel::{self, KernelError};
 use linux::netlink;
 
-use crate::commands::{self, print};
-use crate::config::Config;
+use crate::commands::{self, fail, print};
+use crate::config::{Config, Devices, Routing};
 use crate::leftovers;
+use crate::listings;
 use crate::overlay::SCOPE_GLOBAL;
 
 /// Why something stays.
@@ -30,18 +31,15 @@ pub fn down(path: &Path) -> ExitCode {
         Err(code) => return code,
     };
     if UnixStream::connect(&config.control_socket).is_ok() {
-        eprintln!("lispguard: a router serves {}; stop it first", config.control_socket.display());
-        return ExitCode::FAILURE;
+        let socket = config.control_socket.display();
+        return fail(1, &format_args!("a router serves {socket}; stop it first"));
     }
     match remove(&config) {
         Ok((0, 0)) => print("nothing to remove\n"),
         Ok((devices, others)) => {
             print(&format!("removed {devices} interfaces, {others} rules and routes\n"));
         }
-        Err(error) => {
-            eprintln!("lispguard: {error}");
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return fail(1, &error),
     }
     ExitCode::SUCCESS
 }
@@ -53,7 +51,7 @@ fn remove(config: &Config) -> Result<(usize, usize), DownError> {
     }
     let mut netlink = netlink::Socket::open().map_err(DownError::Routes)?;
     let others = leftovers::remove(&mut netlink, &config.routing).map_err(DownError::Routes)?;
-    let devices = remove_devices(config).map_err(DownError::Devices)?;
+    let devices = remove_devices(&config.devices, &config.routing).map_err(DownError::Devices)?;
     Ok((devices, others))
 }
 
@@ -64,13 +62,13 @@ fn remove(config: &Config) -> Result<(usize, usize), DownError> {
 /// When the kernel refuses.
 pub fn is_served(config: &Config) -> Result<bool, netlink::Error> {
     let mut netlink = netlink::Socket::open()?;
-    let links = netlink.list(|socket, each| socket.links(each))?;
+    let links = listings::links(&mut netlink)?;
     let is_control = |link: &&netlink::Link| {
         *link.name == *config.devices.control
             && link.alias.is_some_and(|alias| alias == *kernel::ALIAS)
     };
     let Some(link) = links.iter().find(is_control) else { return Ok(false) };
-    let addresses = netlink.list(|socket, each| socket.addresses(each))?;
+    let addresses = listings::addresses(&mut netlink)?;
     let mut internal = addresses
         .iter()
         .filter(|one| one.index == link.index && one.scope == SCOPE_GLOBAL && one.ip.is_ipv6());
@@ -84,12 +82,12 @@ pub fn is_served(config: &Config) -> Result<bool, netlink::Error> {
 ///
 /// # Errors
 /// When the kernel refuses.
-pub fn remove_devices(config: &Config) -> Result<usize, KernelError> {
-    let devices = &config.devices;
-    let lanes = (0..MAX_LANES as u8).map(|lane| devices.lane(lane));
-    let names: Vec<String> =
-        [devices.control.clone(), devices.miss.clone()].into_iter().chain(lanes).collect();
-    kernel::remove(&names, config.routing.resolved_table())
+pub fn remove_devices(devices: &Devices, routing: &Routing) -> Result<usize, KernelError> {
+    let mut names = vec![devices.control.clone(), devices.miss.clone()];
+    for lane in 0..MAX_LANES as u8 {
+        names.push(devices.lane(lane));
+    }
+    kernel::remove(&names, routing.resolved_table())
 }
 
 impl fmt::Display for DownError {

@@ -1,6 +1,5 @@
 //! `lispguard export`: the line that makes this node known to another one.
 
-use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -22,7 +21,7 @@ pub fn export(path: &Path, name: &str, host: Option<&str>) -> ExitCode {
         Ok((config, _)) => config,
         Err(errors) => return commands::refuse(&errors),
     };
-    let host_name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host_name = linux::sysctl::read("kernel/hostname").unwrap_or_default();
     match lines(&config, host, &site_name(&host_name)) {
         Ok(lines) => {
             for line in &lines {
@@ -31,10 +30,7 @@ pub fn export(path: &Path, name: &str, host: Option<&str>) -> ExitCode {
             }
             ExitCode::SUCCESS
         }
-        Err(problem) => {
-            eprintln!("lispguard: {problem}");
-            ExitCode::from(2)
-        }
+        Err(problem) => commands::fail(2, &problem),
     }
 }
 
@@ -43,7 +39,7 @@ fn lines(config: &Config, host: Option<&str>, name: &str) -> Result<Vec<JoinLine
     let public_key = config.private_key.public_key();
     let mut lines = Vec::new();
     if config.roles.has_database() {
-        let eid_prefixes = config.eid_prefixes.iter().map(|own| as_written(&own.prefix)).collect();
+        let eid_prefixes = as_written(&config.database());
         lines.push(JoinLine::Site { name: name.to_owned(), public_key, eid_prefixes });
     }
     match (config.roles.is_map_server, host) {
@@ -76,20 +72,23 @@ fn endpoint(host: &str, port: u16) -> Result<Endpoint, EndpointError> {
 
 fn eid_space(config: &Config) -> Vec<EidPrefix> {
     if !config.eid_space.is_empty() {
-        return config.eid_space.iter().map(as_written).collect();
+        return as_written(&config.eid_space);
     }
-    let sites = config.sites.iter().flat_map(|site| &site.eid_prefixes).map(as_written);
-    let prefixes: Vec<_> = sites.collect();
+    let mut prefixes = Vec::new();
+    for site in &config.sites {
+        prefixes.append(&mut as_written(&site.eid_prefixes));
+    }
     if prefixes.len() > MAX_SPACE { Vec::new() } else { prefixes }
 }
 
-fn as_written(prefix: &EidPrefix) -> EidPrefix {
-    prefix.with_instance_id(InstanceId(0))
+/// The prefixes as files have them, without their instance-ID.
+fn as_written(prefixes: &[EidPrefix]) -> Vec<EidPrefix> {
+    prefixes.iter().map(|prefix| prefix.with_instance_id(InstanceId(0))).collect()
 }
 
 /// What a Map-Server may call a site on a host of this name: a name of UCI.
 fn site_name(host: &str) -> String {
-    let first = host.trim().split('.').next().unwrap_or_default();
+    let first = host.trim_ascii().split('.').next().unwrap_or_default();
     let plain = |octet| if is_name_octet(octet) { char::from(octet) } else { '_' };
     let name: String = first.bytes().map(plain).take(32).collect();
     if name.is_empty() { "site".into() } else { name }

@@ -5,7 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 
 use control::{Cause, Duration, Instant, PeerKey};
-use serde::Serialize;
+
+use crate::told::{List, Told, Value, told};
 
 /// Handovers that are remembered; the oldest makes way.
 pub const MAX_HANDOVERS: usize = 64;
@@ -14,35 +15,37 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Upper bounds of the histogram's classes in milliseconds; what takes longer is in one more.
 const CLASSES: [u32; 10] = [2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000];
 
-/// One handover. Spans are in microseconds from the moment at which this process saw its cause.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Handover {
-    /// Its number since the start, from 1.
-    pub number: u64,
-    /// Unix time in milliseconds.
-    pub unix_ms: u64,
-    /// At a Map-Server: the site that moved; absent when we moved ourselves.
-    pub site: Option<String>,
-    /// What told of it: `netlink`, `ubus`, `timer`, `probe`, `configuration`, `register`.
-    pub source: &'static str,
-    /// Why.
-    pub cause: &'static str,
-    /// The RLOC before.
-    pub from: Option<String>,
-    /// The RLOC since.
-    pub to: Option<String>,
-    /// The tunnels' routes lead over the new uplink.
-    pub moved_us: Option<u64>,
-    /// An authenticated packet is on its way to every live peer.
-    pub sent_us: Option<u64>,
-    /// The first packet came back on the new path.
-    pub answered_us: Option<u64>,
-    /// The Map-Server acknowledged the registration.
-    pub registered_us: Option<u64>,
-    /// At the Map-Server: everyone who holds the site's records acknowledged the new ones.
-    pub published_us: Option<u64>,
-    /// At the Map-Server: how many those are.
-    pub holders: Option<usize>,
+told! {
+    /// One handover. Spans are in microseconds from the moment at which this process saw its cause.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct Handover {
+        /// Its number since the start, from 1.
+        pub number: u64,
+        /// Unix time in milliseconds.
+        pub unix_ms: u64,
+        /// At a Map-Server: the site that moved; absent when we moved ourselves.
+        pub site: Option<String>,
+        /// What told of it: `netlink`, `ubus`, `timer`, `probe`, `configuration`, `register`.
+        pub source: &'static str,
+        /// Why.
+        pub cause: &'static str,
+        /// The RLOC before.
+        pub from: Option<String>,
+        /// The RLOC since.
+        pub to: Option<String>,
+        /// The tunnels' routes lead over the new uplink.
+        pub moved_us: Option<u64>,
+        /// An authenticated packet is on its way to every live peer.
+        pub sent_us: Option<u64>,
+        /// The first packet came back on the new path.
+        pub answered_us: Option<u64>,
+        /// The Map-Server acknowledged the registration.
+        pub registered_us: Option<u64>,
+        /// At the Map-Server: everyone who holds the site's records acknowledged the new ones.
+        pub published_us: Option<u64>,
+        /// At the Map-Server: how many those are.
+        pub holders: Option<usize>,
+    }
 }
 
 /// A step of a handover, beyond its beginning.
@@ -54,22 +57,26 @@ pub(crate) enum Step {
     Registered,
 }
 
-/// A class of the histogram.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Class {
-    /// Its upper bound in milliseconds; absent in the last one.
-    pub up_to_ms: Option<u32>,
-    /// Handovers whose first answer came in this time.
-    pub count: u64,
+told! {
+    /// A class of the histogram.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Class {
+        /// Its upper bound in milliseconds; absent in the last one.
+        pub up_to_ms: Option<u32>,
+        /// Handovers whose first answer came in this time.
+        pub count: u64,
+    }
 }
 
-/// All handovers since the start.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Summary {
-    /// How many of our own there were.
-    pub count: u64,
-    /// How long it took until the first answer.
-    pub answered: Vec<Class>,
+told! {
+    /// All handovers since the start.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct Summary {
+        /// How many of our own there were.
+        pub count: u64,
+        /// How long it took until the first answer.
+        pub answered: Vec<Class>,
+    }
 }
 
 /// The handovers of this run.
@@ -216,16 +223,27 @@ impl Handovers {
         open.map(|row| row.began_at + PATIENCE).min()
     }
 
-    /// The remembered ones, the oldest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Handover> {
-        self.rows.iter().map(|row| &row.handover)
+    /// The remembered ones as a person reads them.
+    pub(crate) fn table(&self) -> String {
+        let mut text = String::new();
+        for Row { handover, .. } in &self.rows {
+            let (of_day, ms) = ((handover.unix_ms / 1000) % 86_400, handover.unix_ms % 1000);
+            let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+            text += &format!("{hour:02}:{minute:02}:{second:02}.{ms:03} UTC  {handover}\n");
+        }
+        if text.is_empty() {
+            text += "no handover since the start\n";
+        }
+        text
     }
 
     /// What there was in all.
     pub(crate) fn summary(&self) -> Summary {
-        let bounds = CLASSES.iter().copied().map(Some).chain([None]);
-        let classes = bounds.zip(self.answered).map(|(up_to_ms, count)| Class { up_to_ms, count });
-        Summary { count: self.own, answered: classes.collect() }
+        let mut answered = Vec::new();
+        for (place, &count) in self.answered.iter().enumerate() {
+            answered.push(Class { up_to_ms: CLASSES.get(place).copied(), count });
+        }
+        Summary { count: self.own, answered }
     }
 }
 
@@ -251,18 +269,13 @@ fn class_of(span_us: u64) -> usize {
     CLASSES.iter().position(is_within).unwrap_or(CLASSES.len())
 }
 
-/// The remembered handovers as a person reads them.
-pub(crate) fn table<'a>(handovers: impl Iterator<Item = &'a Handover>) -> String {
-    let mut text = String::new();
-    for handover in handovers {
-        let (of_day, ms) = ((handover.unix_ms / 1000) % 86_400, handover.unix_ms % 1000);
-        let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-        text += &format!("{hour:02}:{minute:02}:{second:02}.{ms:03} UTC  {handover}\n");
+/// The remembered ones, the oldest first.
+impl List for Handovers {
+    fn tell(&self, to: &mut dyn FnMut(Value<'_>)) {
+        for row in &self.rows {
+            to(row.handover.told());
+        }
     }
-    if text.is_empty() {
-        text += "no handover since the start\n";
-    }
-    text
 }
 
 impl fmt::Display for Handover {
@@ -301,6 +314,10 @@ mod tests {
 
     use super::*;
 
+    fn rows(handovers: &Handovers) -> impl Iterator<Item = &Handover> {
+        handovers.rows.iter().map(|row| &row.handover)
+    }
+
     fn at(ms: u64) -> Instant {
         Instant::from_millis(ms)
     }
@@ -314,7 +331,7 @@ mod tests {
     fn each_step_counts_from_the_event_and_the_first_of_its_kind_stays() {
         let mut handovers = Handovers::new();
         handovers.note(Step::Answered, at(1));
-        assert_eq!(handovers.iter().count(), 0);
+        assert_eq!(rows(&handovers).count(), 0);
         moved(&mut handovers, at(100));
         handovers.note(Step::Moved, at(101));
         handovers.note(Step::Sent, at(102));
@@ -325,7 +342,7 @@ mod tests {
         assert_eq!(handovers.poll_at(), None, "nothing more is waited for");
         assert_eq!(handovers.poll_ended().map(|one| one.registered_us), Some(Some(20_000)));
         assert_eq!(handovers.poll_ended(), None);
-        let one = handovers.iter().next().unwrap();
+        let one = rows(&handovers).next().unwrap();
         let spans = [one.moved_us, one.sent_us, one.answered_us, one.registered_us];
         assert_eq!(spans, [Some(1000), Some(2000), Some(12_000), Some(20_000)]);
         let text = "handover from 192.0.2.1 to 192.0.2.2, lost (netlink), moved 1.0 ms, sent 2.0 ms, \
@@ -343,13 +360,13 @@ mod tests {
         moved(&mut handovers, at(0));
         handovers.handle_timeout(at(10_000));
         handovers.note(Step::Answered, at(10_001));
-        assert_eq!(handovers.iter().next().unwrap().answered_us, None);
+        assert_eq!(rows(&handovers).next().unwrap().answered_us, None);
         for number in 0..100 {
             moved(&mut handovers, at(20_000 + number));
         }
-        assert_eq!(handovers.iter().count(), MAX_HANDOVERS);
-        assert_eq!(handovers.iter().last().unwrap().number, 101);
-        assert_eq!(handovers.iter().filter(|one| one.moved_us.is_some()).count(), 0);
+        assert_eq!(rows(&handovers).count(), MAX_HANDOVERS);
+        assert_eq!(rows(&handovers).last().unwrap().number, 101);
+        assert_eq!(rows(&handovers).filter(|one| one.moved_us.is_some()).count(), 0);
     }
 
     /// What these tests logged.
@@ -401,11 +418,11 @@ mod tests {
         handovers.note_published(PeerKey([1; 32]), 3, at(9));
         handovers.note_published(PeerKey([2; 32]), 0, at(25));
         assert_eq!(
-            table(handovers.iter()),
+            handovers.table(),
             "23:59:59.123 UTC  site site1 moved from nowhere to 192.0.2.1, 3 others told in 4.0 ms\n\
              23:59:59.123 UTC  site site2 moved from nowhere to 192.0.2.2, 0 others told in 20.0 ms\n"
         );
-        assert_eq!(table([].into_iter()), "no handover since the start\n");
+        assert_eq!(Handovers::new().table(), "no handover since the start\n");
         assert_eq!(handovers.summary().count, 0);
     }
 }

@@ -1,18 +1,18 @@
 //! `lispguard join`: adds the node of an exported line to the configuration.
 
-use std::fs::{self, File};
-use std::io::{self, IsTerminal, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::fs;
+use std::io::{self, IsTerminal};
 use std::path::Path;
-use std::process::{self, ExitCode};
+use std::process::ExitCode;
 
 use control::{EidPrefix, PeerKey};
 use uci::Section;
 use zeroize::Zeroizing;
 
-use crate::commands;
+use crate::commands::{self, fail};
 use crate::config::{Config, ConfigErrors, Endpoint, Host, MapServer};
 use crate::join_line::{JoinLine, LineError, MAX_LINE, is_name_octet};
+use crate::{files, input};
 
 /// Prefixes outside our EID-space that are told of.
 const MAX_TOLD: usize = 8;
@@ -20,7 +20,7 @@ const MAX_TOLD: usize = 8;
 /// Adds what a line of `lispguard export` says, from `words` or from standard input, to the
 /// configuration, which errors call `name`. Exit 0 also when it is there already, 1 when it is
 /// there with other values or the file cannot be written, 2 when line or configuration are wrong.
-pub fn join(path: &Path, name: &str, words: &[&str]) -> ExitCode {
+pub fn join(path: &Path, name: &str, words: &[String]) -> ExitCode {
     match try_join(path, name, words) {
         Ok(said) => {
             commands::print(&said);
@@ -28,22 +28,13 @@ pub fn join(path: &Path, name: &str, words: &[&str]) -> ExitCode {
         }
         Err(Refusal::Config(errors)) => commands::refuse(&errors),
         Err(Refusal::Result(errors)) => {
-            eprintln!(
-                "lispguard: nothing was changed, as with the new section this would be wrong:"
-            );
+            fail(2, &"nothing was changed, as with the new section this would be wrong:");
             commands::refuse(&errors)
         }
-        Err(Refusal::Line(error)) => {
-            eprintln!("lispguard: {error}");
-            ExitCode::from(2)
-        }
-        Err(Refusal::Edit(what)) => {
-            eprintln!("lispguard: nothing was changed: {what}");
-            ExitCode::FAILURE
-        }
+        Err(Refusal::Line(error)) => fail(2, &error),
+        Err(Refusal::Edit(what)) => fail(1, &format_args!("nothing was changed: {what}")),
         Err(Refusal::Io(what, error)) => {
-            eprintln!("lispguard: nothing was changed: {what}: {error}");
-            ExitCode::FAILURE
+            fail(1, &format_args!("nothing was changed: {what}: {error}"))
         }
     }
 }
@@ -63,17 +54,19 @@ enum Refusal {
     Io(String, io::Error),
 }
 
-fn try_join(path: &Path, name: &str, words: &[&str]) -> Result<String, Refusal> {
+fn try_join(path: &Path, name: &str, words: &[String]) -> Result<String, Refusal> {
     let lines = if words.is_empty() { from_stdin()? } else { vec![words.join(" ").parse()?] };
     // Where a link leads stays there, and the link stays a link.
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let (config, octets) = Config::load_unjoined(path, name).map_err(Refusal::Config)?;
     let mut added = String::new();
     let mut said = String::new();
+    let mut adds_map_server = false;
     for line in for_roles(&config, lines) {
         match plan(&config, &line, name)? {
             Plan::Is(what) => said += &format!("{what} is in {name} already\n"),
             Plan::Add(what, section) => {
+                adds_map_server |= matches!(line, JoinLine::MapServer { .. });
                 added += &format!("\n{section}");
                 said += &format!("added {what} to {name}\n");
             }
@@ -85,9 +78,10 @@ fn try_join(path: &Path, name: &str, words: &[&str]) -> Result<String, Refusal> 
     }
     let octets = appended(&octets, &added);
     let config = Config::parse(&octets, name).map_err(Refusal::Result)?;
-    replace(path, &octets).map_err(|error| Refusal::Io(name.to_owned(), error))?;
+    files::replace(path, &octets, Some(path))
+        .map_err(|error| Refusal::Io(name.to_owned(), error))?;
     said += "Next: `/etc/init.d/lispguard reload`, or SIGHUP to a router that runs otherwise.\n";
-    if config.roles.has_database() && added.contains("config map_server") {
+    if config.roles.has_database() && adds_map_server {
         said += "The Map-Server has to know this node as well: give it what `lispguard export` prints.\n";
     }
     Ok(said)
@@ -101,18 +95,17 @@ impl From<LineError> for Refusal {
 
 /// The lines of standard input, each once.
 fn from_stdin() -> Result<Vec<JoinLine>, Refusal> {
-    let stdin = io::stdin();
+    let mut stdin = io::stdin();
     if stdin.is_terminal() {
         eprintln!("Paste the line that `lispguard export` printed, then press Enter and Ctrl-D.");
     }
-    let mut text = String::new();
     let wrong = |error| Refusal::Io("standard input".into(), error);
-    stdin.lock().take(MAX_LINE as u64 + 1).read_to_string(&mut text).map_err(wrong)?;
+    let text = input::text(&mut stdin, MAX_LINE + 1).map_err(wrong)?;
     if text.len() > MAX_LINE {
         return Err(LineError::TooLong.into());
     }
     let mut lines = Vec::new();
-    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+    for line in text.lines().filter(|line| !line.trim_ascii().is_empty()) {
         let line = line.parse()?;
         if !lines.contains(&line) {
             lines.push(line);
@@ -273,32 +266,11 @@ fn appended(octets: &[u8], sections: &str) -> Zeroizing<Vec<u8>> {
     Zeroizing::new([octets, end.as_bytes(), sections.as_bytes()].concat())
 }
 
-/// Writes beside the file, with its mode and owner, and renames: a crash leaves the old or the
-/// new one.
-fn replace(path: &Path, octets: &[u8]) -> io::Result<()> {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}", process::id()));
-    let beside = path.with_file_name(name);
-    let of = fs::metadata(path)?;
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    let written = fchown(&file, Some(of.uid()), Some(of.gid()))
-        .and_then(|()| file.write_all(octets))
-        .and_then(|()| file.set_permissions(fs::Permissions::from_mode(of.mode() & 0o7777)))
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
-    } else if let Some(directory) = path.parent() {
-        // The new file is in place: only a power cut could still bring the old one back.
-        let _ = File::open(directory).and_then(|directory| directory.sync_all());
-    }
-    written
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::path::PathBuf;
+    use std::process;
 
     use super::*;
 
@@ -334,7 +306,7 @@ mod tests {
         }
 
         fn join(&self, line: &str) -> Result<String, Refusal> {
-            try_join(&self.file(), "f", &line.split(' ').collect::<Vec<_>>())
+            try_join(&self.file(), "f", &line.split(' ').map(String::from).collect::<Vec<_>>())
         }
 
         /// What is to be edited instead of a section that is added.
@@ -454,7 +426,7 @@ mod tests {
         let link = std::env::temp_dir().join(format!("lispguard-join-link-{}", process::id()));
         std::os::unix::fs::symlink(scratch.file(), &link).unwrap();
         let line = format!("site a {OTHER} 10.1.0.0/16");
-        let joined = try_join(&link, "f", &[&line]);
+        let joined = try_join(&link, "f", std::slice::from_ref(&line));
         let is_link = fs::symlink_metadata(&link).unwrap().is_symlink();
         fs::remove_file(&link).unwrap();
         joined.unwrap();

@@ -10,6 +10,7 @@ use linux::Errno;
 use linux::netlink::{self, Family, Route, RouteKind, Rule, Socket};
 
 use crate::config::{RULES, Routing};
+use crate::listings;
 use crate::overlay::{Devices, PROTOCOL, SCOPE_GLOBAL, ignore_missing};
 
 /// What IPv6 gives a route without a metric.
@@ -49,25 +50,23 @@ pub fn take(
     devices: &Devices,
 ) -> Result<Left, OverlayError> {
     let mut left = Left::default();
-    for family in [Family::V4, Family::V6] {
-        for table in tables(routing) {
-            for route in netlink.list(|socket, each| socket.routes(family, table, each))? {
-                let is_other = !routing.is_main()
-                    && table == routing.table
-                    && route.output.is_some_and(|output| output != devices.routes);
-                if is_ours(&route, routing) {
-                    left.routes.push(route);
-                } else if route.kind == RouteKind::Unicast && is_other {
-                    return Err(in_use(netlink, table, route.output)?);
-                }
+    for table in tables(routing) {
+        for route in listings::routes(netlink, table)? {
+            let is_other = !routing.is_main()
+                && table == routing.table
+                && route.output.is_some_and(|output| output != devices.routes);
+            if is_ours(&route, routing) {
+                left.routes.push(route);
+            } else if route.kind == RouteKind::Unicast && is_other {
+                return Err(in_use(netlink, table, route.output)?);
             }
         }
-        left.rules.extend(our_rules(netlink, family, routing)?);
     }
+    left.rules = our_rules(netlink, routing)?;
     if !devices.has_resolved_table {
         remove_routes(netlink, routing.resolved_table())?;
     }
-    let addresses = netlink.list(|socket, each| socket.addresses(each))?;
+    let addresses = listings::addresses(netlink)?;
     let on_device = addresses.iter().filter(|one| one.index == devices.addresses);
     let is_internal = |ip| ip == IpAddr::V6(devices.link_address);
     let eids = on_device.filter(|one| one.scope == SCOPE_GLOBAL && !is_internal(one.ip));
@@ -80,13 +79,11 @@ pub fn take(
 /// # Errors
 /// When the kernel refuses.
 pub fn remove(netlink: &mut Socket, routing: &Routing) -> Result<usize, netlink::Error> {
-    let mut removed = 0;
-    for family in [Family::V4, Family::V6] {
-        for rule in our_rules(netlink, family, routing)? {
-            ignore_missing(netlink.delete_rule(&rule))?;
-            removed += 1;
-        }
+    let rules = our_rules(netlink, routing)?;
+    for rule in &rules {
+        ignore_missing(netlink.delete_rule(rule))?;
     }
+    let mut removed = rules.len();
     for table in tables(routing).chain([routing.resolved_table()]) {
         removed += remove_routes(netlink, table)?;
     }
@@ -95,12 +92,10 @@ pub fn remove(netlink: &mut Socket, routing: &Routing) -> Result<usize, netlink:
 
 fn remove_routes(netlink: &mut Socket, table: u32) -> Result<usize, netlink::Error> {
     let mut removed = 0;
-    for family in [Family::V4, Family::V6] {
-        for route in netlink.list(|socket, each| socket.routes(family, table, each))? {
-            if route.protocol == PROTOCOL {
-                ignore_missing(netlink.delete_route(&route))?;
-                removed += 1;
-            }
+    for route in listings::routes(netlink, table)? {
+        if route.protocol == PROTOCOL {
+            ignore_missing(netlink.delete_route(&route))?;
+            removed += 1;
         }
     }
     Ok(removed)
@@ -113,10 +108,8 @@ fn remove_routes(netlink: &mut Socket, table: u32) -> Result<usize, netlink::Err
 /// When the kernel refuses.
 pub fn routes(netlink: &mut Socket, routing: &Routing) -> Result<Vec<Route>, netlink::Error> {
     let mut routes = Vec::new();
-    for family in [Family::V4, Family::V6] {
-        for table in tables(routing) {
-            routes.append(&mut netlink.list(|socket, each| socket.routes(family, table, each))?);
-        }
+    for table in tables(routing) {
+        routes.append(&mut listings::routes(netlink, table)?);
     }
     routes.retain(|route| is_ours(route, routing));
     for route in &mut routes {
@@ -138,17 +131,16 @@ fn is_ours(route: &Route, routing: &Routing) -> bool {
     route.protocol == PROTOCOL && is_daemons
 }
 
-fn our_rules(
-    netlink: &mut Socket,
-    family: Family,
-    routing: &Routing,
-) -> Result<Vec<Rule>, netlink::Error> {
+fn our_rules(netlink: &mut Socket, routing: &Routing) -> Result<Vec<Rule>, netlink::Error> {
     let priorities = routing.rule_priority..routing.rule_priority + RULES;
-    let mut rules = match netlink.list(|socket, each| socket.rules(family, each)) {
-        // A kernel without policy routing has none.
-        Err(error) if error.errno() == Some(Errno::EOPNOTSUPP) => Vec::new(),
-        listed => listed?,
-    };
+    let mut rules = Vec::new();
+    for family in [Family::V4, Family::V6] {
+        match netlink.list(|socket, each| socket.rules(family, each)) {
+            // A kernel without policy routing has none.
+            Err(error) if error.errno() == Some(Errno::EOPNOTSUPP) => {}
+            listed => rules.append(&mut listed?),
+        }
+    }
     rules.retain(|rule: &Rule| rule.protocol == PROTOCOL && priorities.contains(&rule.priority));
     Ok(rules)
 }
@@ -158,7 +150,7 @@ fn in_use(
     table: u32,
     output: Option<u32>,
 ) -> Result<OverlayError, netlink::Error> {
-    let links = netlink.list(|socket, each| socket.links(each))?;
+    let links = listings::links(netlink)?;
     let link = links.iter().find(|link| Some(link.index) == output);
     Ok(OverlayError::TableInUse(table, link.map_or_else(String::new, |link| link.name.to_string())))
 }

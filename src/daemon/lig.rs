@@ -3,35 +3,39 @@
 use std::fmt::Write;
 
 use control::{Eid, Mapping};
-use serde::Serialize;
 
-use crate::status::json;
+use crate::told::{self, Told, told};
 
-/// The mapping system's answer for a program.
-#[derive(Serialize)]
-struct Answer {
-    eid: String,
-    answered: bool,
-    eid_prefix: Option<String>,
-    ttl_s: u64,
-    action: Option<String>,
-    locators: Vec<Locator>,
+told! {
+    /// The mapping system's answer for a program.
+    pub struct Answer {
+        eid: String,
+        answered: bool,
+        eid_prefix: Option<String>,
+        ttl_s: u64,
+        action: Option<String>,
+        locators: Vec<Locator>,
+    }
 }
 
-#[derive(Serialize)]
-struct Locator {
-    rloc: String,
-    priority: u8,
-    weight: u8,
-    reachable: bool,
-    key: Option<String>,
-    port: Option<u16>,
+told! {
+    struct Locator {
+        rloc: String,
+        priority: u8,
+        weight: u8,
+        reachable: bool,
+        key: Option<String>,
+        port: Option<u16>,
+    }
 }
 
 /// The exit code and the text: 0 for a mapping, 1 for none.
 pub fn answer(eid: Eid, mapping: Option<&Mapping>, is_json: bool) -> (u8, String) {
     let code = u8::from(mapping.is_none_or(|mapping| mapping.locators.is_empty()));
-    let text = if is_json { as_json(eid, mapping) } else { as_text(eid, mapping) };
+    let text = match is_json {
+        true => told::json(Answer::of(eid, mapping).told()),
+        false => as_text(eid, mapping),
+    };
     (code, text)
 }
 
@@ -54,22 +58,33 @@ fn as_text(eid: Eid, mapping: Option<&Mapping>) -> String {
     text
 }
 
-fn as_json(eid: Eid, mapping: Option<&Mapping>) -> String {
-    let locator = |locator: &control::Locator| Locator {
-        rloc: locator.rloc.to_string(),
-        priority: locator.priority,
-        weight: locator.weight,
-        reachable: locator.is_reachable,
-        key: locator.data_key.map(|key| key.key.to_string()),
-        port: locator.data_key.map(|key| key.port),
-    };
-    let locators = mapping.map(|one| one.locators.iter().map(locator).collect());
-    json(&Answer {
-        eid: eid.to_string(),
-        answered: mapping.is_some(),
-        eid_prefix: mapping.map(|one| one.eid_prefix.to_string()),
-        ttl_s: mapping.map_or(0, |one| one.record_ttl.as_secs()),
-        action: mapping.filter(|one| one.locators.is_empty()).map(|one| one.action.to_string()),
-        locators: locators.unwrap_or_default(),
-    })
+impl Answer {
+    /// The answer for an EID.
+    pub fn of(eid: Eid, mapping: Option<&Mapping>) -> Answer {
+        let mut answer = Answer {
+            eid: eid.to_string(),
+            answered: mapping.is_some(),
+            eid_prefix: None,
+            ttl_s: 0,
+            action: None,
+            locators: Vec::new(),
+        };
+        let Some(mapping) = mapping else { return answer };
+        answer.eid_prefix = Some(mapping.eid_prefix.to_string());
+        answer.ttl_s = mapping.record_ttl.as_secs();
+        if mapping.locators.is_empty() {
+            answer.action = Some(mapping.action.to_string());
+        }
+        for locator in &mapping.locators {
+            answer.locators.push(Locator {
+                rloc: locator.rloc.to_string(),
+                priority: locator.priority,
+                weight: locator.weight,
+                reachable: locator.is_reachable,
+                key: locator.data_key.map(|key| key.key.to_string()),
+                port: locator.data_key.map(|key| key.port),
+            });
+        }
+        answer
+    }
 }

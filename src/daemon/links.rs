@@ -9,7 +9,7 @@ use linux::netlink::{self, Address, Event, Family, Link, Monitor, Route, RouteQu
 
 use control::EidPrefix;
 
-use crate::config;
+use crate::{config, listings};
 
 /// `RT_SCOPE_UNIVERSE`: valid everywhere.
 const SCOPE_GLOBAL: u8 = 0;
@@ -109,10 +109,14 @@ impl Links {
     /// # Errors
     /// When the kernel refuses a listing.
     pub fn refresh(&mut self) -> Result<bool, netlink::Error> {
-        let mut picture = self.draw()?;
-        picture
-            .sort_by_key(|path| (path.uplink.priority, path.uplink.rloc, path.output, path.place));
-        picture.dedup();
+        let order = |path: &Path| (path.uplink.priority, path.uplink.rloc, path.output, path.place);
+        let mut picture: Vec<Path> = Vec::new();
+        for path in self.draw()? {
+            if !picture.contains(&path) {
+                let place = picture.partition_point(|one| order(one) <= order(&path));
+                picture.insert(place, path);
+            }
+        }
         let is_changed = picture != self.picture;
         self.picture = picture;
         self.used = self.find_chosen();
@@ -141,11 +145,14 @@ impl Links {
     }
 
     fn find_chosen(&self) -> Vec<Path> {
-        let path = |uplink: &control::Uplink| {
+        let mut found = Vec::new();
+        for uplink in &self.chosen {
             let is_it = |one: &&Path| (one.uplink.id, one.uplink.rloc) == (uplink.id, uplink.rloc);
-            self.picture.iter().find(is_it).map(|path| Path { uplink: *uplink, ..*path })
-        };
-        self.chosen.iter().filter_map(path).collect()
+            if let Some(path) = self.picture.iter().find(is_it) {
+                found.push(Path { uplink: *uplink, ..*path });
+            }
+        }
+        found
     }
 
     /// All that could be used, for the control plane.
@@ -153,36 +160,34 @@ impl Links {
         self.picture.iter().map(|path| path.uplink).collect()
     }
 
-    /// The RLOCs in use, each once.
-    pub fn rlocs(&self) -> impl Iterator<Item = IpAddr> {
-        let rloc = |path: &Path| path.uplink.rloc;
-        let rlocs = self.used.iter().map(rloc).enumerate();
+    /// The RLOCs in use, each once, in words.
+    pub fn rlocs(&self) -> Vec<String> {
+        let mut rlocs = Vec::new();
+        for path in &self.used {
+            let rloc = path.uplink.rloc.to_string();
+            if !rlocs.contains(&rloc) {
+                rlocs.push(rloc);
+            }
+        }
         rlocs
-            .filter(move |(place, one)| !self.used[..*place].iter().map(rloc).any(|it| it == *one))
-            .map(|(_, rloc)| rloc)
     }
 
     fn draw(&mut self) -> Result<Vec<Path>, netlink::Error> {
-        let links = self.netlink.list(|socket, each| socket.links(each))?;
-        let addresses = self.netlink.list(|socket, each| socket.addresses(each))?;
-        let mut routes = Vec::new();
-        for family in [Family::V4, Family::V6] {
-            let listing = |socket: &mut netlink::Socket, each: &mut dyn FnMut(Route)| {
-                socket.routes(family, TABLE_MAIN, each)
-            };
-            routes.append(&mut self.netlink.list(listing)?);
-        }
+        let links = listings::links(&mut self.netlink)?;
+        let addresses = listings::addresses(&mut self.netlink)?;
+        let routes = listings::routes(&mut self.netlink, TABLE_MAIN)?;
         let mtus: Vec<_> = links.iter().map(|link| (link.index, link.mtu)).collect();
         let seen = Seen { links, addresses, routes, eid_prefixes: &self.policy.eid_prefixes };
-        let mut paths: Vec<Path> = if self.policy.uplinks.is_empty() {
-            [Family::V4, Family::V6].into_iter().filter_map(|one| seen.by_default(one)).collect()
-        } else {
-            [Family::V4, Family::V6]
-                .into_iter()
-                .flat_map(|one| seen.configured(one, &self.policy))
-                .collect()
-        };
-        self.follows_every_route = paths.is_empty() && self.policy.uplinks.is_empty();
+        let has_uplinks = !self.policy.uplinks.is_empty();
+        let mut paths: Vec<Path> = Vec::new();
+        for family in [Family::V4, Family::V6] {
+            if has_uplinks {
+                seen.add_configured(family, &self.policy, &mut paths);
+            } else {
+                paths.extend(seen.by_default(family));
+            }
+        }
+        self.follows_every_route = paths.is_empty() && !has_uplinks;
         if self.follows_every_route {
             for index in 0..self.policy.map_servers.len() {
                 paths.extend(self.towards(self.policy.map_servers[index])?);
@@ -230,12 +235,19 @@ struct Seen<'a> {
 impl Seen<'_> {
     /// The RLOCs of the configured uplinks in a family, at most one each. One that still waits for
     /// its default route is left out while others have theirs: what is sent there finds nobody.
-    fn configured(&self, family: Family, policy: &Policy) -> Vec<Path> {
-        let places = policy.uplinks.iter().enumerate();
-        let found = places.filter_map(|(place, uplink)| self.uplink(family, place, uplink));
-        let found: Vec<(Path, bool)> = found.collect();
-        let is_led = found.iter().any(|(_, is_led)| *is_led);
-        found.into_iter().filter(|one| one.1 || !is_led).map(|(path, _)| path).collect()
+    fn add_configured(&self, family: Family, policy: &Policy, paths: &mut Vec<Path>) {
+        let first = paths.len();
+        let mut has_led = false;
+        for (place, uplink) in policy.uplinks.iter().enumerate() {
+            let Some((path, is_led)) = self.uplink(family, place, uplink) else { continue };
+            if is_led && !has_led {
+                paths.truncate(first);
+                has_led = true;
+            }
+            if is_led || !has_led {
+                paths.push(path);
+            }
+        }
     }
 
     /// The RLOC of a configured uplink, and whether a default route leads there.

@@ -1,6 +1,5 @@
 //! The names that a configuration gives to keys, for logs and status.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use control::{Event, PeerKey};
@@ -10,13 +9,13 @@ use crate::config::{Config, Host, MapServer};
 /// Names of Map-Servers and sites by control key, and where Map-Servers were resolved to be.
 #[derive(Debug, Default)]
 pub struct Names {
-    /// Places of rows.
-    by_key: BTreeMap<PeerKey, u32>,
+    /// In the order of their keys.
     rows: Vec<Row>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Row {
+    key: PeerKey,
     name: Option<String>,
     endpoint: Option<SocketAddr>,
 }
@@ -56,17 +55,20 @@ impl Names {
     }
 
     fn row(&mut self, key: PeerKey) -> &mut Row {
-        let place = self.by_key.get(&key).copied().unwrap_or_else(|| {
-            let place = self.rows.len() as u32;
-            self.rows.push(Row::default());
-            self.by_key.insert(key, place);
+        let place = self.place(key).unwrap_or_else(|place| {
+            self.rows.insert(place, Row { key, name: None, endpoint: None });
             place
         });
-        &mut self.rows[place as usize]
+        &mut self.rows[place]
     }
 
     fn get(&self, key: PeerKey) -> Option<&Row> {
-        self.by_key.get(&key).map(|place| &self.rows[*place as usize])
+        Some(&self.rows[self.place(key).ok()?])
+    }
+
+    /// Where the row of a key is, or belongs.
+    fn place(&self, key: PeerKey) -> Result<usize, usize> {
+        self.rows.binary_search_by(|row| row.key.cmp(&key))
     }
 
     /// What a Map-Server's host name resolved to last.
@@ -89,15 +91,25 @@ impl Names {
     /// The event in words, with names for the keys in it.
     pub fn explain(&self, event: &Event) -> String {
         let mut text = event.to_string();
-        for (key, place) in &self.by_key {
-            let Some(name) = &self.rows[*place as usize].name else { continue };
-            let shown = key.to_string();
-            if text.contains(&shown) {
-                text = text.replace(&shown, name);
+        for row in &self.rows {
+            let Some(name) = &row.name else { continue };
+            let shown = row.key.to_string();
+            let (mut told, mut rest) = (String::new(), text.as_str());
+            while let Some(place) = place_of(&shown, rest) {
+                told = told + &rest[..place] + name;
+                rest = &rest[place + shown.len()..];
+            }
+            if !told.is_empty() {
+                text = told + rest;
             }
         }
         text
     }
+}
+
+/// Where a key is in a text.
+fn place_of(key: &str, text: &str) -> Option<usize> {
+    text.as_bytes().windows(key.len()).position(|octets| octets == key.as_bytes())
 }
 
 #[cfg(test)]
@@ -122,5 +134,9 @@ mod tests {
         assert_eq!(names.of(PeerKey([1; 32])), "c");
         assert_eq!(names.of(PeerKey([2; 32])), "b");
         assert_eq!(names.of(PeerKey([3; 32])), PeerKey([3; 32]).to_string());
+        let (site, unknown) = (PeerKey([2; 32]), PeerKey([3; 32]));
+        assert!(names.explain(&Event::SiteExpired { site }).contains("site b "));
+        let event = Event::SiteExpired { site: unknown };
+        assert_eq!(names.explain(&event), event.to_string());
     }
 }

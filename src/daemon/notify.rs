@@ -1,6 +1,5 @@
 //! Tells the service manager how far the start is (systemd's `Type=notify`).
 
-use std::env;
 use std::ffi::OsStr;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
@@ -14,7 +13,7 @@ pub const STOPPING: &str = "STOPPING=1";
 
 /// Sends a state to the socket that `NOTIFY_SOCKET` names; without one nobody asked.
 pub fn notify(state: &str) {
-    if let Some(socket) = env::var_os("NOTIFY_SOCKET")
+    if let Some(socket) = linux::process::variable(c"NOTIFY_SOCKET")
         && let Err(error) = send(state, &socket)
     {
         log::debug!("telling the service manager {state}: {error}");
@@ -37,7 +36,7 @@ mod tests {
     #[test]
     fn a_state_reaches_the_service_manager_at_a_path_and_at_an_abstract_name() {
         let name = format!("lispguard-notify-{}", std::process::id());
-        let path = env::temp_dir().join(&name);
+        let path = std::env::temp_dir().join(&name);
         let by_path = UnixDatagram::bind(&path).expect("a socket");
         send(READY, path.as_os_str()).expect("sent");
         std::fs::remove_file(&path).expect("removed");

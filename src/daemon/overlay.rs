@@ -13,6 +13,7 @@ use linux::netlink::{self, Address, Family, Route, RouteKind, Rule, Socket, TABL
 use crate::config::Config;
 use crate::leftovers::{self, OverlayError};
 use crate::links::Path;
+use crate::listings;
 use crate::plan::Plan;
 
 /// `RTPROT_*` number of what is ours: `ip route` and `ip rule` show it.
@@ -134,13 +135,20 @@ impl Overlay {
     /// Follows this machine's addresses: the overlay's routes get the one inside its own
     /// EID-prefixes as source, and the others stay outside.
     fn refresh(&mut self) -> Result<(), netlink::Error> {
-        let addresses = self.usable_addresses()?;
-        let (sources, others): (Vec<_>, Vec<_>) =
-            addresses.into_iter().partition(|address| self.plan.is_own(*address));
+        let (mut sources, mut others) = (Vec::new(), Vec::new());
+        for address in listings::addresses(&mut self.netlink)? {
+            // Those that others may send to.
+            if address.is_usable() && address.scope == SCOPE_GLOBAL {
+                let is_own = self.plan.is_own(address.ip);
+                if is_own { &mut sources } else { &mut others }.push(address.ip);
+            }
+        }
         let mut routes = self.plan.routes(self.devices.routes, &sources);
-        routes.extend(self.plan.lane_routes(&self.paths));
+        routes.append(&mut self.plan.lane_routes(&self.paths));
         let defaults = self.defaults()?;
-        routes.extend(self.native.iter().map(|prefix| self.plan.native(prefix, &defaults)));
+        for prefix in &self.native {
+            routes.push(self.plan.native(prefix, &defaults));
+        }
         self.sources = sources;
         if let Some(routing) = self.plan.routing() {
             let standing = leftovers::routes(&mut self.netlink, routing)?;
@@ -228,20 +236,9 @@ impl Overlay {
         if self.native.is_empty() || self.plan.metric().is_none() {
             return Ok(Vec::new());
         }
-        let mut defaults = Vec::new();
-        for family in [Family::V4, Family::V6] {
-            let listed = self.netlink.list(|socket, each| socket.routes(family, TABLE_MAIN, each));
-            defaults.append(&mut listed?);
-        }
+        let mut defaults = listings::routes(&mut self.netlink, TABLE_MAIN)?;
         defaults.retain(|one| one.prefix_len == 0 && one.kind == RouteKind::Unicast);
         Ok(defaults)
-    }
-
-    /// This machine's addresses that others may send to.
-    fn usable_addresses(&mut self) -> Result<Vec<IpAddr>, netlink::Error> {
-        let addresses = self.netlink.list(|socket, each| socket.addresses(each))?;
-        let usable = addresses.iter().filter(|one| one.is_usable() && one.scope == SCOPE_GLOBAL);
-        Ok(usable.map(|address| address.ip).collect())
     }
 }
 

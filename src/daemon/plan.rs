@@ -50,7 +50,7 @@ impl Plan {
     pub fn new(config: &Config, has_resolved_table: bool) -> Plan {
         Plan {
             eid_space: config.eid_space.clone(),
-            eid_prefixes: config.eid_prefixes.iter().map(|own| own.prefix).collect(),
+            eid_prefixes: config.database(),
             has_addresses: config.roles.is_mobile_node,
             routing: Some(config.routing),
             has_resolved_table,
@@ -84,14 +84,17 @@ impl Plan {
     /// The EID-space leads to `device`; packets of this machine get one of `sources`.
     pub fn routes(&self, device: u32, sources: &[IpAddr]) -> Vec<Route> {
         let Some(routing) = self.routing else { return Vec::new() };
-        let of_space = |prefix: &EidPrefix| {
-            let mut route = route(prefix, routing.table, RouteKind::Unicast);
-            (route.output, route.metric) = (Some(device), self.metric());
-            route.source =
-                sources.iter().copied().find(|one| one.is_ipv4() == prefix.address().is_ipv4());
-            route
-        };
-        self.eid_space.iter().map(of_space).collect()
+        let mut routes = Vec::new();
+        for prefix in &self.eid_space {
+            let is_family = |one: &&IpAddr| one.is_ipv4() == prefix.address().is_ipv4();
+            routes.push(Route {
+                output: Some(device),
+                metric: self.metric(),
+                source: sources.iter().find(is_family).copied(),
+                ..route(prefix, routing.table, RouteKind::Unicast)
+            });
+        }
+        routes
     }
 
     /// Ends the look-up in the overlay's table: the next rule decides. In the main table it is a
@@ -143,17 +146,21 @@ impl Plan {
         let Some(routing) = self.routing.filter(|one| one.rules == Rules::Auto) else {
             return Vec::new();
         };
-        let families = [Family::V4, Family::V6].into_iter();
-        families.flat_map(|family| self.rules_of(family, &routing, others, paths)).collect()
+        let mut rules = Vec::new();
+        for family in [Family::V4, Family::V6] {
+            self.add_rules(family, &routing, others, paths, &mut rules);
+        }
+        rules
     }
 
-    fn rules_of(
+    fn add_rules(
         &self,
         family: Family,
         routing: &Routing,
         others: &[IpAddr],
         paths: &[Path],
-    ) -> Vec<Rule> {
+        rules: &mut Vec<Rule>,
+    ) {
         let rule = |step, action, table| Rule {
             action,
             protocol: PROTOCOL,
@@ -177,32 +184,40 @@ impl Plan {
             suppress_prefix_len: Some(0),
             ..rule(step, RuleAction::Lookup, TABLE_MAIN)
         };
-        let mut rules: Vec<Rule> = Vec::new();
         for lane in &steered {
             let table = routing.lane_table(*lane);
             rules.push(marked(lane, main(MAIN)));
             rules.push(marked(lane, rule(LANE, RuleAction::Lookup, table)));
         }
         if !self.eid_space.iter().any(is_family) {
-            return rules;
+            return;
         }
         // A rule goes only where there is one.
         rules.push(rule(END, RuleAction::Nop, 0));
         let end = rule(MARKED, RuleAction::Goto(routing.rule_priority + END), 0);
-        rules.extend(lanes.iter().map(|lane| marked(lane, end)));
+        for lane in &lanes {
+            rules.push(marked(lane, end));
+        }
         if let Some(space) = self.sole_space(family) {
             rules.push(Rule { destination: Some(space), is_inverted: true, ..end });
         }
-        rules.extend(self.outside(family, others).map(|source| Rule {
-            source: Some(source),
-            ..rule(MAIN, RuleAction::Lookup, TABLE_MAIN)
-        }));
+        // The addresses whose packets stay outside an overlay that takes everything, such as the
+        // answer to somebody who reached our RLOC.
+        let takes_all = |prefix: &EidPrefix| prefix.len() == 0 && is_family(prefix);
+        if self.eid_space.iter().any(takes_all) {
+            for address in others.iter().filter(|one| Family::of(**one) == family) {
+                rules.push(Rule {
+                    source: Some((*address, family.host_prefix_len())),
+                    ..rule(MAIN, RuleAction::Lookup, TABLE_MAIN)
+                });
+            }
+        }
         rules.push(main(DIRECT));
         if self.has_resolved_table {
             let resolved = rule(RESOLVED, RuleAction::Lookup, routing.resolved_table());
-            let own = self.eid_prefixes.iter().filter(|prefix| is_family(prefix));
-            let own = own.map(|prefix| Some((prefix.address(), prefix.len())));
-            rules.extend(own.map(|source| Rule { source, ..resolved }));
+            for own in self.eid_prefixes.iter().filter(|prefix| is_family(prefix)) {
+                rules.push(Rule { source: Some((own.address(), own.len())), ..resolved });
+            }
             // What this machine sends has no source before it has a route. IPv6's rules cannot say
             // "none yet", so that there a source of our own that is no EID passes too.
             let none = (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 32);
@@ -210,7 +225,6 @@ impl Plan {
             rules.push(Rule { source, input: InterfaceName::new("lo"), ..resolved });
         }
         rules.push(rule(OVERLAY, RuleAction::Lookup, routing.table));
-        rules
     }
 
     /// The EID-space of a family, where that is one prefix and not everything.
@@ -219,17 +233,6 @@ impl Plan {
         let mut spaces = self.eid_space.iter().filter(is_family);
         let sole = spaces.next().filter(|prefix| prefix.len() > 0)?;
         spaces.next().is_none().then(|| (sole.address(), sole.len()))
-    }
-
-    /// The addresses whose packets stay outside an overlay that takes everything, such as the
-    /// answer to somebody who reached our RLOC.
-    fn outside(&self, family: Family, others: &[IpAddr]) -> impl Iterator<Item = (IpAddr, u8)> {
-        let takes_all =
-            |prefix: &EidPrefix| prefix.len() == 0 && Family::of(prefix.address()) == family;
-        let is_needed = self.eid_space.iter().any(takes_all);
-        let others =
-            others.iter().copied().filter(move |one| is_needed && Family::of(*one) == family);
-        others.map(move |address| (address, family.host_prefix_len()))
     }
 }
 

@@ -5,8 +5,7 @@ use linux::poller::Interest;
 
 use crate::control_socket::{MAX_CONNECTIONS, Request};
 use crate::router::{Router, Source};
-use crate::status::json;
-use crate::{handovers, lig, report};
+use crate::{lig, report, told};
 
 impl Router {
     /// Takes a waiting connection and watches it.
@@ -34,9 +33,9 @@ impl Router {
             }
             Some(Request::Handovers { is_json }) => {
                 let body = if is_json {
-                    json(&self.handovers.iter().collect::<Vec<_>>())
+                    told::json(told::Value::List(&self.handovers))
                 } else {
-                    handovers::table(self.handovers.iter())
+                    self.handovers.table()
                 };
                 self.answer(slot, 0, &body);
             }

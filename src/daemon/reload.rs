@@ -34,8 +34,7 @@ impl Router {
         self.names.set_names(&self.config);
         self.node.handle_config(&wiring::control_config(&self.config, &self.start), now);
         self.set_control_peers(Some(&old), now);
-        let database: Vec<_> = self.config.eid_prefixes.iter().map(|own| own.prefix).collect();
-        if let Err(error) = self.plane.set_database(&database) {
+        if let Err(error) = self.plane.set_database(&self.config.database()) {
             log::error!("data plane: {error}");
         }
         if let Some(overlay) = &mut self.overlay
@@ -53,16 +52,16 @@ impl Router {
 
 /// The option whose change gives every EID-prefix and section another meaning.
 fn refusal(old: &Config, new: &Config) -> Option<&'static str> {
-    let checks = [
+    let changed = those(&[
         (old.roles != new.roles, "another role"),
         (old.instance_id != new.instance_id, "another instance-ID"),
-    ];
-    checks.into_iter().find_map(|(is_changed, what)| is_changed.then_some(what))
+    ]);
+    changed.first().copied()
 }
 
 /// The options whose change a reload cannot follow.
 fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
-    let checks = [
+    those(&[
         (old.private_key != new.private_key, "option private_key"),
         (old.ports != new.ports, "a port"),
         (old.control_address != new.control_address, "option control_address"),
@@ -72,15 +71,19 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         (old.mtu != new.mtu, "option mtu"),
         (old.dataplane != new.dataplane, "option dataplane"),
         (old.limits != new.limits, "a table size"),
-        (old.run_dir != new.run_dir, "option run_dir"),
-        (old.state_dir != new.state_dir, "option state_dir"),
-        (old.control_socket != new.control_socket, "option control_socket"),
+        (old.run_dir.as_os_str() != new.run_dir.as_os_str(), "option run_dir"),
+        (old.state_dir.as_os_str() != new.state_dir.as_os_str(), "option state_dir"),
+        (old.control_socket.as_os_str() != new.control_socket.as_os_str(), "option control_socket"),
         (old.handover.silence != new.handover.silence, "option silence"),
-        (old.ubus_socket != new.ubus_socket, "option ubus_socket"),
+        (old.ubus_socket.as_os_str() != new.ubus_socket.as_os_str(), "option ubus_socket"),
         (old.devices != new.devices, "an interface's name"),
         (lanes(old) != lanes(new), "the number of lanes"),
-    ];
-    checks.into_iter().filter_map(|(is_changed, what)| is_changed.then_some(what)).collect()
+    ])
+}
+
+/// The names of those that are so.
+pub(crate) fn those(all: &[(bool, &'static str)]) -> Vec<&'static str> {
+    all.iter().filter(|one| one.0).map(|one| one.1).collect()
 }
 
 fn lanes(config: &Config) -> usize {

@@ -1,10 +1,11 @@
 //! Collects the router's state for `status`.
 
-use control::{Forwarding, Instant, Locators, PeerKey};
+use control::{Forwarding, Instant, Locators};
 use dataplane::{Interface, PeerStatus};
 
-use crate::config::Config;
+use crate::config::{Config, Roles};
 use crate::preflight;
+use crate::reload::those;
 use crate::router::Router;
 use crate::status::{
     self, CachedMapping, Counter, DataInterface, Holder, OwnPrefix, Site, Status, Tunnel,
@@ -23,7 +24,7 @@ pub(crate) fn status(router: &Router, now: Instant) -> Status {
         control_port: router.plane.port(Interface::Control).unwrap_or(router.config.ports.control),
         data: data_interface(router),
         interfaces: interfaces(router),
-        rlocs: router.links.rlocs().map(|rloc| rloc.to_string()).collect(),
+        rlocs: router.links.rlocs(),
         control_tunnels: tunnels(router, Interface::Control, now),
         data_tunnels: tunnels(router, Interface::Data, now),
         handovers: router.handovers.summary(),
@@ -39,12 +40,8 @@ pub(crate) fn status(router: &Router, now: Instant) -> Status {
 }
 
 fn roles(config: &Config) -> Vec<&'static str> {
-    let roles = [
-        (config.roles.is_xtr, "xtr"),
-        (config.roles.is_mobile_node, "mobile_node"),
-        (config.roles.is_map_server, "map_server"),
-    ];
-    roles.into_iter().filter_map(|(is_one, name)| is_one.then_some(name)).collect()
+    let Roles { is_xtr, is_mobile_node, is_map_server } = config.roles;
+    those(&[(is_xtr, "xtr"), (is_mobile_node, "mobile_node"), (is_map_server, "map_server")])
 }
 
 fn data_interface(router: &Router) -> Option<DataInterface> {
@@ -86,40 +83,48 @@ fn interfaces(router: &Router) -> Vec<status::Interface> {
     if router.plane.data_index().is_none() {
         return interfaces;
     }
-    interfaces.extend(router.plane.data_keys().map(|(lane, key, port)| status::Interface {
-        port: Some(port),
-        fwmark: Some(routing.lane_mark(lane)),
-        lane: Some(lane),
-        key: Some(key.to_string()),
-        uplink: uplink(lane),
-        ..interface(&devices.lane(lane), "data")
-    }));
+    for (lane, key, port) in router.plane.data_keys() {
+        interfaces.push(status::Interface {
+            port: Some(port),
+            fwmark: Some(routing.lane_mark(lane)),
+            lane: Some(lane),
+            key: Some(key.to_string()),
+            uplink: uplink(lane),
+            ..interface(&devices.lane(lane), "data")
+        });
+    }
     interfaces.push(interface(&devices.miss, "miss"));
     interfaces
 }
 
 fn tunnels(router: &Router, interface: Interface, now: Instant) -> Vec<Tunnel> {
-    let mapped = |peer: &PeerStatus| {
-        let rows = router.node.xtr().into_iter().flat_map(|xtr| xtr.map_cache());
-        let rows: Vec<_> = rows.filter(|(_, row)| row.forwarding.leads_to(peer.key)).collect();
-        let mut rlocs: Vec<String> = rows
-            .iter()
-            .flat_map(|(_, row)| row.locators.iter())
-            .filter(|locator| locator.data_key.is_some_and(|data_key| data_key.key == peer.key))
-            .map(|locator| locator.to_string())
-            .collect();
-        rlocs.sort();
-        rlocs.dedup();
-        (rows.iter().map(|(prefix, _)| prefix.to_string()).collect::<Vec<_>>(), rlocs)
-    };
-    let tunnel = |peer: PeerStatus| {
-        let (eid_prefixes, rlocs) = match interface {
-            Interface::Data => mapped(&peer),
-            Interface::Control => Default::default(),
-        };
-        Tunnel { eid_prefixes, rlocs, ..tunnel(router, &peer, now) }
-    };
-    router.plane.peer_status(interface).map(tunnel).collect()
+    let mut tunnels = Vec::new();
+    for peer in router.plane.peer_status(interface) {
+        let mut tunnel = tunnel(router, &peer, now);
+        if let (Interface::Data, Some(xtr)) = (interface, router.node.xtr()) {
+            add_mappings(xtr, &peer, &mut tunnel);
+        }
+        tunnels.push(tunnel);
+    }
+    tunnels
+}
+
+/// What is reached through a data tunnel, and where that may be.
+fn add_mappings(xtr: &control::xtr::Xtr, peer: &PeerStatus, tunnel: &mut Tunnel) {
+    for (prefix, row) in xtr.map_cache() {
+        if !row.forwarding.leads_to(&peer.key) {
+            continue;
+        }
+        tunnel.eid_prefixes.push(prefix.to_string());
+        for locator in &row.locators {
+            if locator.data_key.is_some_and(|data_key| data_key.key == peer.key) {
+                let shown = locator.to_string();
+                if let Err(place) = tunnel.rlocs.binary_search(&shown) {
+                    tunnel.rlocs.insert(place, shown);
+                }
+            }
+        }
+    }
 }
 
 fn tunnel(router: &Router, peer: &PeerStatus, now: Instant) -> Tunnel {
@@ -138,38 +143,37 @@ fn tunnel(router: &Router, peer: &PeerStatus, now: Instant) -> Tunnel {
 
 fn add_xtr(router: &Router, now: Instant, status: &mut Status) {
     let Some(xtr) = router.node.xtr() else { return };
-    let registered = xtr.registered_with().is_some();
-    let own = |prefix: &control::EidPrefix| OwnPrefix {
-        eid_prefix: prefix.to_string(),
-        registered: registered && !xtr.is_refused(prefix),
-        refused: xtr.is_refused(prefix),
-    };
-    status.database = xtr.database().iter().map(own).collect();
+    let is_registered = xtr.registered_with().is_some();
+    for prefix in xtr.database() {
+        let (eid_prefix, refused) = (prefix.to_string(), xtr.is_refused(prefix));
+        let registered = is_registered && !refused;
+        status.database.push(OwnPrefix { eid_prefix, registered, refused });
+    }
     status.map_cache = map_cache(router, now);
     add_pairs_behind_nat(router, xtr, &mut status.reasons);
 }
 
 /// The learned mappings.
 pub(crate) fn map_cache(router: &Router, now: Instant) -> Vec<CachedMapping> {
-    let row = |(prefix, entry): (control::EidPrefix, &control::xtr::MapCacheEntry)| {
+    let mut rows = Vec::new();
+    let Some(xtr) = router.node.xtr() else { return rows };
+    for (prefix, entry) in xtr.map_cache() {
         let (forwarding, key) = match entry.forwarding {
-            Forwarding::Peer(key) => ("peer", Some(key.to_string())),
-            Forwarding::Lanes(lanes) => {
-                ("lanes", lanes.iter().next().map(|(_, key, _)| key.to_string()))
-            }
+            Forwarding::Peer(key) => ("peer", Some(key)),
+            Forwarding::Lanes(lanes) => ("lanes", lanes.iter().next().map(|(_, key, _)| key)),
             Forwarding::Drop => ("drop", None),
             Forwarding::Native => ("native", None),
         };
-        CachedMapping {
+        rows.push(CachedMapping {
             eid_prefix: prefix.to_string(),
             forwarding,
             rlocs: rlocs(&entry.locators),
-            key,
+            key: key.map(|key| key.to_string()),
             age_s: now.since(entry.set_at).as_secs(),
             ttl_s: entry.expires_at.since(now).as_secs(),
-        }
-    };
-    router.node.xtr().into_iter().flat_map(|xtr| xtr.map_cache()).map(row).collect()
+        });
+    }
+    rows
 }
 
 /// Peers behind NAT when we are too: without a session they cannot be reached, until relays exist.
@@ -203,37 +207,42 @@ fn rlocs(locators: &Locators) -> Vec<String> {
 
 /// The sites, as their Map-Server sees them.
 pub(crate) fn registrations(router: &Router, now: Instant) -> Vec<Site> {
-    let sites = router.node.map_server().into_iter().flat_map(|one| one.sites());
-    let site = |site: control::map_server::SiteStatus<'_>| {
-        let rows: Vec<_> = site.registrations().collect();
-        let locators = rows.first().map(|row| &row.mapping.locators);
-        let data_key = locators.and_then(|all| all.iter().find_map(|locator| locator.data_key));
-        Site {
+    let mut sites = Vec::new();
+    let Some(map_server) = router.node.map_server() else { return sites };
+    for site in map_server.sites() {
+        let mut shown = Site {
             name: site.name.to_string(),
             key: site.key.to_string(),
-            eid_prefixes: rows.iter().map(|row| row.mapping.eid_prefix.to_string()).collect(),
-            rlocs: locators.map(rlocs).unwrap_or_default(),
-            data_key: data_key.map(|data_key| data_key.key.to_string()),
-            age_s: rows.iter().map(|row| now.since(row.refreshed_at).as_secs()).max(),
-            expires_s: rows.iter().map(|row| row.expires_at.since(now).as_secs()).min(),
             nat: site.is_behind_nat,
+            ..Site::default()
+        };
+        for row in site.registrations() {
+            if shown.eid_prefixes.is_empty() {
+                let locators = &row.mapping.locators;
+                let data_key = locators.iter().find_map(|locator| locator.data_key);
+                shown.rlocs = rlocs(locators);
+                shown.data_key = data_key.map(|data_key| data_key.key.to_string());
+            }
+            shown.eid_prefixes.push(row.mapping.eid_prefix.to_string());
+            let (age, ttl) = (now.since(row.refreshed_at), row.expires_at.since(now));
+            shown.age_s = shown.age_s.max(Some(age.as_secs()));
+            shown.expires_s = Some(shown.expires_s.unwrap_or(u64::MAX).min(ttl.as_secs()));
         }
-    };
-    sites.map(site).collect()
+        sites.push(shown);
+    }
+    sites
 }
 
 fn add_map_server(router: &Router, now: Instant, status: &mut Status) {
     let Some(map_server) = router.node.map_server() else { return };
     status.registrations = registrations(router, now);
-    let name = |key: PeerKey| router.names.of(key);
-    let holders = map_server.holders().filter(|holder| holder.eid_prefixes > 0);
-    status.holders = holders
-        .map(|holder| Holder {
-            site: name(holder.owner),
-            holder: name(holder.holder),
+    for holder in map_server.holders().filter(|holder| holder.eid_prefixes > 0) {
+        status.holders.push(Holder {
+            site: router.names.of(holder.owner),
+            holder: router.names.of(holder.holder),
             current: holder.pending == 0,
-        })
-        .collect();
+        });
+    }
 }
 
 /// What keeps the router from being all up.
@@ -248,12 +257,15 @@ fn add_reasons(router: &Router, status: &mut Status) {
             (None, false) => reasons.push(why_down(tunnel)),
         }
     }
-    for OwnPrefix { eid_prefix, .. } in database.iter().filter(|own| own.refused) {
-        reasons.push(format!("the Map-Server does not give us {eid_prefix}: is it listed there?"));
+    let mut unregistered: Vec<&str> = Vec::new();
+    for OwnPrefix { eid_prefix, registered, refused } in database.iter() {
+        if *refused {
+            reasons
+                .push(format!("the Map-Server does not give us {eid_prefix}: is it listed there?"));
+        } else if !registered {
+            unregistered.push(eid_prefix);
+        }
     }
-    let is_missing = |own: &&OwnPrefix| !own.registered && !own.refused;
-    let unregistered: Vec<&str> =
-        database.iter().filter(is_missing).map(|own| own.eid_prefix.as_str()).collect();
     if !unregistered.is_empty() {
         reasons.push(format!("not registered: {}", unregistered.join(", ")));
     }
@@ -296,15 +308,17 @@ fn add_remarks(router: &Router, status: &mut Status) {
 }
 
 fn counters(router: &Router) -> Vec<Counter> {
+    let of_node = [
+        router.node.xtr().map(|xtr| xtr.counters().iter()),
+        router.node.map_server().map(|one| one.counters().iter()),
+        Some(router.plane.counters()),
+        Some(router.netifd.counters()),
+    ];
     let mut counters = Vec::new();
-    let mut add = |(name, value)| counters.push(Counter { name, value });
-    if let Some(xtr) = router.node.xtr() {
-        xtr.counters().iter().for_each(&mut add);
+    for listed in of_node {
+        for (name, value) in listed.unwrap_or_default() {
+            counters.push(Counter { name, value });
+        }
     }
-    if let Some(map_server) = router.node.map_server() {
-        map_server.counters().iter().for_each(&mut add);
-    }
-    router.plane.counters().for_each(&mut add);
-    router.netifd.counters().for_each(&mut add);
     counters
 }

@@ -2,13 +2,15 @@
 //! only the Map-Server it belongs to.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 use control::{Duration, Instant};
+use linux::{names, thread};
+
+use crate::router::earlier;
 
 /// The pause after a failed look-up, doubled up to `MAX_PAUSE`.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -70,11 +72,12 @@ impl Resolver {
     }
 
     /// Replaces the names and looks all of them up; answers to older names are dropped.
-    pub fn set_names(&mut self, names: impl Iterator<Item = (String, u16)>) {
+    pub fn set_names(&mut self, names: Vec<(String, u16)>) {
         self.generation += 1;
-        self.entries = names
-            .map(|(host, port)| Entry { host, port, state: Name::Resolved, pause: FIRST_PAUSE })
-            .collect();
+        self.entries.clear();
+        for (host, port) in names {
+            self.entries.push(Entry { host, port, state: Name::Resolved, pause: FIRST_PAUSE });
+        }
         self.look_up_all();
     }
 
@@ -95,9 +98,10 @@ impl Resolver {
         }
         let (host, port) = (entry.host.clone(), entry.port);
         let Ok(waker) = self.waker.try_clone() else { return };
-        let spawned = thread::Builder::new().name(format!("resolve {host}")).spawn(move || {
-            let endpoint = match (host.as_str(), port).to_socket_addrs() {
-                Ok(mut all) => all.next().ok_or_else(|| format!("'{host}' has no address")),
+        let spawned = thread::detach(move || {
+            let endpoint = match names::look_up(&host, port) {
+                Ok(Some(endpoint)) => Ok(endpoint),
+                Ok(None) => Err(format!("'{host}' has no address")),
                 Err(error) => Err(format!("'{host}' does not resolve: {error}")),
             };
             let answer = (generation, Answer { index, endpoint });
@@ -151,13 +155,13 @@ impl Resolver {
 
     /// When the next pause is over.
     pub fn poll_at(&self) -> Option<Instant> {
-        self.entries
-            .iter()
-            .filter_map(|entry| match entry.state {
-                Name::Failed { retry_at } => Some(retry_at),
-                _ => None,
-            })
-            .min()
+        let mut first = None;
+        for entry in &self.entries {
+            if let Name::Failed { retry_at } = entry.state {
+                first = earlier(first, Some(retry_at));
+            }
+        }
+        first
     }
 }
 
@@ -186,7 +190,7 @@ mod tests {
     fn a_name_that_fails_is_asked_again_after_a_pause_and_delays_no_other() {
         let mut resolver = Resolver::new().unwrap();
         let names = [("localhost".to_string(), 1), ("no such name".to_string(), 2)];
-        resolver.set_names(names.into_iter());
+        resolver.set_names(names.into());
         let (one, two) = (answer(&mut resolver), answer(&mut resolver));
         let (good, bad) = if one.index == 0 { (one, two) } else { (two, one) };
         assert!(good.endpoint.unwrap().ip().is_loopback());

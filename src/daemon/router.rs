@@ -195,8 +195,10 @@ impl Router {
         notify(notify::READY);
         while !self.is_ending {
             let timeout = self.poll_at().map(|at| at.since(now()));
-            let ready: heapless::Vec<u64, MAX_READY> =
-                self.poller.wait(timeout)?.map(|ready| ready.token).take(MAX_READY).collect();
+            let mut ready = heapless::Vec::<u64, MAX_READY>::new();
+            for one in self.poller.wait(timeout)?.take(MAX_READY) {
+                let _ = ready.push(one.token);
+            }
             let now = now();
             for token in ready {
                 self.handle_ready(Source::from_token(token), now);
@@ -237,7 +239,11 @@ impl Router {
             self.bus.poll_at(),
             self.save_at,
         ];
-        deadlines.into_iter().flatten().min()
+        let mut first = None;
+        for deadline in deadlines {
+            first = earlier(first, deadline);
+        }
+        first
     }
 
     fn handle_ready(&mut self, source: Source, now: Instant) {
@@ -319,7 +325,7 @@ impl Router {
                     }
                 }
                 Output::Uplinks => self.follow_uplinks(now),
-                Output::Change(change) => self.apply(&change, now),
+                Output::Change(ref change) => self.apply(change, now),
                 Output::Event(event) => self.handle_node_event(&event, now),
                 Output::Wait(_) => return,
             }
@@ -406,6 +412,14 @@ impl Router {
                 _ => self.is_ending = true,
             }
         }
+    }
+}
+
+/// The earlier of two deadlines, where there are any.
+pub(crate) fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::links::Links;
 use crate::overlay::{Devices, Overlay};
 use crate::router::{Parts, Router};
 use crate::wiring::{self, Start};
-use crate::{commands, down, logging, preflight, state};
+use crate::{commands, down, files, logging, preflight, state};
 
 /// Places for new peers while those they replace are being removed.
 const SPARE_PEERS: usize = 32;
@@ -63,10 +63,7 @@ pub fn run(path: &Path, name: &str) -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-        Err(error) => {
-            eprintln!("lispguard: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => commands::fail(1, &error),
     }
 }
 
@@ -77,7 +74,7 @@ fn start((path, name): (&Path, &str), config: Config) -> Result<Router, StartErr
     }
     let signals = Signals::block(&[Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM])
         .map_err(system("signals"))?;
-    std::fs::create_dir_all(&config.run_dir)
+    files::make_directory(&config.run_dir)
         .map_err(|error| StartError::RunDirectory(config.run_dir.clone(), error))?;
     let socket = ControlSocket::bind(&config.control_socket)
         .map_err(|error| socket_error(&config.control_socket, error))?;
@@ -85,15 +82,20 @@ fn start((path, name): (&Path, &str), config: Config) -> Result<Router, StartErr
     let plane = data_plane(&config)?;
     let start =
         Start { boot_counter: boot_counter(&config), seed, data_keys: wiring::data_keys(&plane) };
-    let overlay = overlay(&config, &plane).inspect_err(|_| undo(&config, &plane))?;
+    let is_new = plane.as_kernel().is_some_and(|kernel| kernel.adopted().next().is_none());
+    let (devices, routing) = (config.devices.clone(), config.routing);
+    // A start that failed leaves no interface of its own; what an earlier run left forwards on.
+    let undo = || {
+        if is_new && let Err(error) = down::remove_devices(&devices, &routing) {
+            log::warn!("{error}");
+        }
+    };
+    let overlay = overlay(&config, &plane).inspect_err(|_| undo())?;
     report_start(&config, &plane);
-    let (as_started, is_new) = (config.clone(), has_nothing_adopted(&plane));
     let file = (path.to_path_buf(), name.to_owned());
     let parts = Parts { file, config, start, plane, overlay, signals, socket };
     Router::new(parts).map_err(|error| {
-        if is_new {
-            remove_devices(&as_started);
-        }
+        undo();
         StartError::System("descriptors", error)
     })
 }
@@ -109,23 +111,6 @@ fn overlay(config: &Config, plane: &Backend) -> Result<Option<Overlay>, StartErr
         has_resolved_table: plane.as_kernel().is_some(),
     };
     Overlay::new(config, devices).map(Some).map_err(StartError::Overlay)
-}
-
-/// A start that failed leaves no interface of its own; what an earlier run left forwards on.
-fn undo(config: &Config, plane: &Backend) {
-    if has_nothing_adopted(plane) {
-        remove_devices(config);
-    }
-}
-
-fn has_nothing_adopted(plane: &Backend) -> bool {
-    plane.as_kernel().is_some_and(|kernel| kernel.adopted().next().is_none())
-}
-
-fn remove_devices(config: &Config) {
-    if let Err(error) = down::remove_devices(config) {
-        log::warn!("{error}");
-    }
 }
 
 fn socket_error(path: &Path, error: io::Error) -> StartError {
@@ -178,12 +163,12 @@ fn userspace(
 ) -> Result<Backend, StartError> {
     // An earlier run may have used the kernel's; one that goes on keeps them.
     if !is_served {
-        down::remove_devices(config).map_err(StartError::Kernel)?;
+        down::remove_devices(&config.devices, &config.routing).map_err(StartError::Kernel)?;
     }
     let data = config.roles.has_database().then(|| DataConfig {
         port: config.ports.data,
         tun_name: config.devices.data.clone(),
-        database: config.eid_prefixes.iter().map(|own| own.prefix).collect(),
+        database: config.database(),
     });
     Userspace::new(UserspaceConfig {
         control_private_key: config.private_key.secret().clone(),
@@ -220,7 +205,7 @@ fn kernel_config(config: &Config, engine: EngineConfig) -> KernelConfig {
             lanes: (0..lanes).map(lane).collect(),
             miss_device: config.devices.miss.clone(),
             resolved_table: config.routing.resolved_table(),
-            database: config.eid_prefixes.iter().map(|own| own.prefix).collect(),
+            database: config.database(),
             rotate_keys: false,
         }),
         fwmark: config.routing.fwmark,

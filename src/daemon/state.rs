@@ -1,18 +1,18 @@
 //! The few things a node remembers across restarts: a boot counter, and where its sites were.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use control::PeerKey;
 
 use crate::config::key;
+use crate::{files, input};
 
 /// Bounds what is read back: a file of ours is a few octets to a few kilobytes.
-const MAX_FILE: u64 = 1 << 20;
+const MAX_FILE: usize = 1 << 20;
 
 /// Reads the boot counter, adds one and writes it back; the upper half of nonces that must
 /// increase across restarts.
@@ -25,10 +25,10 @@ const MAX_FILE: u64 = 1 << 20;
 /// from the clock, which the caller may use after telling the user.
 pub fn next_boot_counter(directory: &Path) -> Result<u32, (u32, io::Error)> {
     let path = directory.join("boot_counter");
-    let last = read_bounded(&path).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    let last = read_bounded(&path).ok().and_then(|text| text.trim_ascii().parse::<u32>().ok());
     let next = last.map_or(0, |last| last.saturating_add(1)).max(wall_seconds());
-    fs::create_dir_all(directory)
-        .and_then(|()| replace(&path, format!("{next}\n").as_bytes()))
+    files::make_directory(directory)
+        .and_then(|()| files::replace(&path, format!("{next}\n").as_bytes(), None))
         .map(|()| next)
         .map_err(|error| (next, error))
 }
@@ -46,7 +46,10 @@ impl Endpoints {
     pub fn load(directory: &Path) -> Endpoints {
         let path = directory.join("endpoints");
         let text = read_bounded(&path).unwrap_or_default();
-        let known = text.lines().filter_map(parse_line).collect();
+        let mut known = Vec::new();
+        for line in text.lines() {
+            known.extend(parse_line(line));
+        }
         Endpoints { path, known, is_dirty: false }
     }
 
@@ -79,7 +82,7 @@ impl Endpoints {
         self.known.retain(|(key, _)| is_configured(*key));
         let text: String =
             self.known.iter().map(|(key, endpoint)| format!("{key} {endpoint}\n")).collect();
-        replace(&self.path, text.as_bytes())
+        files::replace(&self.path, text.as_bytes(), None)
     }
 }
 
@@ -89,19 +92,7 @@ fn parse_line(line: &str) -> Option<(PeerKey, SocketAddr)> {
 }
 
 fn read_bounded(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(MAX_FILE).read_to_string(&mut text)?;
-    Ok(text)
-}
-
-/// Writes beside the file and renames, so that a crash leaves the old or the new one.
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension("new");
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)
+    input::text(&mut File::open(path)?, MAX_FILE)
 }
 
 fn wall_seconds() -> u32 {
@@ -111,6 +102,8 @@ fn wall_seconds() -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// A directory of its own for each test, removed when it ends.

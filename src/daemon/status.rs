@@ -2,186 +2,203 @@
 
 use std::fmt;
 
-use serde::Serialize;
-
 use crate::handovers::Summary;
+use crate::told::{self, Told, told};
 
-/// The whole state, as `lispguard status --json` prints it. Times are in seconds, ages count back
-/// from now; keys are base64.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Status {
-    /// Every control tunnel is up and every EID-prefix registered.
-    pub ok: bool,
-    /// Why not.
-    pub reasons: Vec<String>,
-    /// `xtr`, `mobile_node`, `map_server`.
-    pub roles: Vec<&'static str>,
-    /// Seconds since start.
-    pub uptime_s: u64,
-    /// Our public control key.
-    pub control_key: String,
-    /// Our control address.
-    pub control_address: String,
-    /// UDP port of the control tunnels.
-    pub control_port: u16,
-    /// The data interface; absent on a Map-Server alone.
-    pub data: Option<DataInterface>,
-    /// Every interface that lispguard made, the data interface too.
-    pub interfaces: Vec<Interface>,
-    /// Our RLOCs.
-    pub rlocs: Vec<String>,
-    /// Tunnels to Map-Servers and sites.
-    pub control_tunnels: Vec<Tunnel>,
-    /// Tunnels to other sites.
-    pub data_tunnels: Vec<Tunnel>,
-    /// Our own EID-prefixes.
-    pub database: Vec<OwnPrefix>,
-    /// Learned mappings.
-    pub map_cache: Vec<CachedMapping>,
-    /// Map-Server: the sites.
-    pub registrations: Vec<Site>,
-    /// Map-Server: who holds whose records.
-    pub holders: Vec<Holder>,
-    /// Our own handovers since the start.
-    pub handovers: Summary,
-    /// Remarks on NAT and the clock.
-    pub remarks: Vec<String>,
-    /// What was counted since the start.
-    pub counters: Vec<Counter>,
+told! {
+    /// The whole state, as `lispguard status --json` prints it. Times are in seconds, ages count
+    /// back from now; keys are base64.
+    #[derive(Clone, Debug, Default)]
+    pub struct Status {
+        /// Every control tunnel is up and every EID-prefix registered.
+        pub ok: bool,
+        /// Why not.
+        pub reasons: Vec<String>,
+        /// `xtr`, `mobile_node`, `map_server`.
+        pub roles: Vec<&'static str>,
+        /// Seconds since start.
+        pub uptime_s: u64,
+        /// Our public control key.
+        pub control_key: String,
+        /// Our control address.
+        pub control_address: String,
+        /// UDP port of the control tunnels.
+        pub control_port: u16,
+        /// The data interface; absent on a Map-Server alone.
+        pub data: Option<DataInterface>,
+        /// Every interface that lispguard made, the data interface too.
+        pub interfaces: Vec<Interface>,
+        /// Our RLOCs.
+        pub rlocs: Vec<String>,
+        /// Tunnels to Map-Servers and sites.
+        pub control_tunnels: Vec<Tunnel>,
+        /// Tunnels to other sites.
+        pub data_tunnels: Vec<Tunnel>,
+        /// Our own EID-prefixes.
+        pub database: Vec<OwnPrefix>,
+        /// Learned mappings.
+        pub map_cache: Vec<CachedMapping>,
+        /// Map-Server: the sites.
+        pub registrations: Vec<Site>,
+        /// Map-Server: who holds whose records.
+        pub holders: Vec<Holder>,
+        /// Our own handovers since the start.
+        pub handovers: Summary,
+        /// Remarks on NAT and the clock.
+        pub remarks: Vec<String>,
+        /// What was counted since the start.
+        pub counters: Vec<Counter>,
+    }
 }
 
-/// The data interface.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct DataInterface {
-    /// Its name.
-    pub device: String,
-    /// `userspace` or `kernel`.
-    pub backend: &'static str,
-    /// Octets of an inner packet.
-    pub mtu: u16,
-    /// Our public data key.
-    pub key: String,
-    /// UDP port of the data tunnels.
-    pub port: u16,
-    /// The mark on outer packets.
-    pub fwmark: u32,
+told! {
+    /// The data interface.
+    #[derive(Clone, Debug, Default)]
+    pub struct DataInterface {
+        /// Its name.
+        pub device: String,
+        /// `userspace` or `kernel`.
+        pub backend: &'static str,
+        /// Octets of an inner packet.
+        pub mtu: u16,
+        /// Our public data key.
+        pub key: String,
+        /// UDP port of the data tunnels.
+        pub port: u16,
+        /// The mark on outer packets.
+        pub fwmark: u32,
+    }
 }
 
-/// An interface that lispguard made.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Interface {
-    /// Its name.
-    pub device: String,
-    /// `control`, `data` or `miss`.
-    pub purpose: &'static str,
-    /// `userspace` or `kernel`.
-    pub backend: &'static str,
-    /// Octets of an inner packet.
-    pub mtu: u16,
-    /// UDP port of its tunnels; absent where it has none.
-    pub port: Option<u16>,
-    /// The mark on outer packets; absent where it sends none.
-    pub fwmark: Option<u32>,
-    /// Of a data interface: its lane.
-    pub lane: Option<u8>,
-    /// Of a data interface: its public key.
-    pub key: Option<String>,
-    /// The uplink that outer packets leave by, where one is configured.
-    pub uplink: Option<String>,
+told! {
+    /// An interface that lispguard made.
+    #[derive(Clone, Debug, Default)]
+    pub struct Interface {
+        /// Its name.
+        pub device: String,
+        /// `control`, `data` or `miss`.
+        pub purpose: &'static str,
+        /// `userspace` or `kernel`.
+        pub backend: &'static str,
+        /// Octets of an inner packet.
+        pub mtu: u16,
+        /// UDP port of its tunnels; absent where it has none.
+        pub port: Option<u16>,
+        /// The mark on outer packets; absent where it sends none.
+        pub fwmark: Option<u32>,
+        /// Of a data interface: its lane.
+        pub lane: Option<u8>,
+        /// Of a data interface: its public key.
+        pub key: Option<String>,
+        /// The uplink that outer packets leave by, where one is configured.
+        pub uplink: Option<String>,
+    }
 }
 
-/// A WireGuard tunnel.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Tunnel {
-    /// The name in the configuration, where there is one.
-    pub name: Option<String>,
-    /// The other end's public key.
-    pub key: String,
-    /// Of a data tunnel: what is reached through it.
-    pub eid_prefixes: Vec<String>,
-    /// Of a data tunnel: where the mapping system says that it may be.
-    pub rlocs: Vec<String>,
-    /// Of a data tunnel: our lane.
-    pub lane: u8,
-    /// Where packets go now.
-    pub endpoint: Option<String>,
-    /// Whether a session stands.
-    pub up: bool,
-    /// Seconds since the last handshake.
-    pub last_handshake_s: Option<u64>,
-    /// Octets received.
-    pub received: u64,
-    /// Octets sent.
-    pub sent: u64,
+told! {
+    /// A WireGuard tunnel.
+    #[derive(Clone, Debug, Default)]
+    pub struct Tunnel {
+        /// The name in the configuration, where there is one.
+        pub name: Option<String>,
+        /// The other end's public key.
+        pub key: String,
+        /// Of a data tunnel: what is reached through it.
+        pub eid_prefixes: Vec<String>,
+        /// Of a data tunnel: where the mapping system says that it may be.
+        pub rlocs: Vec<String>,
+        /// Of a data tunnel: our lane.
+        pub lane: u8,
+        /// Where packets go now.
+        pub endpoint: Option<String>,
+        /// Whether a session stands.
+        pub up: bool,
+        /// Seconds since the last handshake.
+        pub last_handshake_s: Option<u64>,
+        /// Octets received.
+        pub received: u64,
+        /// Octets sent.
+        pub sent: u64,
+    }
 }
 
-/// One of our EID-prefixes.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct OwnPrefix {
-    /// The EID-prefix.
-    pub eid_prefix: String,
-    /// Whether a Map-Server acknowledged it.
-    pub registered: bool,
-    /// Whether the Map-Server left it out of its acknowledgement.
-    pub refused: bool,
+told! {
+    /// One of our EID-prefixes.
+    #[derive(Clone, Debug, Default)]
+    pub struct OwnPrefix {
+        /// The EID-prefix.
+        pub eid_prefix: String,
+        /// Whether a Map-Server acknowledged it.
+        pub registered: bool,
+        /// Whether the Map-Server left it out of its acknowledgement.
+        pub refused: bool,
+    }
 }
 
-/// A row of the map-cache.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct CachedMapping {
-    /// The EID-prefix.
-    pub eid_prefix: String,
-    /// `peer`, `lanes`, `drop` or `native`.
-    pub forwarding: &'static str,
-    /// Where it is.
-    pub rlocs: Vec<String>,
-    /// The data key.
-    pub key: Option<String>,
-    /// Seconds since it was learned.
-    pub age_s: u64,
-    /// Seconds until it expires.
-    pub ttl_s: u64,
+told! {
+    /// A row of the map-cache.
+    #[derive(Clone, Debug, Default)]
+    pub struct CachedMapping {
+        /// The EID-prefix.
+        pub eid_prefix: String,
+        /// `peer`, `lanes`, `drop` or `native`.
+        pub forwarding: &'static str,
+        /// Where it is.
+        pub rlocs: Vec<String>,
+        /// The data key.
+        pub key: Option<String>,
+        /// Seconds since it was learned.
+        pub age_s: u64,
+        /// Seconds until it expires.
+        pub ttl_s: u64,
+    }
 }
 
-/// A site as its Map-Server sees it.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Site {
-    /// Its name.
-    pub name: String,
-    /// Its public control key.
-    pub key: String,
-    /// What is registered.
-    pub eid_prefixes: Vec<String>,
-    /// Its RLOCs.
-    pub rlocs: Vec<String>,
-    /// Its data key.
-    pub data_key: Option<String>,
-    /// Seconds since its last register.
-    pub age_s: Option<u64>,
-    /// Seconds until its registration ends.
-    pub expires_s: Option<u64>,
-    /// Whether its outer address is none of its RLOCs.
-    pub nat: bool,
+told! {
+    /// A site as its Map-Server sees it.
+    #[derive(Clone, Debug, Default)]
+    pub struct Site {
+        /// Its name.
+        pub name: String,
+        /// Its public control key.
+        pub key: String,
+        /// What is registered.
+        pub eid_prefixes: Vec<String>,
+        /// Its RLOCs.
+        pub rlocs: Vec<String>,
+        /// Its data key.
+        pub data_key: Option<String>,
+        /// Seconds since its last register.
+        pub age_s: Option<u64>,
+        /// Seconds until its registration ends.
+        pub expires_s: Option<u64>,
+        /// Whether its outer address is none of its RLOCs.
+        pub nat: bool,
+    }
 }
 
-/// A site that holds another's records.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Holder {
-    /// Whose records.
-    pub site: String,
-    /// Who holds them.
-    pub holder: String,
-    /// Whether it acknowledged the newest ones.
-    pub current: bool,
+told! {
+    /// A site that holds another's records.
+    #[derive(Clone, Debug, Default)]
+    pub struct Holder {
+        /// Whose records.
+        pub site: String,
+        /// Who holds them.
+        pub holder: String,
+        /// Whether it acknowledged the newest ones.
+        pub current: bool,
+    }
 }
 
-/// A named number.
-#[derive(Clone, Debug, Serialize)]
-pub struct Counter {
-    /// What is counted.
-    pub name: &'static str,
-    /// How many.
-    pub value: u64,
+told! {
+    /// A named number.
+    #[derive(Clone, Debug)]
+    pub struct Counter {
+        /// What is counted.
+        pub name: &'static str,
+        /// How many.
+        pub value: u64,
+    }
 }
 
 impl Status {
@@ -192,12 +209,13 @@ impl Status {
 
     /// One JSON object and a newline.
     pub fn to_json(&self) -> String {
-        json(self)
+        told::json(self.told())
     }
 }
 
 /// Serializes into a buffer that grows until the value fits.
-pub fn json<T: Serialize>(value: &T) -> String {
+#[cfg(feature = "full")]
+pub fn json<T: serde::Serialize>(value: &T) -> String {
     let mut buffer = vec![0; 4096];
     loop {
         match serde_json_core::to_slice(value, &mut buffer) {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use control::{Change, Duration, Instant, PeerKey, Side};
 use dataplane::{ControlPeer, DataPlane};
 
-use crate::config::{Config, Host};
+use crate::config::{Config, Endpoint, Host};
 use crate::router::Router;
 use crate::wiring;
 
@@ -55,19 +55,15 @@ impl Router {
 
     /// Has the resolver look up the Map-Servers that are given by name.
     pub(crate) fn set_names(&mut self) {
-        let named: Vec<_> = self
-            .config
-            .map_servers
-            .iter()
-            .filter_map(|server| match &server.endpoint.as_ref()?.host {
-                Host::Name(name) => {
-                    Some((server.public_key, name.clone(), server.endpoint.as_ref()?.port))
-                }
-                Host::Address(_) => None,
-            })
-            .collect();
-        self.resolved = named.iter().map(|(key, ..)| *key).collect();
-        self.resolver.set_names(named.into_iter().map(|(_, name, port)| (name, port)));
+        let mut names = Vec::new();
+        self.resolved.clear();
+        for server in &self.config.map_servers {
+            if let Some(Endpoint { host: Host::Name(name), port }) = &server.endpoint {
+                names.push((name.clone(), *port));
+                self.resolved.push(server.public_key);
+            }
+        }
+        self.resolver.set_names(names);
     }
 
     pub(crate) fn handle_names(&mut self, now: Instant) {
@@ -120,28 +116,23 @@ impl Router {
 
 /// The control tunnels that the configuration asks for.
 fn control_peers(config: &Config) -> Vec<ControlPeer> {
-    let endpoint = |endpoint: &Option<crate::config::Endpoint>| {
-        endpoint.as_ref().and_then(|one| match one.host {
-            Host::Address(address) => Some(SocketAddr::new(address, one.port)),
-            Host::Name(_) => None,
-        })
+    let mut peers = Vec::new();
+    let mut add = |key, endpoint: &Option<Endpoint>, side, persistent_keepalive| {
+        let endpoint = match endpoint {
+            Some(Endpoint { host: Host::Address(address), port }) => {
+                Some(SocketAddr::new(*address, *port))
+            }
+            _ => None,
+        };
+        peers.push(ControlPeer { key, endpoint, side, persistent_keepalive, address: None });
     };
-    let servers = config.map_servers.iter().filter(|server| !server.is_myself());
-    let servers = servers.map(|server| ControlPeer {
-        key: server.public_key,
-        endpoint: endpoint(&server.endpoint),
-        side: Side::Initiator,
-        persistent_keepalive: server.persistent_keepalive,
-        address: None,
-    });
+    for server in config.map_servers.iter().filter(|server| !server.is_myself()) {
+        let keepalive = server.persistent_keepalive;
+        add(server.public_key, &server.endpoint, Side::Initiator, keepalive);
+    }
     let own_key = config.private_key.public_key();
-    let sites = config.sites.iter().filter(|site| site.public_key != own_key);
-    let sites = sites.map(|site| ControlPeer {
-        key: site.public_key,
-        endpoint: endpoint(&site.endpoint),
-        side: Side::Responder,
-        persistent_keepalive: None,
-        address: None,
-    });
-    servers.chain(sites).collect()
+    for site in config.sites.iter().filter(|site| site.public_key != own_key) {
+        add(site.public_key, &site.endpoint, Side::Responder, None);
+    }
+    peers
 }

@@ -63,8 +63,7 @@ impl Router {
         let moved_at = now();
         self.plane.handle_uplink_change(moved_at);
         self.followed = Some(Followed { source: self.source, seen_at, moved_at, sent_at: now() });
-        let shown: Vec<_> = self.links.rlocs().map(|rloc| rloc.to_string()).collect();
-        log::info!("RLOCs: {}", shown.join(", "));
+        log::info!("RLOCs: {}", self.links.rlocs().join(", "));
         self.resolver.look_up_all();
         self.is_to_fit = true;
     }

@@ -135,7 +135,7 @@ pub fn link_policy(config: &Config) -> Policy {
     };
     Policy {
         uplinks: config.uplinks.clone(),
-        eid_prefixes: config.eid_prefixes.iter().map(|own| own.prefix).collect(),
+        eid_prefixes: config.database(),
         map_servers: config.map_servers.iter().filter_map(addresses).collect(),
         fwmark: config.routing.fwmark,
     }

@@ -148,8 +148,8 @@ impl Backend {
     }
 
     /// What was counted since the start, with names.
-    pub fn counters(&self) -> Box<dyn Iterator<Item = (&'static str, u64)> + '_> {
-        with!(self, plane => Box::new(plane.counters()))
+    pub fn counters(&self) -> control::counters::Listed {
+        with!(self, plane => plane.counters())
     }
 
     /// The index of the device that the EID-space is routed to; `None` without a data side.

@@ -40,7 +40,7 @@ impl<L: Listener, I: Io> Plane<L, I> {
     }
 
     /// What was counted since the start, with names.
-    pub fn counters(&self) -> impl Iterator<Item = (&'static str, u64)> + use<L, I> {
+    pub fn counters(&self) -> control::counters::Listed {
         self.engine.counters().iter()
     }
 

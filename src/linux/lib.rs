@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod features;
 pub mod icmp;
+pub mod names;
 pub mod namespace;
 pub mod netlink;
 pub mod packet;
@@ -17,6 +18,7 @@ pub mod signals;
 pub mod sysctl;
 mod system;
 mod text;
+pub mod thread;
 pub mod timer;
 mod transfer;
 pub mod tun;

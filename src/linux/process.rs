@@ -1,6 +1,9 @@
 //! What a process asks the kernel about itself.
 
+use core::ffi::CStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 use nix::libc::{self, c_int};
@@ -8,6 +11,15 @@ use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getppid};
+
+/// A variable of the environment, which nothing here ever sets.
+pub fn variable(name: &CStr) -> Option<OsString> {
+    // SAFETY: the name ends with a NUL, and nobody changes the environment meanwhile.
+    let value = unsafe { libc::getenv(name.as_ptr()) };
+    // SAFETY: what is not null is a text of the C library's.
+    let value = (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) })?;
+    Some(OsStr::from_bytes(value.to_bytes()).to_owned())
+}
 
 /// Keeps keys out of core dumps and debuggers. Files under `/proc/self` belong to root from then
 /// on: enter a user namespace before, not after.

@@ -1,8 +1,10 @@
 //! Socket system calls behind safe signatures.
 
 use core::ffi::CStr;
+use core::fmt;
 use core::mem::{MaybeUninit, size_of};
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -313,6 +315,23 @@ pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
             Err(errno) => return Err(errno),
         }
     }
+}
+
+/// An error, and what it is about.
+#[derive(Debug)]
+struct Named(String);
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl core::error::Error for Named {}
+
+/// The error with what it is about before it.
+pub(crate) fn named(what: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), Named(format!("{what}: {error}")))
 }
 
 #[cfg(test)]

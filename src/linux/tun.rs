@@ -40,7 +40,7 @@ impl Tun {
             .write(true)
             .custom_flags(libc::O_NONBLOCK)
             .open("/dev/net/tun")
-            .map_err(|error| io::Error::new(error.kind(), format!("/dev/net/tun: {error}")))?;
+            .map_err(|error| system::named("/dev/net/tun", &error))?;
         // SAFETY: ifreq is plain integers, for which zeroes are valid.
         let mut request: libc::ifreq = unsafe { core::mem::zeroed() };
         if name.len() >= request.ifr_name.len() || name.contains('\0') {

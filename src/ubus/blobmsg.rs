@@ -120,12 +120,12 @@ impl<'a> Fields<'a> {
                 Value::Array(_) | Value::Table(_) if depth == 0 => return Err(Error::Value),
                 Value::Array(fields) => {
                     let mut inner = Ok(());
-                    writer.array(name, |writer| inner = fields.emit(writer, depth - 1));
+                    writer.array(name, &mut |writer| inner = fields.emit(writer, depth - 1));
                     inner?;
                 }
                 Value::Table(fields) => {
                     let mut inner = Ok(());
-                    writer.table(name, |writer| inner = fields.emit(writer, depth - 1));
+                    writer.table(name, &mut |writer| inner = fields.emit(writer, depth - 1));
                     inner?;
                 }
                 Value::String(text) => writer.string(name, text),

@@ -160,7 +160,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// # Errors
     /// When there is no room for the request.
     pub fn add_object(&mut self) -> Result<Request, Error> {
-        self.request(MessageType::AddObject, 0, Answers::Objects, |_| {})
+        self.request(MessageType::AddObject, 0, Answers::Objects, &mut |_| {})
     }
 
     /// Publishes an object that others can call. The answer is one [`Event::Object`].
@@ -168,11 +168,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// # Errors
     /// When there is no room for the request.
     pub fn publish(&mut self, path: &str, methods: &[Method<'_>]) -> Result<Request, Error> {
-        self.request(MessageType::AddObject, 0, Answers::Objects, |writer| {
+        self.request(MessageType::AddObject, 0, Answers::Objects, &mut |writer| {
             writer.text(attribute::OBJPATH, path);
-            writer.attribute(attribute::SIGNATURE, |writer| {
+            writer.attribute(attribute::SIGNATURE, &mut |writer| {
                 for method in methods {
-                    writer.table(method.name, |writer| {
+                    writer.table(method.name, &mut |writer| {
                         for (name, type_) in method.arguments {
                             writer.i32(name, type_.number());
                         }
@@ -188,7 +188,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// # Errors
     /// When there is no room for the request.
     pub fn lookup(&mut self, path: &str) -> Result<Request, Error> {
-        self.request(MessageType::Lookup, 0, Answers::Objects, |writer| {
+        self.request(MessageType::Lookup, 0, Answers::Objects, &mut |writer| {
             writer.text(attribute::OBJPATH, path);
         })
     }
@@ -202,9 +202,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
         &mut self,
         object: ObjectId,
         method: &str,
-        fill: impl FnOnce(&mut Writer<'_>),
+        fill: &mut dyn FnMut(&mut Writer<'_>),
     ) -> Result<Request, Error> {
-        self.request(MessageType::Invoke, object.0, Answers::Fields, |writer| {
+        self.request(MessageType::Invoke, object.0, Answers::Fields, &mut |writer| {
             writer.u32(attribute::OBJID, object.0);
             writer.text(attribute::METHOD, method);
             writer.attribute(attribute::DATA, fill);
@@ -216,7 +216,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// # Errors
     /// When there is no room for the request.
     pub fn subscribe(&mut self, object: ObjectId, target: ObjectId) -> Result<Request, Error> {
-        self.request(MessageType::Subscribe, 0, Answers::None, |writer| {
+        self.request(MessageType::Subscribe, 0, Answers::None, &mut |writer| {
             writer.u32(attribute::OBJID, object.0);
             writer.u32(attribute::TARGET, target.0);
         })
@@ -228,7 +228,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// # Errors
     /// When there is no room for the request.
     pub fn register(&mut self, object: ObjectId, pattern: &str) -> Result<Request, Error> {
-        self.invoke(SYSTEM_OBJECT, "register", |writer| {
+        self.invoke(SYSTEM_OBJECT, "register", &mut |writer| {
             writer.i32("object", object.0.cast_signed());
             writer.string("pattern", pattern);
         })
@@ -242,14 +242,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     pub fn reply(
         &mut self,
         invocation: &Invocation,
-        fill: impl FnOnce(&mut Writer<'_>),
+        fill: &mut dyn FnMut(&mut Writer<'_>),
     ) -> Result<(), Error> {
         let Invocation { object, caller, is_unanswered, sequence } = *invocation;
         if is_unanswered {
             return Ok(());
         }
         let header = Header { message_type: MessageType::Data, sequence, peer: caller };
-        self.transmitter.message(header, |writer| {
+        self.transmitter.message(header, &mut |writer| {
             writer.u32(attribute::OBJID, object.0);
             writer.attribute(attribute::DATA, fill);
         })
@@ -263,14 +263,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
         &mut self,
         object: ObjectId,
         name: &str,
-        fill: impl FnOnce(&mut Writer<'_>),
+        fill: &mut dyn FnMut(&mut Writer<'_>),
     ) -> Result<(), Error> {
         let sequence = self.next_sequence();
         let header = Header { message_type: MessageType::Notify, sequence, peer: object.0 };
-        self.transmitter.message(header, |writer| {
+        self.transmitter.message(header, &mut |writer| {
             writer.u32(attribute::OBJID, object.0);
             writer.text(attribute::METHOD, name);
-            writer.attribute(attribute::NO_REPLY, |writer| writer.octets(&[1]));
+            writer.octet(attribute::NO_REPLY, 1);
             writer.attribute(attribute::DATA, fill);
         })?;
         self.sequence = sequence;
@@ -287,7 +287,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
             return Ok(());
         }
         let header = Header { message_type: MessageType::Status, sequence, peer: caller };
-        self.transmitter.message(header, |writer| {
+        self.transmitter.message(header, &mut |writer| {
             writer.u32(attribute::STATUS, status.number());
             writer.u32(attribute::OBJID, object.0);
         })
@@ -307,7 +307,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
         message_type: MessageType,
         peer: u32,
         answers: Answers,
-        fill: impl FnOnce(&mut Writer<'_>),
+        fill: &mut dyn FnMut(&mut Writer<'_>),
     ) -> Result<Request, Error> {
         let sequence = self.next_sequence();
         let free = self.requests.iter_mut().find(|slot| slot.is_none());

@@ -93,8 +93,8 @@ fn repeat(client: &mut Client<Vec<u8>>, message: &Message<'_>) -> bool {
             let (method, fields) = (message.method.expect("a method"), message.data);
             let fields = fields.expect("fields");
             let mut result = Ok(());
-            let fill = |writer: &mut Writer<'_>| result = fields.emit(writer, 8);
-            client.invoke(object, method, fill).expect("room");
+            let mut fill = |writer: &mut Writer<'_>| result = fields.emit(writer, 8);
+            client.invoke(object, method, &mut fill).expect("room");
             // The program itself sends something else than fields to start monitoring.
             return result.is_ok();
         }
@@ -195,13 +195,14 @@ fn an_object_is_published_called_and_heard_as_the_real_one_is() {
                 let data = sent.iter().filter(is_kind(MessageType::Data)).nth(replies);
                 let (answer, octets) = data.expect("an answer");
                 let fields = answer.data.expect("fields");
-                let fill = |writer: &mut Writer<'_>| fields.emit(writer, 1).expect("well-formed");
-                client.reply(&invocation, fill).expect("room");
+                let mut fill =
+                    |writer: &mut Writer<'_>| fields.emit(writer, 1).expect("well-formed");
+                client.reply(&invocation, &mut fill).expect("room");
                 assert_eq!(client.waiting(), *octets);
                 client.handle_transmitted(octets.len());
                 let mut unanswered = invocation;
                 unanswered.is_unanswered = true;
-                client.reply(&unanswered, fill).expect("nothing");
+                client.reply(&unanswered, &mut fill).expect("nothing");
                 assert_eq!(client.waiting(), b"", "nobody waits");
                 replies += 1;
             }
@@ -214,13 +215,13 @@ fn an_object_is_published_called_and_heard_as_the_real_one_is() {
 #[test]
 fn a_notification_is_one_message_that_nobody_answers() {
     let mut client = client();
-    client.notify(ObjectId(0x0102_0304), "peer", |writer| writer.i8("up", 1)).expect("room");
+    client.notify(ObjectId(0x0102_0304), "peer", &mut |writer| writer.i8("up", 1)).expect("room");
     let expected = b"\0\x0a\0\x01\x01\x02\x03\x04\0\0\0\x34\
         \x03\0\0\x08\x01\x02\x03\x04\x04\0\0\x09peer\0\0\0\0\x0a\0\0\x05\x01\0\0\0\
         \x07\0\0\x14\x87\0\0\x0d\0\x02up\0\0\0\0\x01\0\0\0";
     assert_eq!(client.waiting().len(), expected.len());
     assert_eq!(client.waiting(), expected);
-    let full = client.notify(ObjectId(1), "peer", |writer| writer.string("a", [0; 2000]));
+    let full = client.notify(ObjectId(1), "peer", &mut |writer| writer.string("a", [0; 2000]));
     assert_eq!(full, Err(Error::Overfull));
     assert_eq!(client.waiting(), expected, "it leaves no trace");
 }
@@ -229,14 +230,14 @@ fn a_notification_is_one_message_that_nobody_answers() {
 fn what_would_be_too_long_is_not_written() {
     let mut buffer = [0; 64];
     let mut writer = Writer::new(&mut buffer);
-    assert!(writer.within(64, |writer| writer.i32("a", 1)));
+    assert!(writer.within(64, &mut |writer| writer.i32("a", 1)));
     assert_eq!(writer.len(), Some(12));
-    assert!(!writer.within(20, |writer| writer.i32("b", 2)));
-    assert!(!writer.within(1000, |writer| writer.string("b", [b'x'; 100])));
+    assert!(!writer.within(20, &mut |writer| writer.i32("b", 2)));
+    assert!(!writer.within(1000, &mut |writer| writer.string("b", [b'x'; 100])));
     assert_eq!(writer.len(), Some(12));
-    assert!(writer.within(24, |writer| writer.i32("c", 3)));
+    assert!(writer.within(24, &mut |writer| writer.i32("c", 3)));
     writer.string("d", [b'x'; 100]);
-    assert!(!writer.within(1000, |_| {}));
+    assert!(!writer.within(1000, &mut |_| {}));
     assert_eq!((writer.len(), writer.capacity()), (None, 64));
 }
 
@@ -326,7 +327,7 @@ fn what_is_longer_than_the_buffer_is_skipped_and_counted() {
     let mut client = Client::new(vec![0; 400], vec![0; 400]);
     let object = ObjectId(0xb980_2538);
     let found = client.lookup("network.interface.wan").expect("room");
-    let called = client.invoke(object, "status", |_| {}).expect("room");
+    let called = client.invoke(object, "status", &mut |_| {}).expect("room");
     let told = events(&mut client, capture("03_call_status").received, 17);
     let completed = |request| Event::Completed { request, status: Status::Ok };
     assert_eq!(client.oversized(), 1);
@@ -454,7 +455,7 @@ fn a_field_must_fit_its_type_and_its_name() {
 fn tables_nested_deeper_than_asked_for_are_refused() {
     let mut buffer = [0; 256];
     let mut writer = Writer::new(&mut buffer);
-    writer.table("a", |writer| writer.array("b", |writer| writer.boolean("", true)));
+    writer.table("a", &mut |writer| writer.array("b", &mut |writer| writer.boolean("", true)));
     let len = writer.len().expect("room");
     let fields = Fields::new(&buffer[..len]);
     let mut copy = [0; 256];

@@ -39,7 +39,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Transmitter<B> {
     pub(crate) fn message(
         &mut self,
         header: Header,
-        fill: impl FnOnce(&mut Writer<'_>),
+        fill: &mut dyn FnMut(&mut Writer<'_>),
     ) -> Result<(), Error> {
         let buffer = self.buffer.as_mut();
         if self.start > 0 {

@@ -3,6 +3,9 @@
 use crate::blob::{ATTRIBUTE_HEADER_LEN, MAX_ATTRIBUTE_LEN, join_word, padded};
 use crate::blobmsg::{self, named_len};
 
+/// Writes what belongs into something.
+type Fill<'f> = &'f mut dyn FnMut(&mut Writer<'_>);
+
 /// Writes fields. What does not fit is noted, and refused when the message is complete.
 #[derive(Debug)]
 pub struct Writer<'b> {
@@ -38,7 +41,7 @@ impl<'b> Writer<'b> {
 
     /// Writes what `fill` writes, or nothing and says so when more than `max_len` octets would be
     /// written then.
-    pub fn within(&mut self, max_len: usize, fill: impl FnOnce(&mut Self)) -> bool {
+    pub fn within(&mut self, max_len: usize, fill: Fill<'_>) -> bool {
         let Some(before) = self.len() else { return false };
         fill(self);
         let is_within = self.len().is_some_and(|len| len <= max_len);
@@ -50,45 +53,42 @@ impl<'b> Writer<'b> {
 
     /// Writes no value.
     pub fn null(&mut self, name: &str) {
-        self.field(blobmsg::NULL, name, |_| {});
+        self.value(blobmsg::NULL, name, &[]);
     }
 
     /// Writes values without names: those that `fill` writes should have empty ones.
-    pub fn array(&mut self, name: &str, fill: impl FnOnce(&mut Self)) {
+    pub fn array(&mut self, name: &str, fill: Fill<'_>) {
         self.field(blobmsg::ARRAY, name, fill);
     }
 
     /// Writes values with names.
-    pub fn table(&mut self, name: &str, fill: impl FnOnce(&mut Self)) {
+    pub fn table(&mut self, name: &str, fill: Fill<'_>) {
         self.field(blobmsg::TABLE, name, fill);
     }
 
     /// Writes a text, and the NUL that ends it.
     pub fn string(&mut self, name: &str, text: impl AsRef<[u8]>) {
-        self.field(blobmsg::STRING, name, |writer| {
-            writer.octets(text.as_ref());
-            writer.octets(&[0]);
-        });
+        self.value(blobmsg::STRING, name, &[text.as_ref(), &[0]]);
     }
 
     /// Writes a number of 64 bits.
     pub fn i64(&mut self, name: &str, value: i64) {
-        self.field(blobmsg::I64, name, |writer| writer.octets(&value.to_be_bytes()));
+        self.value(blobmsg::I64, name, &[&value.to_be_bytes()]);
     }
 
     /// Writes a number of 32 bits.
     pub fn i32(&mut self, name: &str, value: i32) {
-        self.field(blobmsg::I32, name, |writer| writer.octets(&value.to_be_bytes()));
+        self.value(blobmsg::I32, name, &[&value.to_be_bytes()]);
     }
 
     /// Writes a number of 16 bits.
     pub fn i16(&mut self, name: &str, value: i16) {
-        self.field(blobmsg::I16, name, |writer| writer.octets(&value.to_be_bytes()));
+        self.value(blobmsg::I16, name, &[&value.to_be_bytes()]);
     }
 
     /// Writes a number of 8 bits.
     pub fn i8(&mut self, name: &str, value: i8) {
-        self.field(blobmsg::I8, name, |writer| writer.octets(&value.to_be_bytes()));
+        self.value(blobmsg::I8, name, &[&value.to_be_bytes()]);
     }
 
     /// Writes a truth value.
@@ -98,10 +98,14 @@ impl<'b> Writer<'b> {
 
     /// Writes a floating point number.
     pub fn double(&mut self, name: &str, value: f64) {
-        self.field(blobmsg::DOUBLE, name, |writer| writer.octets(&value.to_be_bytes()));
+        self.value(blobmsg::DOUBLE, name, &[&value.to_be_bytes()]);
     }
 
-    fn field(&mut self, type_: u8, name: &str, fill: impl FnOnce(&mut Self)) {
+    fn value(&mut self, type_: u8, name: &str, parts: &[&[u8]]) {
+        self.field(type_, name, &mut |writer| writer.all(parts));
+    }
+
+    fn field(&mut self, type_: u8, name: &str, fill: Fill<'_>) {
         let start = self.start();
         self.name(name);
         fill(self);
@@ -119,7 +123,7 @@ impl<'b> Writer<'b> {
     }
 
     /// Writes an attribute whose data is written by `fill`.
-    pub(crate) fn attribute(&mut self, id: u8, fill: impl FnOnce(&mut Self)) {
+    pub(crate) fn attribute(&mut self, id: u8, fill: Fill<'_>) {
         let start = self.start();
         fill(self);
         self.end(start, id, false);
@@ -127,15 +131,27 @@ impl<'b> Writer<'b> {
 
     /// Writes an attribute with a number.
     pub(crate) fn u32(&mut self, id: u8, value: u32) {
-        self.attribute(id, |writer| writer.octets(&value.to_be_bytes()));
+        self.plain(id, &[&value.to_be_bytes()]);
     }
 
     /// Writes an attribute with a text, and the NUL that ends it.
     pub(crate) fn text(&mut self, id: u8, text: &str) {
-        self.attribute(id, |writer| {
-            writer.octets(text.as_bytes());
-            writer.octets(&[0]);
-        });
+        self.plain(id, &[text.as_bytes(), &[0]]);
+    }
+
+    /// Writes an attribute with a number of 8 bits.
+    pub(crate) fn octet(&mut self, id: u8, value: u8) {
+        self.plain(id, &[&[value]]);
+    }
+
+    fn plain(&mut self, id: u8, parts: &[&[u8]]) {
+        self.attribute(id, &mut |writer| writer.all(parts));
+    }
+
+    fn all(&mut self, parts: &[&[u8]]) {
+        for part in parts {
+            self.octets(part);
+        }
     }
 
     /// Writes octets as they are.

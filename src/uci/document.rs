@@ -201,7 +201,7 @@ impl fmt::Display for Document {
 impl fmt::Display for Section {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_plain =
-            |character: char| character.is_ascii_alphanumeric() || "_-".contains(character);
+            |character: char| character.is_ascii_alphanumeric() || matches!(character, '_' | '-');
         if self.section_type.chars().all(is_plain) {
             write!(f, "config {}", self.section_type)?;
         } else {

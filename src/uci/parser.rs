@@ -38,7 +38,9 @@ fn check_characters(octets: &[u8]) -> Result<&str, Error> {
     };
     let mut cursor = Cursor { text, position: Position::START };
     while let Some(character) = cursor.peek() {
-        if character.is_control() && !"\n\t".contains(character) && !cursor.text.starts_with("\r\n")
+        if character.is_control()
+            && !matches!(character, '\n' | '\t')
+            && !cursor.text.starts_with("\r\n")
         {
             return fail(cursor.position, ErrorKind::ControlCharacter(character));
         }
@@ -82,7 +84,7 @@ impl Cursor<'_> {
     }
 
     fn skip_blanks(&mut self) {
-        self.skip_while(|character| " \t\r".contains(character));
+        self.skip_while(|character| matches!(character, ' ' | '\t' | '\r'));
     }
 
     /// Whether only blanks or a comment are left in the line.
@@ -160,7 +162,7 @@ impl Parser<'_> {
     /// Reads a statement; tells whether a `;` ended it.
     fn statement(&mut self) -> Result<bool, Error> {
         let (start, position) = (self.cursor.text, self.cursor.position);
-        self.cursor.skip_while(|character| !" \t\r\n".contains(character));
+        self.cursor.skip_while(|character| !matches!(character, ' ' | '\t' | '\r' | '\n'));
         match &start[..start.len() - self.cursor.text.len()] {
             "p" | "package" => {
                 let name = self.required(Argument::PackageName)?;

@@ -170,19 +170,14 @@ impl<'a> Address<'a> {
         }
     }
 
-    /// The IP address of a locator, alone or inside a Security Key LCAF; `None` for any other kind.
-    pub fn rloc(&self) -> Option<IpAddr> {
+    /// The IP address of a locator, and the WireGuard key around it when it stands inside a Security
+    /// Key LCAF; `None` for any other kind.
+    pub fn rloc(&self) -> Option<(IpAddr, Option<Result<DataKey, UnusableKey>>)> {
         match self.lcaf_body() {
-            Some(LcafBody::SecurityKey(key)) => key.locator.ip(),
-            _ => self.ip(),
-        }
-    }
-
-    /// The WireGuard key around a locator; `None` when there is no Security Key LCAF.
-    pub fn data_key(&self) -> Option<Result<DataKey, UnusableKey>> {
-        match self.lcaf_body()? {
-            LcafBody::SecurityKey(key) => Some(DataKey::parse(&key)),
-            _ => None,
+            Some(LcafBody::SecurityKey(key)) => {
+                Some((key.locator.ip()?, Some(DataKey::parse(&key))))
+            }
+            _ => Some((self.ip()?, None)),
         }
     }
 
@@ -417,10 +412,9 @@ mod tests {
         assert_eq!(eid.address().rloc(), None);
         let key = DataKey { public_key: [9; 32], port: 51820, lane: 1 };
         let rloc = AddressBuffer::data_key(&key, false, &home).unwrap();
-        assert_eq!(rloc.address().rloc(), home.ip());
-        assert_eq!(rloc.address().data_key(), Some(Ok(key)));
+        assert_eq!(rloc.address().rloc(), home.ip().map(|home| (home, Some(Ok(key)))));
         assert_eq!(rloc.address().ip_eid(), None);
-        assert_eq!(home.data_key(), None);
+        assert_eq!(home.rloc(), home.ip().map(|home| (home, None)));
     }
 
     #[test]

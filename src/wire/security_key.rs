@@ -247,7 +247,7 @@ mod tests {
         let key = DataKey { public_key, port: DEFAULT_DATA_PORT, lane: 0 };
         let built = AddressBuffer::data_key(&key, false, &V4).unwrap();
         assert_eq!(emitted(&built.address()), octets);
-        assert_eq!(Address::parse(&octets).unwrap().0.data_key(), Some(Ok(key)));
+        assert_eq!(Address::parse(&octets).unwrap().0.rloc().unwrap().1, Some(Ok(key)));
         let displayed = "192.0.2.1(wireguard=00010203… port=51820 lane=0)";
         assert_eq!(built.address().to_string(), displayed);
     }
@@ -275,7 +275,7 @@ mod tests {
             (AddressBuffer::security_key(250, false, &[&right], &V4), UnusableKey::Algorithm(250)),
             (AddressBuffer::security_key(251, true, &[&right], &V4), UnusableKey::Revoked),
         ] {
-            assert_eq!(built.unwrap().address().data_key(), Some(Err(reason)));
+            assert_eq!(built.unwrap().address().rloc().unwrap().1, Some(Err(reason)));
         }
     }
 }

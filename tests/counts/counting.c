@@ -1,5 +1,6 @@
 // Counts the instructions that an emulated program executes inside windows: a plugin for qemu's user
-// mode. A window begins and ends with getpriority(2) of a kind that does not exist; see window.rs.
+// mode. A window begins and ends with getpriority(2) of a kind that does not exist; see window.rs. One inside another
+// is taken out of it.
 // At the end of the program it prints, for each window, its number, instructions, and what they did.
 //
 // The declarations are those of qemu's plugin interface that all its versions have in common.
@@ -35,7 +36,7 @@ struct block {
 
 static struct block *blocks;
 static uint64_t executed[WINDOWS], times[WINDOWS];
-static int window = -1;
+static int window = -1, around = -1;
 static FILE *profile;
 
 static void on_execution(unsigned cpu, void *data) {
@@ -62,10 +63,12 @@ static void on_system_call(qemu_plugin_id_t id, unsigned cpu, int64_t number, ui
     (void)id, (void)cpu, (void)number, (void)a3, (void)a4, (void)a5, (void)a6, (void)a7, (void)a8;
     uint32_t kind = (uint32_t)which & ~(WINDOWS - 1u);
     if (kind == BEGIN) {
+        around = window;
         window = which & (WINDOWS - 1);
     } else if (kind == END) {
         times[which & (WINDOWS - 1)] += (uint32_t)who;
-        window = -1;
+        window = around;
+        around = -1;
     }
 }
 

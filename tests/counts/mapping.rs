@@ -99,7 +99,7 @@ impl World {
         self.node.handle_datagram(false, SERVER, reply, self.now);
         loop {
             match self.node.poll_output(self.now, &mut self.buffer) {
-                Output::Change(change) => apply(&change),
+                Output::Change(ref change) => apply(change),
                 Output::Wait(_) => return,
                 _ => {}
             }

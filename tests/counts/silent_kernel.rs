@@ -9,6 +9,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
+use crate::window::Window;
+
 const EAGAIN: c_int = 11;
 const AF_UNIX: c_int = 1;
 #[cfg(target_arch = "x86_64")]
@@ -110,18 +112,9 @@ extern "C" fn sendto(
     _to_len: u32,
 ) -> isize {
     SENT.fetch_add(1, Ordering::Relaxed);
-    let mut state = STATE.lock().expect("one thread");
-    if state.is_netlink(fd) {
-        // SAFETY: the caller's octets are readable for this length.
-        let request = unsafe { slice::from_raw_parts(octets, len) };
-        let kept = len.min(state.request.len());
-        state.request[..kept].copy_from_slice(&request[..kept]);
-        state.len = kept;
-        state.is_told = false;
-        if (state.generic >> fd) & 1 != 0 {
-            state.learn_peer();
-        }
-    }
+    // SAFETY: the caller's octets are readable for this length.
+    let request = unsafe { slice::from_raw_parts(octets, len) };
+    Window::Kernel.count(1, || STATE.lock().expect("one thread").take(fd, request));
     len as isize
 }
 
@@ -135,26 +128,44 @@ extern "C" fn recvfrom(
     from_len: *mut u32,
 ) -> isize {
     const ADDRESS: usize = 12;
-    let mut state = STATE.lock().expect("one thread");
-    if !state.is_netlink(fd) {
+    let answered = Window::Kernel.count(1, || {
+        let mut state = STATE.lock().expect("one thread");
+        if !state.is_netlink(fd) {
+            return None;
+        }
+        // SAFETY: the caller's buffer and place for an address are writable.
+        let buffer = unsafe {
+            from.cast::<u8>().write_bytes(0, ADDRESS);
+            from.cast::<u16>().write(16);
+            from_len.write(ADDRESS as u32);
+            slice::from_raw_parts_mut(buffer, len)
+        };
+        let is_generic = state.generic >> fd & 1 != 0;
+        Some(state.answer(is_generic, buffer) as isize)
+    });
+    answered.unwrap_or_else(|| {
         // SAFETY: the C library has a place for this thread's number.
         unsafe { *__errno_location() = EAGAIN };
-        return -1;
-    }
-    // SAFETY: the caller's buffer and place for an address are writable.
-    let buffer = unsafe {
-        from.cast::<u8>().write_bytes(0, ADDRESS);
-        from.cast::<u16>().write(16);
-        from_len.write(ADDRESS as u32);
-        slice::from_raw_parts_mut(buffer, len)
-    };
-    let is_generic = state.generic >> fd & 1 != 0;
-    state.answer(is_generic, buffer) as isize
+        -1
+    })
 }
 
 impl State {
     fn is_netlink(&self, fd: c_int) -> bool {
         (0..64).contains(&fd) && (self.netlink | self.generic) >> fd & 1 != 0
+    }
+
+    /// Takes a request that somebody sent.
+    fn take(&mut self, fd: c_int, request: &[u8]) {
+        if !self.is_netlink(fd) {
+            return;
+        }
+        self.len = request.len().min(self.request.len());
+        self.request[..self.len].copy_from_slice(&request[..self.len]);
+        self.is_told = false;
+        if (self.generic >> fd) & 1 != 0 {
+            self.learn_peer();
+        }
     }
 
     fn u16_at(&self, at: usize) -> u16 {

@@ -2,7 +2,7 @@
 
 use daemon::demo::net::Place;
 
-use crate::testbed::{in_world, lispguard};
+use crate::testbed::in_world;
 
 /// Whether this machine's kernel has WireGuard.
 fn has_wireguard() -> bool {
@@ -32,11 +32,4 @@ fn a_kernel_without_wireguard_is_told_with_the_way_out() {
         assert!(world.home.place().remove("lg-ctl").is_err(), "nothing is left");
         Ok(())
     });
-}
-
-#[test]
-fn an_unknown_data_plane_is_refused() {
-    let said = lispguard(["demo", "--dataplane", "quick"]);
-    assert_eq!(said.code, Some(2), "{said:?}");
-    assert!(said.err.contains("auto, kernel, userspace"), "{said:?}");
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use daemon::demo::net::{Scratch, has_privilege};
 use serde::Deserialize;
 
-use crate::testbed::{PROGRAM, alone, beside_others, dataplane, eventually, lispguard};
+use crate::testbed::{alone, beside_others, dataplane, eventually, lispguard, program};
 
 /// What `--json` promises.
 #[derive(Debug, Deserialize)]
@@ -91,8 +91,8 @@ fn an_ordinary_user_sees_the_same() {
     }
     let _alone = alone();
     let scratch = Scratch::new().expect("a directory");
-    let program = scratch.path().join("lispguard");
-    fs::copy(PROGRAM, &program).expect("a copy");
+    let copy = scratch.path().join("lispguard");
+    fs::copy(program(), &copy).expect("a copy");
     open_to_all(scratch.path());
     // Not every machine lets users open the TUN device: here one that does is put in its place,
     // for this process alone.
@@ -101,7 +101,7 @@ fn an_ordinary_user_sees_the_same() {
                   \"$0\" \"$@\"";
     let output = Command::new("unshare")
         .args(["--mount", "sh", "-c", script])
-        .arg(&program)
+        .arg(&copy)
         .args(demo_words(&["--json"], dataplane().as_deref()))
         .output()
         .expect("util-linux is installed");
@@ -135,10 +135,17 @@ fn a_chosen_step_runs_alone_and_a_wrong_word_is_refused() {
 }
 
 #[test]
+fn an_unknown_data_plane_is_refused() {
+    let said = lispguard(["demo", "--dataplane", "quick"]);
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.err.contains("auto, kernel, userspace"), "{said:?}");
+}
+
+#[test]
 fn what_a_killed_or_interrupted_demo_made_goes_away() {
     let _beside = beside_others();
     for signal in [linux::signals::Signal::SIGINT, linux::signals::Signal::SIGKILL] {
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(program());
         let words = ["--keep", "--only", "ping"];
         command.args(demo_words(&words, dataplane().as_deref())).process_group(0);
         let demo = command.stdout(Stdio::piped()).spawn().expect("it starts");

@@ -14,7 +14,7 @@ use crate::mobility::{
     remove_address, wait_until_mapped, wait_until_registered,
 };
 use crate::testbed::{
-    PATIENCE, PROGRAM, echo_at, echo_servers, eventually, in_world, in_world_alone, is_long,
+    PATIENCE, echo_at, echo_servers, eventually, in_world, in_world_alone, is_long, program,
 };
 
 /// Between two datagrams of a slow flow.
@@ -288,14 +288,15 @@ fn know_name(world: &mut World, addresses: &[IpAddr]) -> io::Result<()> {
     let hosts = world.directory().join("hosts");
     let lines: Vec<_> = addresses.iter().map(|address| format!("{address} {name}\n")).collect();
     fs::write(&hosts, lines.concat())?;
-    let program = world.directory().join("phone-lispguard");
+    let wrapper = world.directory().join("phone-lispguard");
     let script = format!(
-        "#!/bin/sh\nexec unshare --mount sh -c 'mount --bind {} /etc/hosts && exec \"$0\" \"$@\"' {PROGRAM} \"$@\"\n",
-        hosts.display()
+        "#!/bin/sh\nexec unshare --mount sh -c 'mount --bind {} /etc/hosts && exec \"$0\" \"$@\"' {} \"$@\"\n",
+        hosts.display(),
+        program(),
     );
-    fs::write(&program, script)?;
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
-    world.phone.set_program(&program);
+    fs::write(&wrapper, script)?;
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))?;
+    world.phone.set_program(&wrapper);
     world.phone.config.map_server_name = Some(name.into());
     Ok(())
 }

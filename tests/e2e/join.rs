@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use crate::testbed::{
-    PATIENCE, PROGRAM, Said, eventually, in_world, lispguard, ping_until_answered,
+    PATIENCE, Said, eventually, in_world, lispguard, ping_until_answered, program,
 };
 use daemon::demo::net::{Node, NodeConfig, Role};
 use linux::signals::Signal;
@@ -57,7 +57,7 @@ fn a_site_and_its_map_server_need_a_line_of_each_other() {
         let mode = fs::metadata(world.home.configuration_file())?.permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
 
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(program());
         command.args(["run", "-c"]).arg(world.home.configuration_file());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut running = world.home.place().namespace().spawn(&mut command, Signal::SIGKILL)?;

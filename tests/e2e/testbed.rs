@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::process::Command;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,14 @@ use daemon::demo::net::{ECHO_PORT, EchoServer, Node, has_privilege};
 /// What a test says: nothing, or why it could not go on.
 pub type Outcome = Result<(), Box<dyn Error>>;
 
-/// The program under test.
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_lispguard");
+/// The program under test: the one that was built with it, unless the environment names another.
+pub fn program() -> &'static str {
+    static PROGRAM: LazyLock<String> = LazyLock::new(|| {
+        std::env::var("LISPGUARD_TEST_PROGRAM")
+            .unwrap_or_else(|_| env!("CARGO_BIN_EXE_lispguard").into())
+    });
+    &PROGRAM
+}
 
 /// How long what has no promised time may take, on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -42,7 +48,7 @@ pub fn is_in_kernel() -> bool {
 /// `lispguard down` on a node: nothing of what its last run made is left.
 pub fn take_down(node: &Node) -> io::Result<()> {
     let file = node.configuration_file();
-    node.place().run(PROGRAM, &["down", "-c", &file.to_string_lossy()]).map(drop)
+    node.place().run(program(), &["down", "-c", &file.to_string_lossy()]).map(drop)
 }
 
 /// Kills a node and has its machine forget it.
@@ -96,7 +102,7 @@ fn run<F: FnOnce(&mut World) -> Outcome>(test: F) {
     if !has_privilege().expect("/proc is mounted") {
         return in_user_namespace(&test_name::<F>());
     }
-    let mut world = World::build(Path::new(PROGRAM)).expect("a little internet");
+    let mut world = World::build(Path::new(program())).expect("a little internet");
     if let Some(name) = dataplane() {
         world.use_dataplane(&name);
     }
@@ -210,7 +216,7 @@ pub struct Said {
 
 /// Runs the program under test with these words.
 pub fn lispguard<I: AsRef<std::ffi::OsStr>>(words: impl IntoIterator<Item = I>) -> Said {
-    let output = Command::new(PROGRAM).args(words).output().expect("the program runs");
+    let output = Command::new(program()).args(words).output().expect("the program runs");
     Said {
         code: output.status.code(),
         out: String::from_utf8(output.stdout).expect("output is UTF-8"),

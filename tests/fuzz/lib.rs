@@ -36,7 +36,7 @@ pub const TARGETS: &[Target] = &[
 /// An AFI-encoded address, LCAFs included: one that parses is emitted as it came.
 pub fn address(data: &[u8]) {
     let Ok((address, rest)) = Address::parse(data) else { return };
-    let _ = format!("{address} {address:?} {:?} {:?}", address.ip_eid(), address.data_key());
+    let _ = format!("{address} {address:?} {:?} {:?}", address.ip_eid(), address.rloc());
     let len = data.len() - rest.len();
     let mut emitted = vec![0xa5; len];
     assert_eq!(address.emit(&mut emitted), Ok(len), "{address}");

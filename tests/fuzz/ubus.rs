@@ -22,7 +22,7 @@ fn hear(stream: &[u8], piece: usize) -> Vec<String> {
     client.add_object().expect("room");
     client.publish("lispguard", &METHODS).expect("room");
     client.lookup("network.interface").expect("room");
-    client.invoke(ObjectId(7), "dump", |_| {}).expect("room");
+    client.invoke(ObjectId(7), "dump", &mut |_| {}).expect("room");
     client.register(ObjectId(7), "ubus.object.add").expect("room");
     client.subscribe(ObjectId(7), ObjectId(8)).expect("room");
     let mut told = Vec::new();
@@ -51,12 +51,13 @@ fn take(client: &mut Client<[u8; BUFFER_LEN]>, told: &mut Vec<String>) -> Result
             Event::Data { fields, .. } => told.push(repeat(fields)),
             Event::Invoked { invocation, fields, .. } => {
                 told.push(repeat(fields));
-                let _ = client.reply(&invocation, |writer| writer.string("eid", "10.1.0.1"));
+                let _ = client.reply(&invocation, &mut |writer| writer.string("eid", "10.1.0.1"));
                 let _ = client.finish(&invocation, Status::Ok);
                 client.handle_transmitted(100);
             }
             Event::Subscribers { object, is_active } => {
-                let _ = client.notify(object, "peer", |writer| writer.boolean("up", is_active));
+                let _ =
+                    client.notify(object, "peer", &mut |writer| writer.boolean("up", is_active));
                 client.handle_transmitted(100);
             }
             _ => {}

@@ -8,12 +8,12 @@ use daemon::demo::net::{Node, Place};
 use linux::signals::Signal;
 
 use crate::machine::{difference, kernel_state, write_secret};
-use crate::testbed::{PROGRAM, in_world};
+use crate::testbed::{in_world, program};
 
 /// Runs `lispguard run` on a node, by words before it; what it said before it ended by itself.
 fn refused(node: &Node, before: &[&str]) -> io::Result<(Option<i32>, String)> {
     let file = write_secret(node, "lispguard", &node.config.to_uci(node.directory()))?;
-    let run = [PROGRAM, "run", "-c"];
+    let run = [program(), "run", "-c"];
     let words: Vec<&str> = before.iter().copied().chain(run).collect();
     let mut command = Command::new("timeout");
     command.arg("10").args(words).arg(file).stdin(Stdio::null()).stderr(Stdio::piped());

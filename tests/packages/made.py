@@ -17,12 +17,12 @@ TARGET = "mips_24kc"
 PROGRAM = b"#!/bin/sh\n# A program.\n"
 
 
-def make(tree, **environment):
-    """Feeds' files by path, made by the command of a tree."""
+def make(tree, *words, **environment):
+    """Feeds' files by path, made by the command of a tree with these words."""
     with tempfile.TemporaryDirectory() as folder:
         with open(f"{folder}/program", "wb") as file:
             file.write(PROGRAM)
-        command = [f"{tree}/cross/package", "-o", f"{folder}/feeds", "-b", f"{folder}/program", TARGET]
+        command = [f"{tree}/cross/package", "-o", f"{folder}/feeds", "-b", f"{folder}/program", *words, TARGET]
         subprocess.run(command, env={**os.environ, **environment}, check=True, stdout=subprocess.DEVNULL)
         made = {}
         for path, _, names in os.walk(f"{folder}/feeds/{TARGET}"):

@@ -236,7 +236,7 @@ impl World {
                 Forwarding::Lanes(lanes) => {
                     lanes.iter().map(|(lane, key, _)| (lane, key)).collect()
                 }
-                _ => forwarding.peers().map(|key| (0, key)).collect::<Vec<_>>(),
+                _ => forwarding.peers().map(|key| (0, *key)).collect::<Vec<_>>(),
             };
             let peers = lanes.iter().map(|(lane, key)| {
                 let peer = known.iter().find(|peer| peer.key == *key);

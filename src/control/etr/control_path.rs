@@ -67,7 +67,7 @@ impl ControlPath {
 
     /// The Map-Server answered something else of ours.
     pub(crate) fn handle_heard(&mut self, map_server: PeerKey, now: Instant) {
-        if self.question.is_some_and(|question| question.map_server == map_server) {
+        if self.question.as_ref().is_some_and(|question| question.map_server == map_server) {
             self.heard_at = Some(now);
         }
     }

@@ -85,16 +85,16 @@ impl Nat {
     }
 
     /// The keepalive of the control tunnel to `used`, the Map-Server in use, and of no other.
-    pub(crate) fn poll_change(&mut self, used: Option<PeerKey>) -> Option<Change> {
+    pub(crate) fn poll_change(&mut self, used: Option<&PeerKey>) -> Option<Change> {
         let wanted = used.filter(|_| self.is_behind);
-        if self.kept == wanted {
+        if self.kept.as_ref() == wanted {
             return None;
         }
         match self.kept.take() {
             Some(kept) => Some(Change::SetControlKeepalive(kept, None)),
             None => {
-                self.kept = wanted;
-                wanted.map(|wanted| Change::SetControlKeepalive(wanted, Some(KEEPALIVE)))
+                self.kept = wanted.copied();
+                wanted.map(|wanted| Change::SetControlKeepalive(*wanted, Some(KEEPALIVE)))
             }
         }
     }

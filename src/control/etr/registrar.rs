@@ -100,8 +100,8 @@ impl Registrar {
     }
 
     /// The Map-Server that acknowledges our registration and is used for everything.
-    pub(crate) fn used(&self) -> Option<PeerKey> {
-        self.used
+    pub(crate) fn used(&self) -> Option<&PeerKey> {
+        self.used.as_ref()
     }
 
     pub(crate) fn servers(&self) -> &[Server] {
@@ -224,7 +224,7 @@ impl Registrar {
                     self.servers[place].note_loss();
                     State::Standby { return_at: None }
                 }
-                state => state,
+                _ => continue,
             };
         }
         let begun = self.choose(can_register, now);
@@ -238,18 +238,18 @@ impl Registrar {
         for place in 0..self.servers.len() {
             let is_other_used =
                 self.servers[place + 1..].iter().any(|server| server.is_registered());
-            self.servers[place].state = match self.servers[place].state {
+            match self.servers[place].state {
                 State::Standby { return_at }
                     if can_register && !is_hope && (return_at.is_none() || !is_other_used) =>
                 {
                     begun = Some(self.servers[place].key);
-                    State::Registering(self.exchange(false, now))
+                    self.servers[place].state = State::Registering(self.exchange(false, now));
                 }
                 State::Registered { .. } | State::Registering(_) if is_registered => {
-                    State::Standby { return_at: None }
+                    self.servers[place].state = State::Standby { return_at: None };
                 }
-                state => state,
-            };
+                _ => {}
+            }
             is_hope |= self.servers[place].is_hopeful();
             is_registered |= self.servers[place].is_registered();
         }

@@ -126,14 +126,14 @@ impl Server {
     }
 
     pub(super) fn due_at(&self) -> Option<Instant> {
-        match self.state {
-            State::Down { patient_until } => patient_until,
-            State::Standby { return_at } => return_at,
+        match &self.state {
+            State::Down { patient_until } => *patient_until,
+            State::Standby { return_at } => *return_at,
             State::Registering(exchange) => {
                 let due_at = exchange.retransmission.due_at();
                 Some(exchange.silent_at.map_or(due_at, |silent_at| silent_at.min(due_at)))
             }
-            State::Registered { refresh_at } => Some(refresh_at),
+            State::Registered { refresh_at } => Some(*refresh_at),
         }
     }
 

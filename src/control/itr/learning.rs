@@ -8,48 +8,44 @@ use crate::xtr::{Counter, Counters};
 use crate::{Eid, EidPrefix, Instant, Mapping, Side};
 
 impl Itr {
-    /// Takes a positive mapping in: how far it reaches, unless it is refused.
+    /// Takes a positive mapping in; says whether it is not refused.
     pub(super) fn learn(
         &mut self,
         mapping: &Mapping,
-        origin: Origin,
+        origin: &Origin,
         context: &mut Context<'_>,
         now: Instant,
-    ) -> Option<EidPrefix> {
-        let eid_prefix = mapping.eid_prefix;
-        let mut ways = ways(&mapping.locators, context.database);
+    ) -> bool {
+        let (eid_prefix, locators) = (&mapping.eid_prefix, &mapping.locators);
+        let ways = ways(locators, context.database);
+        let mut learned = Learned { mapping, ways, is_both_nat: false };
+        let ways = &mut learned.ways;
         if ways.is_empty() {
             context.counters.count(Counter::RecordsUnusable);
-            return None;
+            return false;
         }
-        if !is_within(&self.eid_space, &eid_prefix)
-            || context.database.is_claimed_by(&eid_prefix)
-            || ways.iter().any(|way| context.database.is_own_key(way.key))
+        if !is_within(&self.eid_space, eid_prefix)
+            || context.database.is_claimed_by(eid_prefix)
+            || ways.iter().any(|way| context.database.is_own_key(way.data_key.key))
         {
             context.counters.count(Counter::ClaimsRefused);
-            return None;
+            return false;
         }
-        set_sides(&mut ways, self.initiates(&eid_prefix, origin, now));
-        let is_unreachable = ways.iter().all(|way| way.endpoint.is_none());
-        let mut learned = Learned {
-            eid_prefix,
-            record_ttl: mapping.record_ttl,
-            locators: &mapping.locators,
-            ways,
-            is_both_nat: is_unreachable && self.is_behind_nat,
-        };
-        if self.map_cache.is_elsewhere(&eid_prefix, &mapping.locators) {
-            learned.ways.iter().for_each(|way| self.prober.trust(way.key));
-        }
+        set_sides(ways, self.initiates(eid_prefix, origin, now));
+        let is_unreachable = ways.iter().all(|way| !way.locator.is_reachable);
+        learned.is_both_nat = is_unreachable && self.is_behind_nat;
         let outcome = self.map_cache.learn(&mut learned, origin, now);
+        if outcome == Outcome::Moved {
+            learned.ways.iter().for_each(|way| self.prober.trust(way.data_key.key));
+        }
         count_outcome(outcome, context.counters);
-        (outcome != Outcome::NoPeer).then_some(eid_prefix)
+        outcome != Outcome::NoPeer
     }
 
     /// Whether we initiate towards new peers. The one that was answered does, for the Map-Server
     /// told the other one first; so does who is behind NAT. A restarted site has its new key pushed
     /// to those that hold its mapping: they initiate when they had traffic with it.
-    fn initiates(&self, eid_prefix: &EidPrefix, origin: Origin, now: Instant) -> bool {
+    fn initiates(&self, eid_prefix: &EidPrefix, origin: &Origin, now: Instant) -> bool {
         self.is_behind_nat
             || matches!(origin, Origin::Reply { .. })
             || self.map_cache.is_live(eid_prefix, now)
@@ -60,11 +56,11 @@ impl Itr {
         &mut self,
         mapping: &Mapping,
         asked: Eid,
-        origin: Origin,
+        origin: &Origin,
         context: &mut Context<'_>,
         now: Instant,
     ) -> Option<EidPrefix> {
-        let Origin::Reply { asked_at } = origin else { return None };
+        let Origin::Reply { asked_at } = *origin else { return None };
         let space = self.eid_space.iter().filter(|space| space.contains(asked));
         let space = space.max_by_key(|space| space.len())?;
         let mut hole = mapping.eid_prefix;
@@ -81,16 +77,16 @@ impl Itr {
 }
 
 /// We initiate to peers that can be reached and that we send to.
-pub(super) fn set_sides(ways: &mut Ways, initiates: bool) {
+pub(super) fn set_sides(ways: &mut Ways<'_>, initiates: bool) {
     for way in ways.iter_mut() {
-        let is_initiator = initiates && way.endpoint.is_some() && way.weight > 0;
+        let is_initiator = initiates && way.locator.is_reachable && way.weight > 0;
         way.side = if is_initiator { Side::Initiator } else { Side::Responder };
     }
 }
 
 fn count_outcome(outcome: Outcome, counters: &mut Counters) {
     match outcome {
-        Outcome::Held => {}
+        Outcome::Held | Outcome::Moved => {}
         Outcome::Stale => counters.count(Counter::RecordsStale),
         Outcome::NoPeer => counters.count(Counter::PeersRefused),
         Outcome::Live => counters.count(Counter::NegativesIgnored),

@@ -6,26 +6,25 @@
 
 mod adoption;
 mod refresh;
+mod withdrawal;
 
 use core::time::Duration;
 
 pub(crate) use adoption::Adopted;
+use withdrawal::{Tombstones, version_of};
 
 use super::map_cache_entry::{Installed, Learned, MapCacheEntry, Origin, Outcome, Version};
 use super::peers::{Peers, Ways};
 use super::policy::forwarding;
 use crate::marks::Marks;
-use crate::{Action, Change, Eid, EidPrefix, Event, Forwarding, Instant, Locators, PrefixTable};
+use crate::{
+    Action, Change, Eid, EidPrefix, Event, Forwarding, Instant, Locators, Mapping, PrefixTable,
+    earliest,
+};
 
 /// Rows beyond the limit, for mappings on their way out of the data plane: more than the records
 /// that fit a message.
 const SLACK: usize = 96;
-
-/// Withdrawn mappings whose numbers are remembered; a further one displaces the oldest.
-const MAX_TOMBSTONES: usize = 64;
-
-/// How long the number of a withdrawn mapping is remembered.
-const TOMBSTONE_TTL: Duration = Duration::from_secs(60);
 
 /// How much longer a mapping with live traffic is kept when no Map-Server can be asked.
 const OVERSTAY: Duration = Duration::from_secs(60);
@@ -33,17 +32,11 @@ const OVERSTAY: Duration = Duration::from_secs(60);
 /// Until a refresh that got no answer is tried again (RFC 9301 section 5.3).
 const REFRESH_PAUSE: Duration = Duration::from_secs(30);
 
-struct Tombstone {
-    eid_prefix: EidPrefix,
-    version: Version,
-    expires_at: Instant,
-}
-
 /// Learned mappings and the peers that they lead to.
 pub(crate) struct MapCache {
     rows: PrefixTable<MapCacheEntry>,
     pub(crate) peers: Peers,
-    tombstones: heapless::Vec<Tombstone, MAX_TOMBSTONES>,
+    tombstones: Tombstones,
     limit: usize,
     live_rows: usize,
     /// Rows that are leaving, or may differ from what the data plane has.
@@ -65,7 +58,7 @@ impl MapCache {
         MapCache {
             rows: PrefixTable::with_capacity(places),
             peers: Peers::with_limit(peers),
-            tombstones: heapless::Vec::new(),
+            tombstones: Tombstones::new(),
             limit: mappings,
             live_rows: 0,
             leaving: Marks::with_capacity(places),
@@ -97,28 +90,35 @@ impl MapCache {
     pub(crate) fn learn(
         &mut self,
         learned: &mut Learned<'_>,
-        origin: Origin,
+        origin: &Origin,
         now: Instant,
     ) -> Outcome {
-        let Some(version) = self.admit(&learned.eid_prefix, origin) else { return Outcome::Stale };
-        let ways = &mut learned.ways;
+        let Learned { mapping: Mapping { eid_prefix, locators, .. }, ways, is_both_nat } = learned;
+        let held = held(&self.rows, eid_prefix);
+        if self.is_stale(eid_prefix, held, origin) {
+            return Outcome::Stale;
+        }
         self.peers.admit(ways);
-        let Some(forwarding) = forwarding(ways) else { return Outcome::NoPeer };
-        let held = self.rows.get(&learned.eid_prefix);
-        let old = held.map(MapCacheEntry::peers).unwrap_or_default();
-        let is_same = held.is_some_and(|row| row.locators == *learned.locators);
-        let was_unreachable = held.is_some_and(MapCacheEntry::is_unreachable);
-        if !self.peers.replace(&old, ways, !is_same) {
+        let old = held.map_or(&Forwarding::Drop, |row| &row.forwarding);
+        let is_same = held.is_some_and(|row| row.locators == *locators);
+        if ways.is_empty() || !self.peers.replace(old, ways, !is_same) {
             return Outcome::NoPeer;
         }
-        let mut row = MapCacheEntry::new(learned.record_ttl, forwarding, version, now);
-        let has_new_peers = !row.forwarding.peers().eq(old.iter().copied());
-        row.locators.extend_from_slice(learned.locators).expect("there is room for as many");
-        row.is_news = has_new_peers || !is_same;
-        row.is_both_nat = learned.is_both_nat && (has_new_peers || !was_unreachable);
-        self.put(learned.eid_prefix, row, now);
-        self.drop_negatives_within(&learned.eid_prefix);
-        Outcome::Held
+        let forwarding = forwarding(ways);
+        let has_new_peers = !forwarding.peers().eq(old.peers());
+        let was_unreachable = held.is_some_and(MapCacheEntry::is_unreachable);
+        let outcome = if held.is_some() && !is_same { Outcome::Moved } else { Outcome::Held };
+        if let Some((place, row)) = self.make_room(eid_prefix, &forwarding, now) {
+            row.set(locators, Action::NoAction, &forwarding, learned.mapping.record_ttl, now);
+            if let Origin::Push(version) = origin {
+                row.version = Some(*version);
+            }
+            row.is_news = has_new_peers || !is_same;
+            row.is_both_nat = *is_both_nat && (has_new_peers || !was_unreachable);
+            self.note(place);
+        }
+        self.drop_negatives_within(eid_prefix);
+        outcome
     }
 
     /// Takes a negative answer for `asked` in, unless packets to it are carried right now.
@@ -131,38 +131,23 @@ impl MapCache {
         asked_at: Instant,
         now: Instant,
     ) -> Outcome {
+        let held = held(&self.rows, &eid_prefix);
         let carries = |row: &MapCacheEntry| self.peers.carry(row, now);
-        let exact = self.rows.get(&eid_prefix).is_some_and(carries);
-        if exact || self.lookup(asked).is_some_and(|(_, row)| carries(row)) {
+        if held.is_some_and(carries) || self.lookup(asked).is_some_and(|(_, row)| carries(row)) {
             return Outcome::Live;
         }
-        let Some(version) = self.admit(&eid_prefix, Origin::Reply { asked_at }) else {
-            return Outcome::Stale;
-        };
-        let old = self.rows.get(&eid_prefix).map(MapCacheEntry::peers).unwrap_or_default();
-        self.peers.release(&old);
-        let mut row = MapCacheEntry::new(record_ttl, forwarding, version, now);
-        row.action = action;
-        row.refresh_at = None;
-        row.is_news = !old.is_empty();
-        self.put(eid_prefix, row, now);
-        Outcome::Held
-    }
-
-    /// Forgets a mapping that was withdrawn, and remembers by which push.
-    pub(crate) fn withdraw(&mut self, eid_prefix: &EidPrefix, version: Version) -> Outcome {
-        if self.admit(eid_prefix, Origin::Push(version)).is_none() {
+        if self.is_stale(&eid_prefix, held, &Origin::Reply { asked_at }) {
             return Outcome::Stale;
         }
-        self.leave(eid_prefix);
-        self.tombstones.retain(|tombstone| tombstone.eid_prefix != *eid_prefix);
-        if self.tombstones.is_full() {
-            self.tombstones.remove(0);
+        let had_peers = held.is_some_and(MapCacheEntry::has_peers);
+        if let Some(held) = held {
+            self.peers.release(&held.forwarding);
         }
-        let expires_at = version.pushed_at + TOMBSTONE_TTL;
-        let tombstone = Tombstone { eid_prefix: *eid_prefix, version, expires_at };
-        let is_in = self.tombstones.push(tombstone).is_ok();
-        debug_assert!(is_in, "a place was made");
+        if let Some((place, row)) = self.make_room(&eid_prefix, &forwarding, now) {
+            row.set(&[], action, &forwarding, record_ttl, now);
+            (row.is_news, row.is_both_nat) = (had_peers, false);
+            self.note(place);
+        }
         Outcome::Held
     }
 
@@ -172,7 +157,7 @@ impl MapCache {
         let Some((_, row)) = self.rows.at_mut(place).filter(|(_, row)| !row.is_leaving) else {
             return;
         };
-        self.peers.release(&row.peers());
+        self.peers.release(&row.forwarding);
         row.is_leaving = true;
         self.leaving.set(place);
         self.live_rows -= 1;
@@ -192,24 +177,18 @@ impl MapCache {
         self.rows.get(eid_prefix).is_some_and(|row| self.peers.carry(row, now))
     }
 
-    /// Whether a mapping is held with other locators.
-    pub(crate) fn is_elsewhere(&self, eid_prefix: &EidPrefix, locators: &Locators) -> bool {
-        self.rows.get(eid_prefix).is_some_and(|row| row.locators != *locators)
-    }
-
     /// Judges every mapping's locators anew. One that would have no way keeps those that it has.
-    pub(crate) fn set_ways(&mut self, ways_of: impl Fn(&Locators) -> Ways) {
-        for (place, row) in self.rows.places_mut() {
-            let old = row.peers();
+    pub(crate) fn set_ways(&mut self, ways_of: impl Fn(&Locators) -> Ways<'_>) {
+        for (place, row) in self.rows.places_mut().filter(|(_, row)| row.has_peers()) {
             let mut ways = ways_of(&row.locators);
             self.peers.admit(&mut ways);
-            if let Some(forwarding) = forwarding(&ways)
-                && !old.is_empty()
-                && self.peers.replace(&old, &ways, true)
-            {
-                row.set_forwarding(&forwarding);
-                self.changed.set(place);
+            if ways.is_empty() || !self.peers.replace(&row.forwarding, &ways, true) {
+                continue;
             }
+            let forwarding = forwarding(&ways);
+            drop(ways);
+            row.set_forwarding(&forwarding);
+            self.changed.set(place);
         }
     }
 
@@ -251,7 +230,7 @@ impl MapCache {
                 self.overstayed += 1;
                 continue;
             }
-            self.peers.release(&row.peers());
+            self.peers.release(&row.forwarding);
             row.is_leaving = true;
             self.leaving.set(place);
             self.live_rows -= 1;
@@ -282,8 +261,10 @@ impl MapCache {
             let Some((eid_prefix, row)) = self.rows.at_mut(place) else { continue };
             if !row.is_leaving && row.installed != Installed::Wanted {
                 row.installed = Installed::Wanted;
-                let (eid_prefix, forwarding) = (*eid_prefix, row.forwarding);
-                return Some(Change::SetRoute { eid_prefix, forwarding });
+                return Some(Change::SetRoute {
+                    eid_prefix: *eid_prefix,
+                    forwarding: row.forwarding,
+                });
             }
         }
         self.peers.poll_remove().map(Change::RemovePeer)
@@ -296,8 +277,9 @@ impl MapCache {
             if row.is_leaving {
                 continue;
             }
-            let (eid_prefix, forwarding) = (*eid_prefix, row.forwarding);
+            let eid_prefix = *eid_prefix;
             if row.is_both_nat {
+                let forwarding = row.forwarding;
                 self.news.set(place);
                 // One line for all that lead to the same peer.
                 let alike = self.rows.values_mut().filter(|(_, row)| row.forwarding == forwarding);
@@ -312,50 +294,40 @@ impl MapCache {
         None
     }
 
-    /// The number that a mapping has after this, or `None` when it is older than what is held.
-    fn admit(&self, eid_prefix: &EidPrefix, origin: Origin) -> Option<Option<Version>> {
-        let tombstone = self.tombstones.iter().find(|row| row.eid_prefix == *eid_prefix);
-        let row = self.rows.get(eid_prefix).filter(|row| !row.is_leaving);
-        let held = row.and_then(|row| row.version).or(tombstone.map(|row| row.version));
-        match (origin, held) {
-            (Origin::Push(version), Some(held)) if version.is_older_than(&held) => None,
-            (Origin::Reply { asked_at }, Some(held)) if held.pushed_at >= asked_at => None,
-            (Origin::Push(version), _) => Some(Some(version)),
-            (Origin::Reply { .. }, held) => Some(held),
-        }
-    }
-
-    /// Puts a row in place of the one held, whose peers are given back, making room first.
-    fn put(&mut self, eid_prefix: EidPrefix, mut row: MapCacheEntry, now: Instant) {
-        let held = self.rows.get(&eid_prefix);
-        if let Some(held) = held {
-            row.solicited_at = held.solicited_at;
-            if held.installed == Installed::Wanted {
-                row.set_installed(&held.forwarding);
-            } else {
-                row.installed = held.installed;
+    /// The row of a mapping, which is to be set, and its place. Where there is none, the peers that
+    /// it was to lead to are given back.
+    fn make_room(
+        &mut self,
+        eid_prefix: &EidPrefix,
+        forwarding: &Forwarding,
+        now: Instant,
+    ) -> Option<(usize, &mut MapCacheEntry)> {
+        let Some((place, row)) = self.rows.entry(eid_prefix, MapCacheEntry::blank) else {
+            self.peers.release(forwarding);
+            return None;
+        };
+        if row.is_leaving {
+            row.version = None;
+            if let Some(version) = version_of(&self.tombstones, eid_prefix) {
+                row.version = Some(*version);
             }
-        }
-        if held.is_none_or(|held| held.is_leaving) {
             if self.live_rows >= self.limit {
                 self.evict(now);
             }
             self.live_rows += 1;
         }
-        let (is_changed, is_news) =
-            (row.installed != Installed::Wanted, row.is_news || row.is_both_nat);
+        self.rows.at_mut(place).map(|(_, row)| (place, row))
+    }
+
+    /// The row at a place was set.
+    fn note(&mut self, place: usize) {
+        let Some((_, row)) = self.rows.at(place) else { return };
         let due_at = row.due_at();
-        self.due_at = Some(self.due_at.map_or(due_at, |known| known.min(due_at)));
-        if let Err(row) = self.rows.insert(eid_prefix, row) {
-            self.live_rows -= 1;
-            self.peers.release(&row.peers());
-            return;
-        }
-        let place = self.rows.place(&eid_prefix).expect("the row was just put there");
-        if is_changed {
+        self.due_at = earliest(self.due_at, Some(due_at));
+        if row.installed != Installed::Wanted {
             self.changed.set(place);
         }
-        if is_news {
+        if row.is_news || row.is_both_nat {
             self.news.set(place);
         }
     }
@@ -381,4 +353,12 @@ impl MapCache {
             self.leave(&negative);
         }
     }
+}
+
+/// The mapping of exactly this EID-prefix.
+fn held<'a>(
+    rows: &'a PrefixTable<MapCacheEntry>,
+    eid_prefix: &EidPrefix,
+) -> Option<&'a MapCacheEntry> {
+    rows.get(eid_prefix).filter(|row| !row.is_leaving)
 }

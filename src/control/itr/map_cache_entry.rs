@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::peers::Ways;
-use crate::{Action, EidPrefix, Forwarding, Instant, Locator, Locators, MAX_LANES, PeerKey};
+use crate::{Action, Forwarding, Instant, Locator, Locators, Mapping, PeerKey};
 
 /// The push that last set a mapping; numbers compare within one Map-Server and epoch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,10 +32,8 @@ pub(crate) enum Origin {
 
 /// A positive mapping as the xTR judged it.
 pub(crate) struct Learned<'a> {
-    pub(crate) eid_prefix: EidPrefix,
-    pub(crate) record_ttl: Duration,
-    pub(crate) locators: &'a Locators,
-    pub(crate) ways: Ways,
+    pub(crate) mapping: &'a Mapping,
+    pub(crate) ways: Ways<'a>,
     /// Neither side can be reached from outside.
     pub(crate) is_both_nat: bool,
 }
@@ -45,6 +43,8 @@ pub(crate) struct Learned<'a> {
 pub(crate) enum Outcome {
     /// Held now.
     Held,
+    /// Held now, with other locators than before.
+    Moved,
     /// Older than what is held.
     Stale,
     /// The table of peers is full, or the peers are known in other lanes.
@@ -92,35 +92,47 @@ pub struct MapCacheEntry {
 }
 
 impl MapCacheEntry {
-    pub(super) fn new(
-        record_ttl: Duration,
-        forwarding: Forwarding,
-        version: Option<Version>,
-        now: Instant,
-    ) -> MapCacheEntry {
+    /// No mapping yet: as one that left without ever having been in the data plane.
+    #[inline(always)]
+    pub(super) fn blank() -> MapCacheEntry {
         MapCacheEntry {
             locators: Locators::new(),
             action: Action::NoAction,
-            forwarding,
-            set_at: now,
-            expires_at: now + record_ttl,
-            refresh_at: Some(now + record_ttl * 9 / 10),
+            forwarding: Forwarding::Drop,
+            set_at: Instant::ZERO,
+            expires_at: Instant::ZERO,
+            refresh_at: None,
             is_doubtful: false,
             solicited_at: None,
-            version,
+            version: None,
             installed: Installed::Nothing,
-            is_leaving: false,
+            is_leaving: true,
             is_news: false,
             is_both_nat: false,
             is_adopted: false,
         }
     }
 
-    /// The peers that it keeps.
-    pub(super) fn peers(&self) -> heapless::Vec<PeerKey, MAX_LANES> {
-        self.forwarding.peers().filter(|_| !self.is_leaving).collect()
+    /// From now on it is this mapping, a negative one when there are no locators.
+    pub(super) fn set(
+        &mut self,
+        locators: &[Locator],
+        action: Action,
+        forwarding: &Forwarding,
+        record_ttl: Duration,
+        now: Instant,
+    ) {
+        self.locators.clear();
+        self.locators.extend_from_slice(locators).expect("they are as many at most");
+        self.action = action;
+        self.set_forwarding(forwarding);
+        (self.set_at, self.expires_at) = (now, now + record_ttl);
+        let refresh_after = Duration::from_secs(record_ttl.as_secs() * 9 / 10);
+        self.refresh_at = (!locators.is_empty()).then(|| now + refresh_after);
+        (self.is_doubtful, self.is_leaving, self.is_adopted) = (false, false, false);
     }
 
+    /// Whether it keeps peers.
     pub(super) fn has_peers(&self) -> bool {
         !self.is_leaving && self.forwarding.peers().next().is_some()
     }

@@ -5,9 +5,12 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::map_cache_entry::MapCacheEntry;
+use super::policy::endpoint;
 use crate::bucket::{Bucket, Rate};
 use crate::marks::Marks;
-use crate::{Instant, KeyIndex, MAX_LANES, PeerConfig, PeerKey, Side};
+use crate::{
+    DataKey, Forwarding, Instant, KeyIndex, Locator, MAX_LANES, PeerConfig, PeerKey, Side,
+};
 
 /// A peer that carried traffic this recently keeps its mapping against eviction and negative
 /// answers.
@@ -50,18 +53,24 @@ struct Row {
 
 /// A peer to be used by a mapping, and how.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Way {
-    pub(crate) key: PeerKey,
-    pub(crate) lane: u8,
-    /// `None` when it cannot be reached from outside.
-    pub(crate) endpoint: Option<SocketAddr>,
+pub(crate) struct Way<'a> {
+    pub(crate) locator: &'a Locator,
+    /// The locator's.
+    pub(crate) data_key: &'a DataKey,
     pub(crate) side: Side,
     /// Its share; 0 when it is only accepted from.
     pub(crate) weight: u8,
 }
 
+impl Way<'_> {
+    /// Where to send; nowhere when it cannot be reached from outside.
+    pub(crate) fn endpoint(&self) -> Option<SocketAddr> {
+        endpoint(self.locator)
+    }
+}
+
 /// The peers of one mapping, sorted by lane.
-pub(crate) type Ways = heapless::Vec<Way, MAX_LANES>;
+pub(crate) type Ways<'a> = heapless::Vec<Way<'a>, MAX_LANES>;
 
 /// What the mapping system says of the peer, which is not where it may have roamed to since.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -85,17 +94,17 @@ impl Peers {
         }
     }
 
-    fn place_of(&self, key: PeerKey) -> Result<usize, usize> {
-        self.by_key.find(&key, |place| self.rows[place].key)
+    fn place_of(&self, key: &PeerKey) -> Result<usize, usize> {
+        self.by_key.find(key, |place| &self.rows[place].key)
     }
 
-    fn find(&self, key: PeerKey) -> Option<&Row> {
+    fn find(&self, key: &PeerKey) -> Option<&Row> {
         let index = self.place_of(key).ok()?;
         Some(&self.rows[self.by_key.place(index)?])
     }
 
     /// The row of a key, with its place.
-    fn find_mut(&mut self, key: PeerKey) -> Option<(usize, &mut Row)> {
+    fn find_mut(&mut self, key: &PeerKey) -> Option<(usize, &mut Row)> {
         let index = self.place_of(key).ok()?;
         let place = self.by_key.place(index)?;
         Some((place, &mut self.rows[place]))
@@ -104,7 +113,7 @@ impl Peers {
     /// Puts a row in for which there is room.
     fn push(&mut self, row: Row) -> usize {
         let place = self.rows.len();
-        if let Err(index) = self.place_of(row.key) {
+        if let Err(index) = self.place_of(&row.key) {
             self.by_key.insert(index, &row.key, place);
         }
         self.in_use += usize::from(row.uses > 0);
@@ -114,12 +123,12 @@ impl Peers {
 
     /// Takes a row out; the last one takes its place.
     fn remove(&mut self, place: usize) -> Row {
-        if let Ok(index) = self.place_of(self.rows[place].key) {
+        if let Ok(index) = self.place_of(&self.rows[place].key) {
             self.by_key.remove(index);
         }
         let last = self.rows.len() - 1;
         if last != place
-            && let Ok(index) = self.place_of(self.rows[last].key)
+            && let Ok(index) = self.place_of(&self.rows[last].key)
         {
             self.by_key.set_place(index, place);
         }
@@ -132,26 +141,28 @@ impl Peers {
     /// A mapping that led to `old` leads by `ways` from now on. A known peer keeps its side; its
     /// endpoint changes when another one is described, which for what the mapping had before is
     /// so only with `is_new`. False, and nothing is changed, when the table is too full.
-    pub(crate) fn replace(&mut self, old: &[PeerKey], ways: &Ways, is_new: bool) -> bool {
-        let added = ways.iter().filter(|way| self.find(way.key).is_none()).count();
-        let left = || old.iter().filter(|old| ways.iter().all(|way| way.key != **old));
+    pub(crate) fn replace(&mut self, old: &Forwarding, ways: &Ways<'_>, is_new: bool) -> bool {
+        let added = ways.iter().filter(|way| self.find(&way.data_key.key).is_none()).count();
+        let is_left = |old: &&PeerKey| ways.iter().all(|way| way.data_key.key != **old);
+        let left = || old.peers().filter(is_left);
         let is_full = self.in_use + added > self.limit && added > left().count();
         if added > 0 && (is_full || self.rows.len() + added > self.rows.capacity()) {
             return false;
         }
         for way in ways {
-            if !old.contains(&way.key) {
+            if !old.leads_to(&way.data_key.key) {
                 self.add_use(way);
             } else if is_new {
-                self.describe(way.key, way.endpoint);
+                self.describe(&way.data_key.key, way.endpoint());
             }
         }
-        left().for_each(|key| self.drop_use(*key));
+        left().for_each(|key| self.drop_use(key));
         true
     }
 
-    fn add_use(&mut self, way: &Way) {
-        if let Some((place, row)) = self.find_mut(way.key) {
+    fn add_use(&mut self, way: &Way<'_>) {
+        let DataKey { key, lane, .. } = way.data_key;
+        if let Some((place, row)) = self.find_mut(key) {
             let was_unused = row.uses == 0;
             if was_unused {
                 row.wanted.side = way.side;
@@ -161,12 +172,13 @@ impl Peers {
                 self.in_use += 1;
                 self.changed.set(place);
             }
-            self.describe(way.key, way.endpoint);
+            self.describe(key, way.endpoint());
         } else {
-            let Way { key, lane, endpoint, side, .. } = *way;
-            let wanted = Wanted { endpoint, side, keepalive: self.keepalive };
+            let wanted =
+                Wanted { endpoint: way.endpoint(), side: way.side, keepalive: self.keepalive };
             let (installed, traffic_at) = (None, None);
             let (is_adopted, messages) = (false, Bucket::default());
+            let (key, lane) = (*key, *lane);
             let row =
                 Row { key, lane, wanted, installed, uses: 1, traffic_at, is_adopted, messages };
             let place = self.push(row);
@@ -183,7 +195,7 @@ impl Peers {
         endpoint: Option<SocketAddr>,
         is_used: bool,
     ) {
-        if let Some((place, row)) = self.find_mut(key) {
+        if let Some((place, row)) = self.find_mut(&key) {
             let was_unused = row.uses == 0;
             row.uses += usize::from(is_used);
             self.in_use += usize::from(was_unused && is_used);
@@ -203,12 +215,12 @@ impl Peers {
     /// Whether a peer is among those told of, in the lane that it is known in.
     pub(crate) fn is_adoptable(
         &self,
-        key: PeerKey,
+        key: &PeerKey,
         peers: &[(u8, PeerKey, Option<SocketAddr>)],
     ) -> bool {
         let known = self.find(key).map(|row| row.lane);
         let is_same = |(lane, peer, _): &(u8, PeerKey, Option<SocketAddr>)| {
-            *peer == key && known.is_none_or(|known| known == *lane)
+            peer == key && known.is_none_or(|known| known == *lane)
         };
         peers.iter().any(is_same)
     }
@@ -220,17 +232,19 @@ impl Peers {
     }
 
     /// Leaves only those of the ways whose peers are in the same lane as they are known in.
-    pub(crate) fn admit(&self, ways: &mut Ways) {
-        ways.retain(|way| self.find(way.key).is_none_or(|row| row.lane == way.lane));
+    pub(crate) fn admit(&self, ways: &mut Ways<'_>) {
+        let is_known_in =
+            |key: &DataKey| self.find(&key.key).is_none_or(|row| row.lane == key.lane);
+        ways.retain(|way| is_known_in(way.data_key));
     }
 
     /// A mapping leads to these no more.
-    pub(crate) fn release(&mut self, peers: &[PeerKey]) {
-        peers.iter().for_each(|peer| self.drop_use(*peer));
+    pub(crate) fn release(&mut self, forwarding: &Forwarding) {
+        forwarding.peers().for_each(|peer| self.drop_use(peer));
     }
 
     /// One mapping less leads to this peer.
-    fn drop_use(&mut self, key: PeerKey) {
+    fn drop_use(&mut self, key: &PeerKey) {
         if let Some((place, row)) = self.find_mut(key) {
             row.uses -= 1;
             if row.uses == 0 {
@@ -241,7 +255,7 @@ impl Peers {
     }
 
     /// The mapping system describes the peer's endpoint anew.
-    fn describe(&mut self, key: PeerKey, endpoint: Option<SocketAddr>) {
+    fn describe(&mut self, key: &PeerKey, endpoint: Option<SocketAddr>) {
         let Some((place, row)) = self.find_mut(key) else { return };
         if core::mem::take(&mut row.is_adopted) && endpoint.is_none() {
             // Where an earlier run followed it to is all that is known.
@@ -254,7 +268,7 @@ impl Peers {
 
     /// Sends to the peer at this endpoint from now on, whatever roaming has made of it.
     pub(crate) fn redirect(&mut self, key: PeerKey, endpoint: SocketAddr) {
-        if let Some((place, row)) = self.find_mut(key) {
+        if let Some((place, row)) = self.find_mut(&key) {
             row.wanted.endpoint = Some(endpoint);
             row.installed = row.installed.map(|known| Wanted { endpoint: None, ..known });
             self.changed.set(place);
@@ -263,13 +277,13 @@ impl Peers {
 
     /// The lane of a peer that mappings lead to, and where it was last said to be.
     pub(crate) fn place(&self, key: PeerKey) -> Option<(u8, Option<SocketAddr>)> {
-        let row = self.find(key).filter(|row| row.uses > 0)?;
+        let row = self.find(&key).filter(|row| row.uses > 0)?;
         Some((row.lane, row.wanted.endpoint))
     }
 
     /// Whether we may work on a message from this peer.
     pub(crate) fn admits_message(&mut self, key: PeerKey, now: Instant) -> bool {
-        let row = self.find_mut(key).filter(|(_, row)| row.uses > 0);
+        let row = self.find_mut(&key).filter(|(_, row)| row.uses > 0);
         row.is_some_and(|(_, row)| row.messages.take(&MESSAGES, now))
     }
 
@@ -306,23 +320,23 @@ impl Peers {
     }
 
     pub(crate) fn handle_traffic(&mut self, key: PeerKey, now: Instant) {
-        if let Some((_, row)) = self.find_mut(key) {
+        if let Some((_, row)) = self.find_mut(&key) {
             row.traffic_at = Some(now);
         }
     }
 
     /// When data was last received from the peer.
-    pub(crate) fn traffic_at(&self, key: PeerKey) -> Option<Instant> {
+    pub(crate) fn traffic_at(&self, key: &PeerKey) -> Option<Instant> {
         self.find(key)?.traffic_at
     }
 
     /// Whether a peer of this mapping carried traffic in the last 180 s.
     pub(crate) fn carry(&self, row: &MapCacheEntry, now: Instant) -> bool {
-        row.peers().iter().any(|peer| self.is_live(*peer, now))
+        !row.is_leaving && row.forwarding.peers().any(|peer| self.is_live(peer, now))
     }
 
     /// Whether the peer carried traffic in the last 180 s.
-    pub(crate) fn is_live(&self, key: PeerKey, now: Instant) -> bool {
+    pub(crate) fn is_live(&self, key: &PeerKey, now: Instant) -> bool {
         self.traffic_at(key).is_some_and(|at| now.since(at) < LIVE)
     }
 
@@ -332,7 +346,7 @@ impl Peers {
 
     /// The peer at this place of the table, if it carried traffic in the last 180 s.
     pub(crate) fn live_at(&self, place: usize, now: Instant) -> Option<PeerKey> {
-        self.rows.get(place).map(|row| row.key).filter(|key| self.is_live(*key, now))
+        self.rows.get(place).map(|row| row.key).filter(|key| self.is_live(key, now))
     }
 
     /// The next peer to be added or changed. An endpoint that the mapping system did not change
@@ -340,19 +354,18 @@ impl Peers {
     pub(crate) fn poll_set(&mut self) -> Option<PeerConfig> {
         while let Some(place) = self.changed.pop() {
             let Some(row) = self.rows.get_mut(place) else { continue };
-            if row.uses == 0 || row.installed == Some(row.wanted) {
+            let (wanted, installed) = (&row.wanted, row.installed.as_ref());
+            if row.uses == 0 || installed == Some(wanted) {
                 continue;
             }
-            let Wanted { endpoint, side, keepalive } = row.wanted;
-            let is_moved = row.installed.is_none_or(|installed| installed.endpoint != endpoint);
-            row.installed = Some(row.wanted);
-            let endpoint = endpoint.filter(|_| is_moved);
+            let is_moved = installed.is_none_or(|known| known.endpoint != wanted.endpoint);
+            row.installed = Some(*wanted);
             return Some(PeerConfig {
                 key: row.key,
                 lane: row.lane,
-                endpoint,
-                side,
-                persistent_keepalive: keepalive,
+                endpoint: if is_moved { wanted.endpoint } else { None },
+                side: wanted.side,
+                persistent_keepalive: wanted.keepalive,
             });
         }
         None
@@ -384,13 +397,28 @@ mod tests {
         Some(SocketAddr::from(([192, 0, 2, 1], port)))
     }
 
-    fn way(key: PeerKey, endpoint: Option<SocketAddr>, side: Side) -> Ways {
-        [Way { key, lane: 0, endpoint, side, weight: 1 }].into_iter().collect()
+    fn locator(key: PeerKey, lane: u8, endpoint: Option<SocketAddr>) -> Locator {
+        let there = endpoint.unwrap_or(SocketAddr::from(([192, 0, 2, 1], 1)));
+        Locator {
+            rloc: there.ip(),
+            priority: 1,
+            weight: 1,
+            mpriority: 255,
+            mweight: 0,
+            is_reachable: endpoint.is_some(),
+            data_key: Some(DataKey { key, port: there.port(), lane }),
+        }
+    }
+
+    fn way(locator: &Locator, side: Side) -> Ways<'_> {
+        let data_key = locator.data_key.as_ref().unwrap();
+        [Way { locator, data_key, side, weight: 1 }].into_iter().collect()
     }
 
     /// A mapping begins to lead to A at this port.
     fn use_a(peers: &mut Peers, port: u16, side: Side) {
-        assert!(peers.replace(&[], &way(A, endpoint(port), side), true));
+        let locator = locator(A, 0, endpoint(port));
+        assert!(peers.replace(&Forwarding::Drop, &way(&locator, side), true));
     }
 
     #[test]
@@ -401,9 +429,9 @@ mod tests {
         let set = peers.poll_set().unwrap();
         assert_eq!((set.key, set.endpoint, set.side), (A, endpoint(1), Side::Initiator));
         assert_eq!((peers.poll_set(), peers.poll_remove()), (None, None));
-        peers.release(&[A]);
+        peers.release(&Forwarding::Peer(A));
         assert_eq!(peers.poll_remove(), None);
-        peers.release(&[A]);
+        peers.release(&Forwarding::Peer(A));
         assert_eq!((peers.poll_set(), peers.poll_remove()), (None, Some(A)));
         assert_eq!(peers.poll_remove(), None);
     }
@@ -416,9 +444,9 @@ mod tests {
         peers.set_keepalive(Some(Duration::from_secs(25)));
         let set = peers.poll_set().unwrap();
         assert_eq!((set.endpoint, set.persistent_keepalive), (None, Some(Duration::from_secs(25))));
-        peers.describe(A, endpoint(2));
+        peers.describe(&A, endpoint(2));
         assert_eq!(peers.poll_set().unwrap().endpoint, endpoint(2));
-        peers.describe(A, endpoint(2));
+        peers.describe(&A, endpoint(2));
         assert_eq!(peers.poll_set(), None);
     }
 
@@ -427,12 +455,13 @@ mod tests {
         let mut peers = Peers::with_limit(1);
         use_a(&mut peers, 1, Side::Responder);
         assert_eq!(peers.poll_set().unwrap().key, A);
-        let b = way(B, None, Side::Responder);
-        assert!(!peers.replace(&[], &b, true));
-        let mut both = b.clone();
-        both.extend(way(A, None, Side::Responder));
-        assert!(!peers.replace(&[A], &both, true), "a second lane is one more");
-        assert!(peers.replace(&[A], &b, true));
+        let (at_a, at_b) = (locator(A, 0, None), locator(B, 0, None));
+        let b = way(&at_b, Side::Responder);
+        assert!(!peers.replace(&Forwarding::Drop, &b, true));
+        let (old, mut both) = (Forwarding::Peer(A), b.clone());
+        both.extend(way(&at_a, Side::Responder));
+        assert!(!peers.replace(&old, &both, true), "a second lane is one more");
+        assert!(peers.replace(&old, &b, true));
         assert_eq!(peers.poll_set().unwrap().key, B);
         assert_eq!(peers.poll_remove(), Some(A));
     }
@@ -441,22 +470,22 @@ mod tests {
     fn traffic_keeps_a_peer_live_for_three_minutes() {
         let mut peers = Peers::with_limit(1);
         use_a(&mut peers, 1, Side::Responder);
-        assert!(!peers.is_live(A, Instant::ZERO));
+        assert!(!peers.is_live(&A, Instant::ZERO));
         peers.handle_traffic(A, Instant::from_millis(1000));
-        assert!(peers.is_live(A, Instant::from_millis(180_999)));
-        assert!(!peers.is_live(A, Instant::from_millis(181_000)));
+        assert!(peers.is_live(&A, Instant::from_millis(180_999)));
+        assert!(!peers.is_live(&A, Instant::from_millis(181_000)));
     }
 
     #[test]
     fn a_peer_stays_in_the_lane_that_it_is_known_in() {
         let mut peers = Peers::with_limit(2);
         use_a(&mut peers, 1, Side::Responder);
-        let mut elsewhere = way(A, endpoint(1), Side::Responder);
-        elsewhere[0].lane = 1;
+        let locator = locator(A, 1, endpoint(1));
+        let elsewhere = way(&locator, Side::Responder);
         let mut admitted = elsewhere.clone();
         peers.admit(&mut admitted);
         assert!(admitted.is_empty());
-        peers.release(&[A]);
+        peers.release(&Forwarding::Peer(A));
         while peers.poll_remove().is_some() {}
         let mut admitted = elsewhere.clone();
         peers.admit(&mut admitted);
@@ -471,7 +500,9 @@ mod tests {
             let mut peers = Peers::with_limit(2);
             peers.adopt(A, 0, endpoint(1), true);
             assert_eq!((peers.poll_set(), peers.poll_remove()), (None, None));
-            assert!(peers.replace(&[A], &way(A, described, Side::Initiator), true));
+            let locator = locator(A, 0, described);
+            let ways = way(&locator, Side::Initiator);
+            assert!(peers.replace(&Forwarding::Peer(A), &ways, true));
             assert_eq!(peers.poll_set().map(|set| set.endpoint), expected, "{described:?}");
         }
     }

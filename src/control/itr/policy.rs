@@ -5,8 +5,8 @@ use core::net::SocketAddr;
 use super::peers::{Way, Ways};
 use crate::etr::database::Database;
 use crate::{
-    Action, DataKey, Eid, EidPrefix, Forwarding, Lanes, Locator, Locators, MAX_LANES, MAX_LOCATORS,
-    PeerKey, Side, left_aligned,
+    Action, Eid, EidPrefix, Forwarding, Lanes, Locator, Locators, MAX_LANES, MAX_LOCATORS, PeerKey,
+    Side, left_aligned,
 };
 
 pub(super) fn is_within(space: &[EidPrefix], eid_prefix: &EidPrefix) -> bool {
@@ -36,7 +36,7 @@ pub(super) fn outside(hole: EidPrefix, asked: Eid, database: &Database) -> Optio
 
 /// The ways to a site: for each lane that both have, its best locator. Reachable ones of a family
 /// that we have go first, then priority. What is worse than the best lane has no share: weight 0.
-pub(super) fn ways(locators: &Locators, database: &Database) -> Ways {
+pub(super) fn ways<'a>(locators: &'a Locators, database: &Database) -> Ways<'a> {
     let is_common = |locator: &Locator| {
         let lane = locator.data_key.map(|key| key.lane);
         locator.priority != 255
@@ -61,55 +61,52 @@ pub(super) fn endpoints(
     locators.iter().filter(is_usable).filter_map(endpoint).collect()
 }
 
-fn ways_in(locators: &Locators, database: &Database, is_ours: impl Fn(u8) -> bool) -> Ways {
+fn ways_in<'a>(
+    locators: &'a Locators,
+    database: &Database,
+    is_ours: impl Fn(u8) -> bool,
+) -> Ways<'a> {
     let rank = |locator: &Locator| {
         (!locator.is_reachable, database.is_alien(locator.rloc), locator.priority)
     };
-    let best_of = |lane: u8| {
+    let mut ways = Ways::new();
+    for lane in (0..database.lanes()).filter(|lane| is_ours(*lane)) {
         let usable = locators.iter().filter(|locator| locator.priority != 255);
-        usable
-            .filter_map(|locator| locator.data_key.map(|key| (locator, key)))
-            .filter(|(_, key)| key.lane == lane)
-            .min_by_key(|(locator, _)| rank(locator))
-    };
-    let lanes = (0..database.lanes()).filter(|lane| is_ours(*lane)).filter_map(best_of);
-    let mut best: heapless::Vec<(&Locator, DataKey), MAX_LANES> = heapless::Vec::new();
-    for (locator, key) in lanes {
+        let best = usable
+            .filter_map(|locator| Some((locator, locator.data_key.as_ref()?)))
+            .filter(|(_, data_key)| data_key.lane == lane)
+            .min_by_key(|(locator, _)| rank(locator));
+        let Some((locator, data_key)) = best else { continue };
         // One key on two lanes would be one peer on two interfaces.
-        if best.iter().all(|(_, known)| known.key != key.key) {
-            best.push((locator, key)).expect("our lanes are at most MAX_LANES");
+        if ways.iter().all(|way: &Way<'_>| way.data_key.key != data_key.key) {
+            let way = Way { locator, data_key, side: Side::Responder, weight: 0 };
+            ways.push(way).expect("our lanes are at most MAX_LANES");
         }
     }
-    let overall = best.iter().map(|(locator, _)| rank(locator)).min();
-    let is_used = |locator: &Locator| Some(rank(locator)) == overall;
-    let is_equal = best.iter().all(|(locator, _)| !is_used(locator) || locator.weight == 0);
-    let weight = |locator: &Locator| match (is_used(locator), is_equal) {
-        (true, true) => 1,
-        (true, false) => locator.weight,
-        (false, _) => 0,
-    };
-    let way = |(locator, key): &(&Locator, DataKey)| Way {
-        key: key.key,
-        lane: key.lane,
-        endpoint: endpoint(locator),
-        side: Side::Responder,
-        weight: weight(locator),
-    };
-    best.iter().map(way).collect()
+    let overall = ways.iter().map(|way| rank(way.locator)).min();
+    let is_used = |way: &Way<'_>| Some(rank(way.locator)) == overall;
+    let is_equal = ways.iter().all(|way| !is_used(way) || way.locator.weight == 0);
+    for way in &mut ways {
+        way.weight = match (is_used(way), is_equal) {
+            (true, true) => 1,
+            (true, false) => way.locator.weight,
+            (false, _) => 0,
+        };
+    }
+    ways
 }
 
-/// What happens to packets that have these ways; nothing without any.
-pub(super) fn forwarding(ways: &Ways) -> Option<Forwarding> {
-    let peers: heapless::Vec<_, MAX_LANES> =
-        ways.iter().map(|way| (way.lane, way.key, way.weight)).collect();
-    match &peers[..] {
-        [] => None,
-        [(_, peer, _)] => Some(Forwarding::Peer(*peer)),
-        several => Lanes::new(several).map(Forwarding::Lanes),
+/// What happens to packets that have these ways.
+pub(super) fn forwarding(ways: &Ways<'_>) -> Forwarding {
+    if let [way] = ways.as_slice() {
+        return Forwarding::Peer(way.data_key.key);
     }
+    let row = |way: &Way<'_>| (way.data_key.lane, way.data_key.key, way.weight);
+    let rows: heapless::Vec<_, MAX_LANES> = ways.iter().map(row).collect();
+    Lanes::new(&rows).map_or(Forwarding::Drop, Forwarding::Lanes)
 }
 
 /// Where to send; nowhere when the Map-Server says that the site cannot be reached from outside.
-fn endpoint(locator: &Locator) -> Option<SocketAddr> {
+pub(super) fn endpoint(locator: &Locator) -> Option<SocketAddr> {
     locator.endpoint().filter(|_| locator.is_reachable)
 }

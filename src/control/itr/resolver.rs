@@ -10,7 +10,7 @@ use super::map_cache_entry::Origin;
 use crate::etr::registrar;
 use crate::random::Random;
 use crate::retransmission::Retransmission;
-use crate::{Change, Eid, EidPrefix, Event, Instant, PeerKey};
+use crate::{Change, Eid, EidPrefix, Event, Instant, PeerKey, earliest};
 use wire::Nonce;
 
 /// Transmissions of one Map-Request (RFC 9301 section 5.3).
@@ -33,7 +33,7 @@ pub(crate) struct Resolver {
     due_at: Option<Instant>,
     /// Whether there may be one whose failure is to be told.
     has_failed: bool,
-    /// Whether one waits for a Map-Server.
+    /// Whether one may wait for a Map-Server.
     is_waiting: bool,
     /// The Map-Server that all others were asked of.
     map_server: Option<PeerKey>,
@@ -106,12 +106,13 @@ impl Request {
         }
     }
 
+    #[inline(always)]
     fn due_at(&self) -> Instant {
-        match self.state {
-            State::Waiting { give_up_at } => give_up_at,
-            State::Limited { ask_at } => ask_at,
+        match &self.state {
+            State::Waiting { give_up_at } => *give_up_at,
+            State::Limited { ask_at } => *ask_at,
             State::Asking { retransmission, .. } => retransmission.due_at(),
-            State::Answered { until, .. } | State::Paused { until } => until,
+            State::Answered { until, .. } | State::Paused { until } => *until,
         }
     }
 
@@ -148,9 +149,7 @@ impl Resolver {
 
     fn add(&mut self, eid: Eid, source: Eid, has_packets: bool, now: Instant) -> Asked {
         let is_closed = |request: &Request| matches!(request.state, State::Answered { .. });
-        if let Some(known) = self.requests.iter_mut().find(|request| request.eid == eid)
-            && !is_closed(known)
-        {
+        if let Some(known) = self.request_mut(eid).filter(|known| !is_closed(known)) {
             if matches!(known.state, State::Paused { until } if until > now) {
                 return Asked::Paused;
             }
@@ -187,7 +186,7 @@ impl Resolver {
     /// Asks for `eid` because its site solicits it.
     pub(crate) fn ask_solicited(&mut self, eid: Eid, source: Eid, now: Instant) -> Asked {
         let asked = self.ask(eid, source, false, now);
-        if let Some(request) = self.requests.iter_mut().find(|request| request.eid == eid) {
+        if let Some(request) = self.request_mut(eid) {
             request.is_smr_invoked = asked == Asked::Yes;
         }
         asked
@@ -214,13 +213,18 @@ impl Resolver {
         true
     }
 
+    fn request_mut(&mut self, eid: Eid) -> Option<&mut Request> {
+        self.requests.iter_mut().rev().find(|request| request.eid == eid)
+    }
+
     /// The outstanding question that a nonce from this Map-Server answers.
     pub(crate) fn outstanding(&self, peer: PeerKey, answer: Nonce) -> Option<(Eid, Origin)> {
-        self.requests.iter().find_map(|request| match request.state {
+        // The newest are the last.
+        self.requests.iter().rev().find_map(|request| match &request.state {
             State::Asking { map_server, nonce, asked_at, .. }
-                if (map_server, nonce) == (peer, answer) =>
+                if *nonce == answer && *map_server == peer =>
             {
-                Some((request.eid, Origin::Reply { asked_at }))
+                Some((request.eid, Origin::Reply { asked_at: *asked_at }))
             }
             _ => None,
         })
@@ -228,20 +232,20 @@ impl Resolver {
 
     /// The question is answered by a mapping or hole that reaches this far.
     pub(crate) fn handle_answer(&mut self, eid: Eid, eid_prefix: EidPrefix, now: Instant) {
-        if let Some(request) = self.requests.iter_mut().find(|request| request.eid == eid) {
+        if let Some(request) = self.request_mut(eid) {
             let asked_at = match request.state {
                 State::Asking { asked_at, .. } => asked_at,
                 _ => now,
             };
             request.state = State::Answered { eid_prefix, until: asked_at + REQUEST_INTERVAL };
             (request.has_packets, request.is_smr_invoked) = (false, false);
-            self.note_due();
+            self.due_at = self.first_due_at();
         }
     }
 
     /// The answer is of no use to packets that wait; a person may still like it.
     pub(crate) fn handle_useless_answer(&mut self, eid: Eid, now: Instant) {
-        if let Some(request) = self.requests.iter_mut().find(|request| request.eid == eid) {
+        if let Some(request) = self.request_mut(eid) {
             if request.has_packets {
                 request.fail(now + PAUSE, false);
                 self.note_due();
@@ -269,20 +273,21 @@ impl Resolver {
     /// says whether packets to it found a way meanwhile.
     pub(crate) fn handle_timeout(
         &mut self,
-        map_server: Option<PeerKey>,
+        map_server: Option<&PeerKey>,
         random: &mut Random,
         now: Instant,
         mut failed: impl FnMut(Eid) -> bool,
     ) {
         let is_due = self.due_at.is_some_and(|due_at| due_at <= now);
-        let is_new = core::mem::replace(&mut self.map_server, map_server) != map_server;
+        let is_new = self.map_server.as_ref() != map_server;
         let can_ask = self.is_waiting && map_server.is_some();
         if !(is_due || is_new || can_ask) {
             return;
         }
+        self.map_server = map_server.copied();
         for request in &mut self.requests {
             match &request.state {
-                State::Asking { map_server: asked, .. } if map_server != Some(*asked) => {
+                State::Asking { map_server: asked, .. } if map_server != Some(asked) => {
                     request.state = State::Waiting { give_up_at: now + MAX_WAIT };
                 }
                 State::Limited { ask_at } if *ask_at <= now => {
@@ -296,7 +301,7 @@ impl Resolver {
                 _ => {}
             }
             let State::Waiting { give_up_at } = request.state else { continue };
-            if let Some(map_server) = map_server {
+            if let Some(map_server) = map_server.copied() {
                 let nonce = registrar::own(random.next_u64());
                 let retransmission = Retransmission::starting_at(now);
                 request.state = State::Asking { map_server, nonce, asked_at: now, retransmission };
@@ -359,13 +364,19 @@ impl Resolver {
 
     /// To be called after each change.
     fn note_due(&mut self) {
-        (self.due_at, self.has_failed, self.is_waiting) = (None, false, false);
+        self.due_at = self.first_due_at();
+        self.has_failed =
+            self.requests.iter().any(|request| request.fails_packets || request.is_news);
+        self.is_waiting =
+            self.requests.iter().any(|request| matches!(request.state, State::Waiting { .. }));
+    }
+
+    fn first_due_at(&self) -> Option<Instant> {
+        let mut first = None;
         for request in &self.requests {
-            let due_at = request.due_at();
-            self.due_at = Some(self.due_at.map_or(due_at, |known| known.min(due_at)));
-            self.has_failed |= request.fails_packets || request.is_news;
-            self.is_waiting |= matches!(request.state, State::Waiting { .. });
+            first = earliest(first, Some(request.due_at()));
         }
+        first
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Request> {
@@ -396,7 +407,7 @@ mod tests {
         let mut sent = Vec::new();
         let mut now = Instant::from_millis(from);
         while now <= Instant::from_millis(until) {
-            resolver.handle_timeout(server, &mut random, now, |_| false);
+            resolver.handle_timeout(server.as_ref(), &mut random, now, |_| false);
             while let Some((_, nonce, _)) = resolver.poll_request(now) {
                 sent.push((now.as_micros() / 1000, nonce));
             }
@@ -441,7 +452,7 @@ mod tests {
         let mut resolver = Resolver::with_limit(4);
         let mut random = Random::new(&[0; 32], b"");
         resolver.ask(eid(1), eid(0), true, Instant::ZERO);
-        resolver.handle_timeout(Some(SERVER), &mut random, Instant::ZERO, |_| false);
+        resolver.handle_timeout(Some(&SERVER), &mut random, Instant::ZERO, |_| false);
         assert!(resolver.poll_request(Instant::ZERO).is_some());
         let at = Instant::from_millis(10);
         resolver.handle_answer(eid(1), "10.0.0.0/24".parse().unwrap(), at);

@@ -1,36 +1,47 @@
 //! Longest-prefix match that grows with the configuration, and the holes between its prefixes.
 
-use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 use crate::{Eid, EidPrefix, address_bits, left_aligned};
 
 /// A value per EID-prefix.
 #[derive(Debug)]
 pub(super) struct PrefixMap<T> {
-    rows: BTreeMap<EidPrefix, T>,
+    /// Sorted.
+    rows: Vec<(EidPrefix, T)>,
     /// How many prefixes of each length there are, so that a lookup tries only those.
     lengths: [u32; 129],
 }
 
 impl<T> PrefixMap<T> {
     pub(super) fn new() -> PrefixMap<T> {
-        PrefixMap { rows: BTreeMap::new(), lengths: [0; 129] }
+        PrefixMap { rows: Vec::new(), lengths: [0; 129] }
     }
 
     pub(super) fn get(&self, eid_prefix: &EidPrefix) -> Option<&T> {
-        self.rows.get(eid_prefix)
+        self.rank(eid_prefix).ok().map(|rank| &self.rows[rank].1)
     }
 
     pub(super) fn insert(&mut self, eid_prefix: EidPrefix, value: T) {
-        if self.rows.insert(eid_prefix, value).is_none() {
-            self.lengths[usize::from(eid_prefix.len())] += 1;
+        match self.rank(&eid_prefix) {
+            Ok(rank) => self.rows[rank].1 = value,
+            Err(rank) => {
+                self.rows.insert(rank, (eid_prefix, value));
+                self.lengths[usize::from(eid_prefix.len())] += 1;
+            }
         }
     }
 
     pub(super) fn remove(&mut self, eid_prefix: &EidPrefix) {
-        if self.rows.remove(eid_prefix).is_some() {
+        if let Ok(rank) = self.rank(eid_prefix) {
+            self.rows.remove(rank);
             self.lengths[usize::from(eid_prefix.len())] -= 1;
         }
+    }
+
+    /// Where a prefix is among all, or where it would be.
+    fn rank(&self, eid_prefix: &EidPrefix) -> Result<usize, usize> {
+        self.rows.binary_search_by_key(eid_prefix, |(known, _)| *known)
     }
 
     /// The longest prefix that holds `eid`.
@@ -45,7 +56,7 @@ impl<T> PrefixMap<T> {
         present.into_iter().find_map(|(len, _)| {
             let shorter =
                 EidPrefix::new(eid_prefix.instance_id(), eid_prefix.address(), len as u8)?;
-            Some((shorter, self.rows.get(&shorter)?))
+            Some((shorter, self.get(&shorter)?))
         })
     }
 
@@ -53,12 +64,9 @@ impl<T> PrefixMap<T> {
     /// least as long as the longest one that holds `eid`: what shares most leading bits with `eid`
     /// is its neighbour in order.
     pub(super) fn hole_len(&self, eid: Eid) -> u8 {
-        let host = EidPrefix::host(eid);
-        let before = self.rows.range(..=host).rev().map(|(prefix, _)| prefix);
-        let after = self.rows.range(host..).map(|(prefix, _)| prefix);
-        let before = before.take(1).map(|prefix| separating_len(prefix, eid));
-        let after = after.take(1).map(|prefix| separating_len(prefix, eid));
-        before.chain(after).max().unwrap_or(0)
+        let (Ok(rank) | Err(rank)) = self.rank(&EidPrefix::host(eid));
+        let neighbours = &self.rows[rank.saturating_sub(1)..self.rows.len().min(rank + 1)];
+        neighbours.iter().map(|(prefix, _)| separating_len(prefix, eid)).max().unwrap_or(0)
     }
 }
 

@@ -8,8 +8,8 @@ use super::rows::{Groups, RowSet};
 use super::site::SiteIndex;
 use super::{MAX_MESSAGE_LEN, MapServer};
 use crate::bucket::Rate;
-use crate::record::{self, Parsed};
-use crate::{Action, Change, EidPrefix, Event, Instant};
+use crate::record;
+use crate::{Action, Change, EidPrefix, Event, Instant, Mapping};
 
 /// Map-Registers of one site.
 const REGISTERS: Rate = Rate { burst: 64, interval: Duration::from_micros(62_500) };
@@ -216,7 +216,8 @@ impl MapServer {
         terms: Terms,
         now: Instant,
     ) -> Option<RowSet> {
-        let Ok(Parsed { mut mapping, unusable_locators }) = record::parse(record) else {
+        let mut mapping = Mapping::blank();
+        let Some(unusable_locators) = record::parse(record, &mut mapping) else {
             self.counters.records_unusable += 1;
             return None;
         };
@@ -274,8 +275,11 @@ impl MapServer {
         }
         let mut buffer = [0; MAX_MESSAGE_LEN];
         let mut accepted = RecordsWriter::new(&mut buffer);
+        let mut mapping = Mapping::blank();
         for record in register.records.iter() {
-            let Ok(Parsed { mapping, .. }) = record::parse(&record) else { continue };
+            if record::parse(&record, &mut mapping).is_none() {
+                continue;
+            }
             let is_registered = self.registered.get(&mapping.eid_prefix).is_some();
             let is_kept = is_withdrawal(&record) || is_registered && !mapping.locators.is_empty();
             if is_kept && self.is_claimable(site, &mapping.eid_prefix) {

@@ -1,6 +1,5 @@
 //! The sites: what configuration says of each, and what we know of it now.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::ops::{Index, IndexMut};
@@ -10,7 +9,7 @@ use super::moves::Publication;
 use super::registration::LastRegister;
 use super::rows::Rows;
 use crate::bucket::Bucket;
-use crate::{Duration, Instant, PeerKey, SiteConfig};
+use crate::{Duration, Instant, KeyIndex, PeerKey, SiteConfig};
 
 /// A WireGuard session ends this long after its handshake: what lives longer made another one.
 pub(super) const SESSION_LIFETIME: Duration = Duration::from_secs(180);
@@ -134,7 +133,7 @@ impl Site {
 pub(super) struct Sites {
     places: Vec<Option<Site>>,
     free: Vec<SiteIndex>,
-    by_key: BTreeMap<PeerKey, SiteIndex>,
+    by_key: KeyIndex,
 }
 
 impl Sites {
@@ -154,7 +153,13 @@ impl Sites {
 
     /// The site of a control key, remembered ones included.
     pub(super) fn find(&self, key: PeerKey) -> Option<SiteIndex> {
-        self.by_key.get(&key).copied()
+        let rank = self.rank(key).ok()?;
+        self.by_key.place(rank).map(SiteIndex::at)
+    }
+
+    fn rank(&self, key: PeerKey) -> Result<usize, usize> {
+        let key_at = |place: usize| &self[SiteIndex::at(place)].config.key;
+        self.by_key.find(&key, key_at)
     }
 
     /// The configured site of a control key.
@@ -167,17 +172,21 @@ impl Sites {
             self.places.push(None);
             SiteIndex::at(self.places.len() - 1)
         });
-        self.by_key.insert(site.config.key, index);
+        if let Err(rank) = self.rank(site.config.key) {
+            self.by_key.insert(rank, &site.config.key, index.place());
+        }
         self.places[index.place()] = Some(site);
         index
     }
 
     /// Frees a place; nothing may refer to it any more.
     pub(super) fn remove(&mut self, index: SiteIndex) {
-        if let Some(site) = self.places[index.place()].take() {
-            self.by_key.remove(&site.config.key);
-            self.free.push(index);
+        let Some(site) = self.get(index) else { return };
+        if let Ok(rank) = self.rank(site.config.key) {
+            self.by_key.remove(rank);
         }
+        self.places[index.place()] = None;
+        self.free.push(index);
     }
 }
 

@@ -1,5 +1,7 @@
 //! What an xTR counted since its start.
 
+use alloc::vec::Vec;
+
 /// One thing that is counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Counter {
@@ -116,8 +118,9 @@ impl Counters {
     }
 
     /// All counts with their names, in `snake_case`.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        NAMES.iter().copied().zip(self.0.iter().copied())
+    pub fn iter(&self) -> crate::counters::Listed {
+        let listed: Vec<_> = NAMES.iter().copied().zip(self.0.iter().copied()).collect();
+        listed.into_iter()
     }
 }
 

@@ -88,7 +88,7 @@ impl Router {
     }
 
     fn tell_down(&mut self, name: &str, now: Instant) {
-        self.netifd.order("notify_proto", now, |writer| {
+        self.netifd.order("notify_proto", now, &mut |writer| {
             writer.i32("action", LINK);
             writer.string("interface", name);
             writer.boolean("link-up", false);
@@ -104,30 +104,30 @@ fn tell_up(
     addresses: &[IpAddr],
     now: Instant,
 ) -> bool {
-    netifd.order("notify_proto", now, |writer| {
+    netifd.order("notify_proto", now, &mut |writer| {
         writer.i32("action", LINK);
         writer.string("interface", name.as_str());
         writer.boolean("link-up", true);
         writer.string("ifname", device);
         writer.boolean("address-external", true);
-        write_addresses("ipaddr", "32", addresses.iter().filter(|one| one.is_ipv4()), writer);
-        write_addresses("ip6addr", "128", addresses.iter().filter(|one| one.is_ipv6()), writer);
+        write_addresses("ipaddr", "32", addresses, IpAddr::is_ipv4, writer);
+        write_addresses("ip6addr", "128", addresses, IpAddr::is_ipv6, writer);
     })
 }
 
-fn write_addresses<'a>(
+fn write_addresses(
     name: &str,
     mask: &str,
-    addresses: impl Iterator<Item = &'a IpAddr>,
+    addresses: &[IpAddr],
+    is_meant: fn(&IpAddr) -> bool,
     writer: &mut Writer<'_>,
 ) {
-    let mut addresses = addresses.peekable();
-    if addresses.peek().is_none() {
+    if !addresses.iter().any(is_meant) {
         return;
     }
-    writer.array(name, |writer| {
-        for address in addresses {
-            writer.table("", |writer| {
+    writer.array(name, &mut |writer| {
+        for address in addresses.iter().filter(|one| is_meant(one)) {
+            writer.table("", &mut |writer| {
                 writer.string("ipaddr", address.to_string());
                 writer.string("mask", mask);
             });

@@ -11,9 +11,11 @@ use std::net::IpAddr;
 use control::{Duration, Eid, Instant, Mapping};
 use ubus::{Invocation, Status};
 
+use crate::lig::Answer;
+use crate::netifd::Netifd;
+use crate::report;
 use crate::router::Router;
-use crate::status::json;
-use crate::{lig, report};
+use crate::told::{List, Object};
 
 pub(crate) use self::call::{Call, MAX_NAME_LEN, METHODS, PATH};
 use self::interfaces::Wanted;
@@ -67,27 +69,25 @@ impl Router {
         match call {
             Call::Status => {
                 self.plane.refresh_status(now);
-                let json = report::status(self, now).to_json();
-                self.tell_object(invocation, &json);
+                let status = report::status(self, now);
+                tell_object(&mut self.netifd, invocation, &status);
             }
             Call::MapCache => {
                 let rows = report::map_cache(self, now);
-                self.tell_list(invocation, "mappings", &json(&rows));
+                tell_list(&mut self.netifd, invocation, "mappings", &rows);
             }
             Call::Registrations => {
                 let sites = report::registrations(self, now);
-                self.tell_list(invocation, "sites", &json(&sites));
+                tell_list(&mut self.netifd, invocation, "sites", &sites);
             }
             Call::Handovers => {
-                let rows: Vec<_> = self.handovers.iter().collect();
-                let json = json(&rows);
-                self.tell_list(invocation, "handovers", &json);
+                tell_list(&mut self.netifd, invocation, "handovers", &self.handovers);
             }
             Call::Resolve(address) => self.handle_resolve(invocation, address, now),
             Call::Reload => {
                 let result = self.reload(now);
-                self.netifd.answer(invocation, Status::Ok, |writer| {
-                    if let Err(error) = result {
+                self.netifd.answer(invocation, Status::Ok, &mut |writer| {
+                    if let Err(error) = &result {
                         writer.string("error", error);
                     }
                 });
@@ -95,21 +95,13 @@ impl Router {
             Call::InterfaceUp { interface, mtu } => {
                 let status =
                     self.handle_interface_up(Wanted { name: interface, mtu, is_told: false }, now);
-                self.netifd.answer(invocation, status, |_| {});
+                self.netifd.answer(invocation, status, &mut |_| {});
             }
             Call::InterfaceDown { interface } => {
                 let status = self.handle_interface_down(interface.as_str(), now);
-                self.netifd.answer(invocation, status, |_| {});
+                self.netifd.answer(invocation, status, &mut |_| {});
             }
         }
-    }
-
-    fn tell_object(&mut self, invocation: &Invocation, json: &str) {
-        self.netifd.answer(invocation, Status::Ok, |writer| table::object(json, writer));
-    }
-
-    fn tell_list(&mut self, invocation: &Invocation, name: &str, json: &str) {
-        self.netifd.answer(invocation, Status::Ok, |writer| table::list(name, json, writer));
     }
 
     /// An xTR asks the mapping system; a Map-Server alone is the mapping system.
@@ -117,14 +109,14 @@ impl Router {
         let eid = Eid { instance_id: self.config.instance_id, address };
         if self.node.xtr().is_none() {
             return match self.registered_mapping(eid).cloned() {
-                None => self.netifd.answer(invocation, Status::NotFound, |_| {}),
+                None => self.netifd.answer(invocation, Status::NotFound, &mut |_| {}),
                 mapping => self.answer_resolve(invocation, eid, mapping.as_ref()),
             };
         }
         let waiting = Waiting { invocation: *invocation, address, until: now + PATIENCE };
         match self.bus.waiting.push(waiting) {
             Ok(()) => self.node.handle_lig(eid, now),
-            Err(_) => self.netifd.answer(invocation, Status::NoMemory, |_| {}),
+            Err(_) => self.netifd.answer(invocation, Status::NoMemory, &mut |_| {}),
         }
     }
 
@@ -138,13 +130,12 @@ impl Router {
 
     fn answer_resolve(&mut self, invocation: &Invocation, eid: Eid, mapping: Option<&Mapping>) {
         match mapping {
-            None => self.netifd.answer(invocation, Status::Timeout, |_| {}),
+            None => self.netifd.answer(invocation, Status::Timeout, &mut |_| {}),
             Some(mapping) if mapping.locators.is_empty() => {
-                self.netifd.answer(invocation, Status::NotFound, |_| {});
+                self.netifd.answer(invocation, Status::NotFound, &mut |_| {});
             }
             Some(_) => {
-                let (_, json) = lig::answer(eid, mapping, true);
-                self.tell_object(invocation, &json);
+                tell_object(&mut self.netifd, invocation, &Answer::of(eid, mapping));
             }
         }
     }
@@ -152,7 +143,15 @@ impl Router {
     fn end_waiting(&mut self, status: Status, is_ended: impl Fn(&Waiting) -> bool) {
         while let Some(place) = self.bus.waiting.iter().position(&is_ended) {
             let waiting = self.bus.waiting.swap_remove(place);
-            self.netifd.answer(&waiting.invocation, status, |_| {});
+            self.netifd.answer(&waiting.invocation, status, &mut |_| {});
         }
     }
+}
+
+fn tell_object(netifd: &mut Netifd, invocation: &Invocation, object: &dyn Object) {
+    netifd.answer(invocation, Status::Ok, &mut |writer| table::object(object, writer));
+}
+
+fn tell_list(netifd: &mut Netifd, invocation: &Invocation, name: &str, list: &dyn List) {
+    netifd.answer(invocation, Status::Ok, &mut |writer| table::list(name, list, writer));
 }

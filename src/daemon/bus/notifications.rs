@@ -5,15 +5,13 @@ use dataplane::{Event as PlaneEvent, Interface};
 
 use super::table;
 use crate::router::Router;
-use crate::status::json;
 
 impl Router {
     /// Handovers of which nothing more is waited for.
     pub(super) fn notify_handovers(&mut self) {
         while let Some(handover) = self.handovers.poll_ended() {
             if self.netifd.is_heard() {
-                let json = json(handover);
-                self.netifd.notify("handover", |writer| table::object(&json, writer));
+                self.netifd.notify("handover", &mut |writer| table::object(handover, writer));
             }
         }
     }
@@ -32,8 +30,8 @@ impl Router {
         };
         if self.netifd.is_heard() {
             let name = self.names.of(key);
-            self.netifd.notify("registration", |writer| {
-                writer.string(role, name);
+            self.netifd.notify("registration", &mut |writer| {
+                writer.string(role, &name);
                 writer.boolean("registered", is_registered);
             });
         }
@@ -58,14 +56,14 @@ impl Router {
         };
         let endpoint = endpoint.or_else(of_plane);
         let rows = self.node.xtr().into_iter().flat_map(|xtr| xtr.map_cache());
-        let mut rows = rows.filter(|(_, row)| row.forwarding.leads_to(peer));
+        let mut rows = rows.filter(|(_, row)| row.forwarding.leads_to(&peer));
         let eid_prefix = rows.next().map(|(eid_prefix, _)| eid_prefix.to_string());
-        self.netifd.notify("peer", |writer| {
+        self.netifd.notify("peer", &mut |writer| {
             writer.string("key", peer.to_string());
-            if let Some(eid_prefix) = eid_prefix {
+            if let Some(eid_prefix) = &eid_prefix {
                 writer.string("eid_prefix", eid_prefix);
             }
-            if let Some(endpoint) = endpoint {
+            if let Some(endpoint) = &endpoint {
                 writer.string("endpoint", endpoint);
             }
             writer.boolean("up", is_up);

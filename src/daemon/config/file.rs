@@ -1,7 +1,7 @@
 //! Reads files that hold secrets: bounded, wiped after use, and never open to others.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::error::Problem;
 use super::key::{ENCODED_LEN, PrivateKey};
 use super::problem::{FileProblem, ValueProblem};
+use crate::input;
 
 /// A file's octets and permission bits.
 pub(super) struct Contents {
@@ -24,20 +25,9 @@ pub(super) fn read(path: &Path, max: usize) -> Result<Contents, FileProblem> {
     if !fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(FileProblem::NotAFile(path.to_owned()));
     }
-    let file = File::open(path).map_err(unreadable)?;
+    let mut file = File::open(path).map_err(unreadable)?;
     let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o7777;
-    // Room for all of it, so that growing leaves no copies of a secret behind.
-    let mut octets = Zeroizing::new(vec![0; max + 1]);
-    let mut len = 0;
-    loop {
-        match (&file).read(&mut octets[len..]) {
-            Ok(0) => break,
-            Ok(count) => len += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(unreadable(error)),
-        }
-    }
-    octets.truncate(len);
+    let octets = input::octets(&mut file, max + 1).map_err(unreadable)?;
     Ok(Contents { octets, mode })
 }
 

@@ -11,7 +11,7 @@ use super::key::PrivateKey;
 use super::problem::{FileProblem, SectionProblem, ValueProblem};
 use super::reader::{Reader, Report};
 use super::schema::{SECTIONS, SectionRule};
-use super::sections::{self, Others, Seen};
+use super::sections::{self, Others};
 use super::{Config, MAX_EID_PREFIXES, MAX_MAP_SERVERS, MAX_UPLINKS, Problem, file};
 
 /// Options whose values are secrets.
@@ -68,7 +68,7 @@ fn lacks_map_servers(problem: &Problem) -> bool {
 }
 
 fn unreadable<T>(name: &str, problem: FileProblem) -> Result<T, ConfigErrors> {
-    let mut report = Report::new(name);
+    let mut report = Report::new(name, |_| false);
     report.add(None, Place::File, problem);
     report.finish(None)
 }
@@ -79,7 +79,7 @@ fn read(
     origin: Option<(&Path, u32)>,
     is_waived: fn(&Problem) -> bool,
 ) -> Result<Config, ConfigErrors> {
-    let mut report = Report::new(name);
+    let mut report = Report::new(name, is_waived);
     match uci::parse(octets) {
         Err(error) => {
             report.add(Some(error.position.line), Place::File, Problem::Syntax(error.kind));
@@ -91,7 +91,6 @@ fn read(
             }
             let config = check(&document, &mut report);
             wipe(&mut document);
-            report.waive(is_waived);
             report.finish(config)
         }
     }
@@ -141,17 +140,8 @@ fn check(document: &Document, report: &mut Report) -> Option<Config> {
     let private_key = private_key.unwrap_or_else(stand_in);
     let mut config = sections::main(&mut reader, roles.unwrap_or_default(), private_key);
     let eid_space = main.option("eid_space").map_or(0, |option| option.value.texts().len());
-    let mut others = Others {
-        config: &config.clone(),
-        own_key,
-        is_eid_space_known: eid_space > 0 && eid_space == config.eid_space.len(),
-        own_prefixes: Seen::default(),
-        map_server_keys: Seen::default(),
-        site_keys: Seen::default(),
-        site_prefixes: Seen::default(),
-        nestable: Vec::new(),
-        devices: Seen::default(),
-    };
+    let is_eid_space_known = eid_space > 0 && eid_space == config.eid_space.len();
+    let mut others = Others { own_key, is_eid_space_known, ..Others::default() };
     for section in document.sections.iter().filter(|section| !is_main(section)) {
         match SectionRule::of(&section.section_type) {
             Some(rule) => {
@@ -176,11 +166,11 @@ fn is_main(section: &Section) -> bool {
 }
 
 /// Adds what a section says.
-fn add(config: &mut Config, others: &mut Others<'_>, reader: &mut Reader<'_>) {
+fn add(config: &mut Config, others: &mut Others, reader: &mut Reader<'_>) {
     match reader.section.section_type.as_str() {
-        "eid_prefix" => config.eid_prefixes.extend(others.eid_prefix(reader)),
-        "map_server" => config.map_servers.extend(others.map_server(reader)),
-        "site" => config.sites.extend(others.site(reader)),
+        "eid_prefix" => config.eid_prefixes.extend(others.eid_prefix(config, reader)),
+        "map_server" => config.map_servers.extend(others.map_server(config, reader)),
+        "site" => config.sites.extend(others.site(config, reader)),
         "uplink" => config.uplinks.extend(others.uplink(reader)),
         other => unreachable!("the schema has no section type {other}"),
     }

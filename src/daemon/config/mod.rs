@@ -87,6 +87,13 @@ pub struct Config {
     pub uplinks: Vec<Uplink>,
 }
 
+impl Config {
+    /// Our EID-prefixes.
+    pub fn database(&self) -> Vec<EidPrefix> {
+        self.eid_prefixes.iter().map(|own| own.prefix).collect()
+    }
+}
+
 /// EID-prefixes in a node's database.
 pub const MAX_EID_PREFIXES: usize = 32;
 /// Map-Servers of a node.

@@ -10,7 +10,7 @@ use super::LARGEST_MAX_SITES;
 use super::endpoint::EndpointError;
 use super::error::SectionName;
 use super::key::KeyError;
-use super::schema::{SECTIONS, User, nearest};
+use super::schema::{self, User, nearest};
 
 /// What is wrong with a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -173,7 +173,7 @@ impl fmt::Display for SectionProblem {
             }
             SectionProblem::UnknownType(found) => {
                 write!(f, "unknown section type '{found}'; ")?;
-                fmt_meant(f, found, SECTIONS.iter().map(|rule| rule.section_type))
+                fmt_meant(f, found, &schema::types())
             }
             SectionProblem::Nameless => {
                 write!(f, "it needs a name; write one after the type")
@@ -260,7 +260,7 @@ impl fmt::Display for ValueProblem {
             ValueProblem::Key(error) => return write!(f, "{error}; copy the key again"),
             ValueProblem::Unknown(found, values) => {
                 write!(f, "unknown value '{found}'; ")?;
-                return fmt_meant(f, found, values.iter().copied());
+                return fmt_meant(f, found, values);
             }
             ValueProblem::Number(found, min, max) => {
                 return write!(f, "'{found}' is not a number from {min} to {max}; write one");
@@ -357,16 +357,12 @@ impl fmt::Display for User {
 }
 
 /// Writes what the text is likely meant to be, else what is possible.
-fn fmt_meant(
-    f: &mut fmt::Formatter<'_>,
-    found: &str,
-    values: impl ExactSizeIterator<Item = &'static str> + Clone,
-) -> fmt::Result {
-    if let Some(nearest) = nearest(found, values.clone()) {
+fn fmt_meant(f: &mut fmt::Formatter<'_>, found: &str, values: &[&'static str]) -> fmt::Result {
+    if let Some(nearest) = nearest(found, values) {
         return write!(f, "did you mean '{nearest}'?");
     }
     let last = values.len() - 1;
-    for (place, value) in values.enumerate() {
+    for (place, value) in values.iter().enumerate() {
         let separator = match place {
             0 => "write ",
             place if place == last => " or ",

@@ -1,35 +1,52 @@
 //! Takes options out of a section, and keeps account of all that is wrong.
 
+use std::path::PathBuf;
+
 use uci::{Section, SectionOption, Text, Value};
 
 use super::Roles;
 use super::error::{ConfigError, ConfigErrors, MAX_ERRORS, Place, Problem, SectionName};
 use super::problem::{OptionProblem, SectionProblem, ValueProblem};
 use super::schema::{SECTIONS, SectionRule, User, nearest};
+use super::value;
 
 /// The errors found so far.
 pub(super) struct Report {
     file: String,
+    /// The first of them, in the order of lines.
     errors: Vec<ConfigError>,
+    /// How many others there are.
+    more: usize,
+    /// What the caller puts right itself.
+    is_waived: fn(&Problem) -> bool,
 }
 
 impl Report {
-    pub(super) fn new(file: &str) -> Report {
-        Report { file: file.to_owned(), errors: Vec::new() }
+    pub(super) fn new(file: &str, is_waived: fn(&Problem) -> bool) -> Report {
+        Report { file: file.to_owned(), errors: Vec::new(), more: 0, is_waived }
     }
 
     pub(super) fn add(&mut self, line: Option<u32>, place: Place, problem: impl Into<Problem>) {
-        let (file, problem) = (self.file.clone(), problem.into());
-        self.errors.push(ConfigError { file, line, place, problem });
+        self.insert(line, place, problem.into());
+    }
+
+    fn insert(&mut self, line: Option<u32>, place: Place, problem: Problem) {
+        let at = self.errors.partition_point(|error| error.line <= line);
+        if (self.is_waived)(&problem) {
+            return;
+        }
+        if at < MAX_ERRORS {
+            let file = self.file.clone();
+            self.errors.insert(at, ConfigError { file, line, place, problem });
+        }
+        if at >= MAX_ERRORS || self.errors.len() > MAX_ERRORS {
+            self.errors.truncate(MAX_ERRORS);
+            self.more += 1;
+        }
     }
 
     pub(super) fn section(&mut self, section: &Section, problem: impl Into<Problem>) {
         self.add(Some(section.position.line), Place::Section(name_of(section)), problem);
-    }
-
-    /// Forgets what the caller puts right itself.
-    pub(super) fn waive(&mut self, is_waived: fn(&Problem) -> bool) {
-        self.errors.retain(|error| !is_waived(&error.problem));
     }
 
     /// The value, when nothing was wrong.
@@ -40,11 +57,9 @@ impl Report {
         if let (Some(value), true) = (value, self.errors.is_empty()) {
             return Ok(value);
         }
-        self.errors.sort_by_key(|error| error.line);
-        let more = self.errors.len().saturating_sub(MAX_ERRORS);
-        self.errors.truncate(MAX_ERRORS);
-        if more > 0 {
-            self.add(None, Place::File, Problem::More(more));
+        if self.more > 0 {
+            let (file, problem) = (self.file, Problem::More(self.more));
+            self.errors.push(ConfigError { file, line: None, place: Place::File, problem });
         }
         Err(ConfigErrors { errors: self.errors })
     }
@@ -153,15 +168,66 @@ impl<'a> Reader<'a> {
     pub(super) fn one<T>(
         &mut self,
         name: &str,
-        parse: impl Fn(&str) -> Result<T, ValueProblem>,
+        parse: impl FnOnce(&str) -> Result<T, ValueProblem>,
     ) -> Option<T> {
-        let mut first = None;
-        self.each(name, &mut |text, _| {
-            let value = parse(text)?;
-            first.get_or_insert(value);
-            Ok(())
-        });
-        first
+        let (text, line) = self.text(name)?;
+        match parse(text) {
+            Ok(value) => Some(value),
+            Err(problem) => {
+                self.at(line, name, problem);
+                None
+            }
+        }
+    }
+
+    /// The text of an option with its line; of several, which are reported, the first.
+    fn text(&mut self, name: &str) -> Option<(&'a str, u32)> {
+        let text = self.section.option(name)?.value.texts().first()?;
+        let line = text.position.line;
+        match check_text(text) {
+            Ok(text) => Some((text, line)),
+            Err(problem) => {
+                self.at(line, name, problem);
+                None
+            }
+        }
+    }
+
+    /// A number from `min` to `max`.
+    pub(super) fn number(&mut self, name: &str, min: u32, max: u32) -> Option<u32> {
+        self.one(name, |text| value::number(text, min, max))
+    }
+
+    /// A number from `min` to `max`, or the one that a word means.
+    pub(super) fn number_or(
+        &mut self,
+        name: &str,
+        (word, meaning): (&str, u32),
+        min: u32,
+        max: u32,
+    ) -> Option<u32> {
+        let is_word = self.section.option(name)?.value.texts().first()?.text == word;
+        if is_word { Some(meaning) } else { self.number(name, min, max) }
+    }
+
+    /// The place of a value among all that are possible.
+    pub(super) fn choice(&mut self, name: &str, names: &'static [&'static str]) -> Option<usize> {
+        self.one(name, |text| value::choice(text, names))
+    }
+
+    /// Whether something is so.
+    pub(super) fn flag(&mut self, name: &str) -> Option<bool> {
+        Some(self.choice(name, &["1", "0"])? == 0)
+    }
+
+    /// An absolute path.
+    pub(super) fn path(&mut self, name: &str) -> Option<PathBuf> {
+        self.one(name, value::path)
+    }
+
+    /// The name of a network device.
+    pub(super) fn device(&mut self, name: &str) -> Option<String> {
+        self.one(name, value::device)
     }
 
     /// The value of an option that must be there; `remedy` is what to add otherwise.
@@ -169,12 +235,17 @@ impl<'a> Reader<'a> {
         &mut self,
         name: &str,
         remedy: &'static str,
-        parse: impl Fn(&str) -> Result<T, ValueProblem>,
+        parse: impl FnOnce(&str) -> Result<T, ValueProblem>,
     ) -> Option<T> {
+        self.require(name, remedy);
+        self.one(name, parse)
+    }
+
+    /// Reports an option that is not there; `remedy` is what to add.
+    pub(super) fn require(&mut self, name: &str, remedy: &'static str) {
         if self.section.option(name).is_none() {
             self.about(name, OptionProblem::Missing(remedy));
         }
-        self.one(name, parse)
     }
 
     /// The name of the section, which must have one.
@@ -189,7 +260,7 @@ impl<'a> Reader<'a> {
 /// What the schema has against an option as such.
 fn misplaced(option: &SectionOption, rule: &SectionRule) -> Option<OptionProblem> {
     let Some(known) = rule.option(&option.name) else {
-        let near = nearest(&option.name, rule.options.iter().map(|option| option.name));
+        let near = nearest(&option.name, &rule.names());
         let elsewhere = SECTIONS.iter().find(|rule| rule.option(&option.name).is_some());
         return Some(match (near, elsewhere) {
             (None, Some(rule)) => OptionProblem::OptionOf(rule.section_type),

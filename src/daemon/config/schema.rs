@@ -125,28 +125,38 @@ impl SectionRule {
         SECTIONS.iter().find(|rule| rule.section_type == section_type)
     }
 
+    /// The names of its options.
+    pub(super) fn names(&self) -> Vec<&'static str> {
+        self.options.iter().map(|option| option.name).collect()
+    }
+
     /// The rule of an option.
     pub(super) fn option(&self, name: &str) -> Option<&'static OptionRule> {
         self.options.iter().find(|rule| rule.name == name)
     }
 }
 
+/// The section types.
+pub(super) fn types() -> Vec<&'static str> {
+    SECTIONS.iter().map(|rule| rule.section_type).collect()
+}
+
 /// The candidate that is meant, when the text is a likely misspelling of one.
-pub(super) fn nearest(
-    text: &str,
-    candidates: impl IntoIterator<Item = &'static str>,
-) -> Option<&'static str> {
+pub(super) fn nearest(text: &str, candidates: &[&'static str]) -> Option<&'static str> {
     // Longer texts are no misspelling of anything here, and would cost time.
     if text.len() > 40 {
         return None;
     }
     let text = text.to_ascii_lowercase();
-    candidates
-        .into_iter()
-        .map(|candidate| (distance(&text, candidate), candidate))
-        .filter(|&(distance, candidate)| distance <= (candidate.len() / 3).max(1))
-        .min_by_key(|&(distance, _)| distance)
-        .map(|(_, candidate)| candidate)
+    let mut best = None;
+    for candidate in candidates {
+        let distance = distance(&text, candidate);
+        let is_near = distance <= (candidate.len() / 3).max(1);
+        if is_near && best.is_none_or(|(least, _)| distance < least) {
+            best = Some((distance, *candidate));
+        }
+    }
+    best.map(|(_, candidate)| candidate)
 }
 
 /// The number of characters to insert, delete or replace that make one text the other.
@@ -180,10 +190,9 @@ mod tests {
 
     #[test]
     fn a_misspelling_finds_what_is_meant_and_nonsense_finds_nothing() {
-        let types = || SECTIONS.iter().map(|rule| rule.section_type);
-        assert_eq!(nearest("map-server", types()), Some("map_server"));
-        assert_eq!(nearest("Uplinks", types()), Some("uplink"));
-        assert_eq!(nearest("interface", types()), None);
-        assert_eq!(nearest(&"x".repeat(1000), types()), None);
+        assert_eq!(nearest("map-server", &types()), Some("map_server"));
+        assert_eq!(nearest("Uplinks", &types()), Some("uplink"));
+        assert_eq!(nearest("interface", &types()), None);
+        assert_eq!(nearest(&"x".repeat(1000), &types()), None);
     }
 }

@@ -2,7 +2,6 @@
 
 use core::net::IpAddr;
 use core::time::Duration;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use control::{EidPrefix, InstanceId, MAX_LANES, PeerKey};
@@ -13,7 +12,7 @@ use super::error::{Place, SectionName};
 use super::key::PrivateKey;
 use super::problem::{OptionProblem, ValueProblem};
 use super::reader::{Reader, Report, name_of};
-use super::value::{self, Role};
+use super::value;
 use super::{
     Config, DEFAULT_MAX_SITES, DataPlane, Devices, Handover, LARGEST_MAX_SITES, Limits, MapServer,
     OnMiss, OwnEidPrefix, Ports, RULES, Roles, Routing, Rules, Site, Uplink, file,
@@ -25,31 +24,29 @@ const MAX_SOCKET_PATH: usize = 107;
 const MAX_DEVICE: usize = 15;
 /// Each lane has a mark of its own.
 const MAX_MARK: u32 = u32::MAX - MAX_LANES as u32 + 1;
+/// Tables that follow the first one: of the resolved EID-prefixes, and one for each lane.
+const TABLES: u32 = 1 + MAX_LANES as u32;
 
 /// The roles, or `None` when they are missing or wrong.
 pub(super) fn roles(main: &mut Reader<'_>) -> Option<Roles> {
-    if main.section.option("role").is_none() {
-        main.about("role", OptionProblem::Missing("`list role 'xtr'` or another role"));
-        return None;
-    }
-    let values = main.list("role", value::role);
-    let mut roles = Roles::default();
-    for (place, &(role, line)) in values.iter().enumerate() {
-        let earlier = values.iter().take(place).find(|(other, _)| *other == role);
-        if let Some(&(_, earlier)) = earlier {
-            main.at(line, "role", ValueProblem::DuplicateItem(earlier));
-        }
-        match role {
-            Role::Xtr => roles.is_xtr = true,
-            Role::MobileNode => roles.is_mobile_node = true,
-            Role::MapServer => roles.is_map_server = true,
+    main.require("role", "`list role 'xtr'` or another role");
+    main.section.option("role")?;
+    let names = &["xtr", "mobile_node", "map_server"];
+    let values = main.list("role", |text| value::choice(text, names));
+    let mut has = [None; 3];
+    for &(role, line) in &values {
+        match has[role] {
+            Some(earlier) => main.at(line, "role", ValueProblem::DuplicateItem(earlier)),
+            None => has[role] = Some(line),
         }
     }
-    if roles.is_xtr && roles.is_mobile_node {
+    let [is_xtr, is_mobile_node, is_map_server] = has.map(|line| line.is_some());
+    if is_xtr && is_mobile_node {
         main.about("role", ValueProblem::Roles);
         return None;
     }
     let is_complete = main.section.option("role").map(|option| option.value.texts().len());
+    let roles = Roles { is_xtr, is_mobile_node, is_map_server };
     (is_complete == Some(values.len())).then_some(roles)
 }
 
@@ -69,7 +66,7 @@ pub(super) fn private_key(main: &mut Reader<'_>) -> Option<PrivateKey> {
             main.one("private_key", |text| PrivateKey::decode(text).map_err(ValueProblem::Key))
         }
         (false, true) => {
-            let path = main.one("private_key_file", value::path)?;
+            let path = main.path("private_key_file")?;
             match file::private_key(&path) {
                 Ok(key) => Some(key),
                 Err(problem) => {
@@ -83,11 +80,11 @@ pub(super) fn private_key(main: &mut Reader<'_>) -> Option<PrivateKey> {
 
 /// The main section with everything in it but the other sections.
 pub(super) fn main(main: &mut Reader<'_>, roles: Roles, private_key: PrivateKey) -> Config {
-    let instance_id = main.one("instance_id", value::instance_id).unwrap_or(InstanceId(0));
+    // 24 bits (RFC 8060 section 4.1).
+    let instance_id = InstanceId(main.number("instance_id", 0, (1 << 24) - 1).unwrap_or(0));
     let eid_space = eid_space(main, roles, instance_id);
-    let run_dir = main.one("run_dir", value::path).unwrap_or("/var/run/lispguard".into());
+    let run_dir = main.path("run_dir").unwrap_or("/var/run/lispguard".into());
     let control_socket = control_socket(main, &run_dir);
-    let second = Duration::from_secs(1);
     Config {
         roles,
         private_key,
@@ -95,21 +92,28 @@ pub(super) fn main(main: &mut Reader<'_>, roles: Roles, private_key: PrivateKey)
         instance_id,
         control_address: main.one("control_address", value::control_address),
         eid_space,
-        on_miss: main.one("on_miss", value::on_miss).unwrap_or(OnMiss::Drop),
-        record_ttl: main.one("record_ttl", value::record_ttl).unwrap_or(3600 * second),
+        on_miss: match main.choice("on_miss", &["drop", "native"]) {
+            Some(1) => OnMiss::Native,
+            _ => OnMiss::Drop,
+        },
+        record_ttl: record_ttl(main).unwrap_or(Duration::from_secs(3600)),
         routing: routing(main),
-        mtu: main.one("mtu", value::mtu).flatten(),
-        dataplane: main.one("dataplane", value::data_plane).unwrap_or(DataPlane::Auto),
+        // IPv6 needs 1280.
+        mtu: main
+            .number_or("mtu", ("auto", 0), 1280, 9000)
+            .filter(|mtu| *mtu > 0)
+            .map(|mtu| mtu as u16),
+        dataplane: match main.choice("dataplane", &["auto", "userspace", "kernel"]) {
+            Some(1) => DataPlane::Userspace,
+            Some(2) => DataPlane::Kernel,
+            _ => DataPlane::Auto,
+        },
         limits: limits(main),
-        registration_timeout: main
-            .one("registration_timeout", |text| value::seconds(text, 3, 86_400))
-            .unwrap_or(180 * second),
-        register_interval: main
-            .one("register_interval", |text| value::seconds(text, 1, 3600))
-            .unwrap_or(60 * second),
-        log_level: main.one("log_level", value::log_level).unwrap_or(LevelFilter::Info),
+        registration_timeout: seconds(main, "registration_timeout", 3, 86_400, 180),
+        register_interval: seconds(main, "register_interval", 1, 3600, 60),
+        log_level: log_level(main),
         run_dir,
-        state_dir: main.one("state_dir", value::path).unwrap_or("/etc/lispguard".into()),
+        state_dir: main.path("state_dir").unwrap_or("/etc/lispguard".into()),
         control_socket,
         handover: handover(main),
         ubus_socket: ubus_socket(main),
@@ -121,9 +125,29 @@ pub(super) fn main(main: &mut Reader<'_>, roles: Roles, private_key: PrivateKey)
     }
 }
 
+fn seconds(main: &mut Reader<'_>, name: &str, min: u32, max: u32, default: u32) -> Duration {
+    Duration::from_secs(main.number(name, min, max).unwrap_or(default).into())
+}
+
+/// Minutes, at most a week.
+fn record_ttl(reader: &mut Reader<'_>) -> Option<Duration> {
+    let minutes = reader.number("record_ttl", 1, 7 * 24 * 60)?;
+    Some(Duration::from_secs(60 * u64::from(minutes)))
+}
+
+fn log_level(main: &mut Reader<'_>) -> LevelFilter {
+    match main.choice("log_level", &["error", "warn", "info", "debug", "trace"]) {
+        Some(0) => LevelFilter::Error,
+        Some(1) => LevelFilter::Warn,
+        Some(3) => LevelFilter::Debug,
+        Some(4) => LevelFilter::Trace,
+        _ => LevelFilter::Info,
+    }
+}
+
 fn eid_space(main: &mut Reader<'_>, roles: Roles, instance_id: InstanceId) -> Vec<EidPrefix> {
-    if roles.has_database() && main.section.option("eid_space").is_none() {
-        main.about("eid_space", OptionProblem::Missing("`list eid_space 'ADDRESS/LENGTH'`"));
+    if roles.has_database() {
+        main.require("eid_space", "`list eid_space 'ADDRESS/LENGTH'`");
     }
     let prefixes = main.list("eid_space", |text| value::prefix(text, instance_id));
     let mut seen = Seen::default();
@@ -134,10 +158,13 @@ fn eid_space(main: &mut Reader<'_>, roles: Roles, instance_id: InstanceId) -> Ve
 }
 
 fn ports(main: &mut Reader<'_>, roles: Roles) -> Ports {
+    let mut port = |name, default| {
+        main.number(name, 1, u16::MAX.into()).map_or(default, |number| number as u16)
+    };
     let ports = Ports {
-        control: main.one("control_port", value::port).unwrap_or(51821),
-        data: main.one("data_port", value::port).unwrap_or(51820),
-        lisp: main.one("lisp_port", value::port).unwrap_or(control::LISP_PORT),
+        control: port("control_port", 51821),
+        data: port("data_port", 51820),
+        lisp: port("lisp_port", control::LISP_PORT),
     };
     if roles.has_database() && ports.control == ports.data {
         main.about("data_port", ValueProblem::SamePort(ports.control));
@@ -146,28 +173,27 @@ fn ports(main: &mut Reader<'_>, roles: Roles) -> Ports {
 }
 
 fn routing(main: &mut Reader<'_>) -> Routing {
-    let rules = main.one("rules", value::rules).unwrap_or(Rules::Auto);
+    let is_auto = main.choice("rules", &["auto", "none"]) != Some(1);
     // Rules of ours tell the tunnels' packets by their mark.
-    let least_mark = u32::from(rules == Rules::Auto);
-    let table = main.one("table", value::table).unwrap_or(4342);
+    let least_mark = u32::from(is_auto);
+    let table = main.number_or("table", ("main", TABLE_MAIN), 1, u32::MAX - TABLES).unwrap_or(4342);
+    // The tables 253 to 255 are the kernel's `default`, `main` and `local`.
+    if table != TABLE_MAIN && table <= 255 && table + TABLES >= 253 {
+        main.about("table", ValueProblem::ReservedTable(table));
+    }
     Routing {
-        fwmark: main
-            .one("fwmark", |text| value::number(text, least_mark, MAX_MARK))
-            .unwrap_or(0x4c47),
+        fwmark: main.number("fwmark", least_mark, MAX_MARK).unwrap_or(0x4c47),
         table,
         // The kernel's own rules are 0 (local), 32766 (main) and 32767 (default).
-        rule_priority: main
-            .one("rule_priority", |text| value::number(text, 1, 32766 - RULES))
-            .unwrap_or(5090),
-        rules: if table == TABLE_MAIN { Rules::None } else { rules },
-        hashes_ports: main.one("multipath_l4", value::flag).unwrap_or(false),
+        rule_priority: main.number("rule_priority", 1, 32766 - RULES).unwrap_or(5090),
+        rules: if is_auto && table != TABLE_MAIN { Rules::Auto } else { Rules::None },
+        hashes_ports: main.flag("multipath_l4").unwrap_or(false),
     }
 }
 
 fn devices(main: &mut Reader<'_>) -> Devices {
-    let mut name = |option, default: &str| {
-        main.one(option, value::device).unwrap_or_else(|| default.to_owned())
-    };
+    let mut name =
+        |option, default: &str| main.device(option).unwrap_or_else(|| default.to_owned());
     let devices = Devices {
         data: name("data_device", "lg-data0"),
         control: name("control_device", "lg-ctl"),
@@ -187,25 +213,28 @@ fn devices(main: &mut Reader<'_>) -> Devices {
 }
 
 fn handover(main: &mut Reader<'_>) -> Handover {
-    let hold = main.one("handover_hold", |text| value::milliseconds(text, 0, 60_000));
-    Handover {
-        silence: main.one("silence", value::silence).unwrap_or(Duration::from_millis(300)),
-        hold: hold.unwrap_or(Duration::from_secs(1)),
-    }
+    // 0 is never. Less than 50 ms of silence is what a path of ordinary length has.
+    let silence = main.number_or("silence", ("0", 0), 50, 60_000).unwrap_or(300);
+    let hold = main.number("handover_hold", 0, 60_000).unwrap_or(1000);
+    let [silence, hold] = [silence, hold].map(|ms| Duration::from_millis(ms.into()));
+    Handover { silence, hold }
 }
 
 fn ubus_socket(main: &mut Reader<'_>) -> PathBuf {
-    let socket = main.one("ubus_socket", value::path);
-    let socket = socket.unwrap_or("/var/run/ubus/ubus.sock".into());
-    if socket.as_os_str().len() > MAX_SOCKET_PATH {
-        main.about("ubus_socket", ValueProblem::SocketPath);
-    }
+    let socket = main.path("ubus_socket").unwrap_or("/var/run/ubus/ubus.sock".into());
+    check_socket(main, "ubus_socket", &socket);
     socket
+}
+
+fn check_socket(main: &mut Reader<'_>, name: &str, socket: &Path) {
+    if socket.as_os_str().len() > MAX_SOCKET_PATH {
+        main.about(name, ValueProblem::SocketPath);
+    }
 }
 
 fn limits(main: &mut Reader<'_>) -> Limits {
     let mut size =
-        |name, max, default| main.one(name, |text| value::size(text, max)).unwrap_or(default);
+        |name, max, default| main.number(name, 1, max).map_or(default, |number| number as usize);
     let limits = Limits {
         map_cache_size: size("map_cache_size", 1 << 16, 1024),
         waiting_per_eid: size("waiting_per_eid", 1024, 16),
@@ -219,19 +248,16 @@ fn limits(main: &mut Reader<'_>) -> Limits {
 }
 
 fn control_socket(main: &mut Reader<'_>, run_dir: &Path) -> PathBuf {
-    let configured = main.one("control_socket", value::path);
+    let configured = main.path("control_socket");
     let name = if configured.is_some() { "control_socket" } else { "run_dir" };
     let socket = configured.unwrap_or_else(|| run_dir.join("control.sock"));
-    if socket.as_os_str().len() > MAX_SOCKET_PATH {
-        main.about(name, ValueProblem::SocketPath);
-    }
+    check_socket(main, name, &socket);
     socket
 }
 
 /// What the sections after the main one are read with, and what they must not repeat.
-pub(super) struct Others<'a> {
-    /// The main section.
-    pub(super) config: &'a Config,
+#[derive(Default)]
+pub(super) struct Others {
     /// Our public control key, unless the private one is wrong.
     pub(super) own_key: Option<PeerKey>,
     /// Whether all of the EID-space could be read.
@@ -257,9 +283,9 @@ type Octets = [u8; 32];
 /// Values of one kind, and where they stand.
 #[derive(Default)]
 pub(super) struct Seen {
-    /// Places in the list.
-    by_value: BTreeMap<Octets, u32>,
-    rows: Vec<(SectionName, u32)>,
+    rows: Vec<(Octets, SectionName, u32)>,
+    /// Places of rows, in the order of their values.
+    by_value: Vec<usize>,
 }
 
 fn octets_of_prefix(prefix: &EidPrefix) -> Octets {
@@ -282,8 +308,11 @@ fn octets_of_device(name: &str) -> Octets {
 }
 
 impl Seen {
-    fn get(&self, value: &Octets) -> Option<&(SectionName, u32)> {
-        self.by_value.get(value).map(|place| &self.rows[*place as usize])
+    /// Where a value stands, or where it belongs in `by_value`.
+    fn get(&self, value: &Octets) -> Result<(&SectionName, u32), usize> {
+        let found = self.by_value.binary_search_by(|place| self.rows[*place].0.cmp(value));
+        let (_, section, line) = &self.rows[self.by_value[found?]];
+        Ok((section, *line))
     }
 
     /// Reports a value of an option that was there before; whether it is a new one.
@@ -297,16 +326,16 @@ impl Seen {
         let section = name_of(reader.section);
         match self.get(&value) {
             // Of sections that were joined this is said already.
-            Some((earlier, _)) if *earlier == section && reader.section.repeated_at.is_some() => {}
-            Some((earlier, at)) if *earlier == section => {
-                reader.at(line, option, ValueProblem::DuplicateItem(*at));
+            Ok((earlier, _)) if *earlier == section && reader.section.repeated_at.is_some() => {}
+            Ok((earlier, at)) if *earlier == section => {
+                reader.at(line, option, ValueProblem::DuplicateItem(at));
             }
-            Some((earlier, at)) => {
-                reader.at(line, option, ValueProblem::Duplicate(earlier.clone(), *at));
+            Ok((earlier, at)) => {
+                reader.at(line, option, ValueProblem::Duplicate(earlier.clone(), at));
             }
-            None => {
-                self.by_value.insert(value, self.rows.len() as u32);
-                self.rows.push((section, line));
+            Err(place) => {
+                self.by_value.insert(place, self.rows.len());
+                self.rows.push((value, section, line));
                 return true;
             }
         }
@@ -314,15 +343,18 @@ impl Seen {
     }
 }
 
-impl Others<'_> {
+impl Others {
     /// `config eid_prefix`
-    pub(super) fn eid_prefix(&mut self, reader: &mut Reader<'_>) -> Option<OwnEidPrefix> {
-        let config = self.config;
+    pub(super) fn eid_prefix(
+        &mut self,
+        config: &Config,
+        reader: &mut Reader<'_>,
+    ) -> Option<OwnEidPrefix> {
         let parse =
             if config.roles.is_mobile_node { value::host_prefix } else { value::eid_prefix };
         let remedy = "`option prefix 'ADDRESS/LENGTH'`";
         let prefix = reader.required("prefix", remedy, |text| parse(text, config.instance_id));
-        let record_ttl = reader.one("record_ttl", value::record_ttl).unwrap_or(config.record_ttl);
+        let record_ttl = record_ttl(reader).unwrap_or(config.record_ttl);
         let prefix = prefix?;
         let octets = octets_of_prefix(&prefix);
         self.own_prefixes.insert(octets, reader, "prefix", reader.line("prefix"));
@@ -333,13 +365,17 @@ impl Others<'_> {
     }
 
     /// `config map_server`
-    pub(super) fn map_server(&mut self, reader: &mut Reader<'_>) -> Option<MapServer> {
+    pub(super) fn map_server(
+        &mut self,
+        config: &Config,
+        reader: &mut Reader<'_>,
+    ) -> Option<MapServer> {
         let name = reader.name();
         let public_key = public_key(reader, &mut self.map_server_keys);
         let endpoint = reader.one("endpoint", value::endpoint);
         let has_endpoint = reader.section.option("endpoint").is_some();
         let is_myself = public_key.is_some() && public_key == self.own_key;
-        if is_myself && !self.config.roles.is_map_server {
+        if is_myself && !config.roles.is_map_server {
             reader.about("public_key", ValueProblem::OwnKey);
         } else if is_myself && has_endpoint {
             reader.about("endpoint", OptionProblem::OwnEndpoint);
@@ -347,26 +383,22 @@ impl Others<'_> {
             reader.about("endpoint", OptionProblem::NoEndpoint);
         }
         let authentication_key = reader.one("authentication_key", value::secret);
-        let persistent_keepalive =
-            reader.one("persistent_keepalive", |text| value::seconds(text, 1, 65_535));
+        let persistent_keepalive = reader.number("persistent_keepalive", 1, 65_535);
         Some(MapServer {
             name: name?,
             public_key: public_key?,
             endpoint,
             authentication_key,
-            persistent_keepalive,
+            persistent_keepalive: persistent_keepalive.map(|s| Duration::from_secs(s.into())),
         })
     }
 
     /// `config site`
-    pub(super) fn site(&mut self, reader: &mut Reader<'_>) -> Option<Site> {
+    pub(super) fn site(&mut self, config: &Config, reader: &mut Reader<'_>) -> Option<Site> {
         let name = reader.name();
         let public_key = public_key(reader, &mut self.site_keys);
-        if reader.section.option("eid_prefix").is_none() {
-            let remedy = OptionProblem::Missing("`list eid_prefix 'ADDRESS/LENGTH'`");
-            reader.about("eid_prefix", remedy);
-        }
-        let instance_id = self.config.instance_id;
+        reader.require("eid_prefix", "`list eid_prefix 'ADDRESS/LENGTH'`");
+        let instance_id = config.instance_id;
         let prefixes = reader.list("eid_prefix", |text| value::eid_prefix(text, instance_id));
         for &(prefix, line) in &prefixes {
             let octets = octets_of_prefix(&prefix);
@@ -376,7 +408,7 @@ impl Others<'_> {
         }
         let endpoint = reader.one("endpoint", value::endpoint);
         let authentication_key = reader.one("authentication_key", value::secret);
-        let more_specifics = reader.one("accept_more_specifics", value::flag);
+        let more_specifics = reader.flag("accept_more_specifics");
         Some(Site {
             name: name?,
             public_key: public_key?,
@@ -390,18 +422,18 @@ impl Others<'_> {
     /// Refuses prefixes of different sites that contain one another: a map-cache that holds the
     /// wider one never asks for the other.
     pub(super) fn report_nested(&self, report: &mut Report) {
-        let place_of = |prefix: &EidPrefix| self.site_prefixes.get(&octets_of_prefix(prefix));
+        let place_of = |prefix: &EidPrefix| self.site_prefixes.get(&octets_of_prefix(prefix)).ok();
         for prefix in &self.nestable {
             let Some((section, line)) = place_of(prefix) else { continue };
             let around = |len| EidPrefix::new(prefix.instance_id(), prefix.address(), len);
             let wider = (0..prefix.len()).rev().filter_map(around);
             let other = wider
                 .filter_map(|wider| Some((wider, place_of(&wider)?)))
-                .find(|(_, (other, _))| other != section);
+                .find(|(_, (other, _))| *other != section);
             if let Some((wider, (other, at))) = other {
                 let place = Place::Option("eid_prefix".into(), section.clone());
-                let problem = ValueProblem::InsideOther(wider, other.clone(), *at);
-                report.add(Some(*line), place, problem);
+                let problem = ValueProblem::InsideOther(wider, other.clone(), at);
+                report.add(Some(line), place, problem);
             }
         }
     }
@@ -409,8 +441,10 @@ impl Others<'_> {
     /// `config uplink`
     pub(super) fn uplink(&mut self, reader: &mut Reader<'_>) -> Option<Uplink> {
         let device = reader.required("device", "`option device 'NAME'`", value::device);
-        let priority = reader.one("priority", value::octet).unwrap_or(1);
-        let weight = reader.one("weight", value::octet).unwrap_or(100);
+        let mut octet = |name, default| {
+            reader.number(name, 0, u8::MAX.into()).map_or(default, |number| number as u8)
+        };
+        let (priority, weight) = (octet("priority", 1), octet("weight", 100));
         let device = device?;
         let octets = octets_of_device(&device);
         self.devices.insert(octets, reader, "device", reader.line("device"));

@@ -43,26 +43,47 @@ pub(super) struct Counters {
 
 impl Counters {
     /// Each number with its name.
-    pub(super) fn named(self) -> [(&'static str, u64); 18] {
-        [
-            ("ubus_connections", self.connections),
-            ("ubus_failed_connections", self.failed_connections),
-            ("ubus_lost_connections", self.lost_connections),
-            ("ubus_nonsense", self.nonsense),
-            ("ubus_timeouts", self.timeouts),
-            ("ubus_malformed", self.malformed),
-            ("ubus_oversized", self.oversized),
-            ("ubus_unexpected", self.unexpected),
-            ("ubus_refused", self.refused),
-            ("ubus_unanswered", self.unanswered),
-            ("ubus_calls", self.calls),
-            ("ubus_calls_refused", self.calls_refused),
-            ("ubus_told", self.told),
-            ("ubus_untold", self.untold),
-            ("ubus_notifications", self.notifications),
-            ("ubus_dumps", self.dumps),
-            ("ubus_failed_dumps", self.failed_dumps),
-            ("ubus_interfaces_refused", self.interfaces_refused),
-        ]
+    pub(super) fn named(&self) -> control::counters::Listed {
+        const NAMES: [&str; 18] = [
+            "ubus_connections",
+            "ubus_failed_connections",
+            "ubus_lost_connections",
+            "ubus_nonsense",
+            "ubus_timeouts",
+            "ubus_malformed",
+            "ubus_oversized",
+            "ubus_unexpected",
+            "ubus_refused",
+            "ubus_unanswered",
+            "ubus_calls",
+            "ubus_calls_refused",
+            "ubus_told",
+            "ubus_untold",
+            "ubus_notifications",
+            "ubus_dumps",
+            "ubus_failed_dumps",
+            "ubus_interfaces_refused",
+        ];
+        let values = [
+            &self.connections,
+            &self.failed_connections,
+            &self.lost_connections,
+            &self.nonsense,
+            &self.timeouts,
+            &self.malformed,
+            &self.oversized,
+            &self.unexpected,
+            &self.refused,
+            &self.unanswered,
+            &self.calls,
+            &self.calls_refused,
+            &self.told,
+            &self.untold,
+            &self.notifications,
+            &self.dumps,
+            &self.failed_dumps,
+            &self.interfaces_refused,
+        ];
+        control::counters::listed(&NAMES, &values)
     }
 }

@@ -159,8 +159,8 @@ mod tests {
         for (method, device) in [("interface.update", Some("eth0")), ("interface.down", None)] {
             let mut buffer = [0; 4096];
             let mut writer = Writer::new(&mut buffer);
-            writer.array("interface", |writer| {
-                writer.table("", |writer| told(method).emit(writer, 8).expect("well-formed"));
+            writer.array("interface", &mut |writer| {
+                writer.table("", &mut |writer| told(method).emit(writer, 8).expect("well-formed"));
             });
             let len = writer.len().expect("room");
             interfaces.begin();
@@ -175,8 +175,8 @@ mod tests {
     fn an_interface_of_ours_stays_known_while_all_are_told_again() {
         let mut buffer = [0; 256];
         let mut writer = Writer::new(&mut buffer);
-        writer.array("interface", |writer| {
-            writer.table("", |writer| {
+        writer.array("interface", &mut |writer| {
+            writer.table("", &mut |writer| {
                 writer.string("interface", "overlay");
                 writer.string("proto", PATH);
                 writer.boolean("pending", true);

@@ -124,7 +124,7 @@ impl Netifd {
         &mut self,
         invocation: &Invocation,
         status: Status,
-        fill: impl FnOnce(&mut Writer<'_>),
+        fill: &mut dyn FnMut(&mut Writer<'_>),
     ) {
         self.session.answer(invocation, status, fill);
     }
@@ -135,7 +135,7 @@ impl Netifd {
     }
 
     /// Tells whoever hears our object's notifications.
-    pub(crate) fn notify(&mut self, name: &str, fill: impl FnOnce(&mut Writer<'_>)) {
+    pub(crate) fn notify(&mut self, name: &str, fill: &mut dyn FnMut(&mut Writer<'_>)) {
         self.session.notify(name, fill);
     }
 
@@ -144,7 +144,7 @@ impl Netifd {
         &mut self,
         method: &str,
         now: Instant,
-        fill: impl FnOnce(&mut Writer<'_>),
+        fill: &mut dyn FnMut(&mut Writer<'_>),
     ) -> bool {
         self.session.order(method, now, fill)
     }
@@ -157,15 +157,10 @@ impl Netifd {
     }
 
     /// What was counted since the start, by name.
-    pub fn counters(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+    pub fn counters(&self) -> control::counters::Listed {
         let Counters { connections, failed_connections, lost_connections, .. } = self.counters;
-        let counters = Counters {
-            connections,
-            failed_connections,
-            lost_connections,
-            ..self.session.counters()
-        };
-        counters.named().into_iter()
+        let of_session = self.session.counters();
+        Counters { connections, failed_connections, lost_connections, ..of_session }.named()
     }
 
     fn connect(&mut self, now: Instant) {

@@ -21,7 +21,7 @@ impl Session {
         &mut self,
         invocation: &Invocation,
         mut status: Status,
-        fill: impl FnOnce(&mut Writer<'_>),
+        fill: &mut dyn FnMut(&mut Writer<'_>),
     ) {
         if self.object.id() != Some(invocation.object) {
             return;
@@ -38,7 +38,7 @@ impl Session {
     }
 
     /// Tells whoever hears our object.
-    pub(super) fn notify(&mut self, name: &str, fill: impl FnOnce(&mut Writer<'_>)) {
+    pub(super) fn notify(&mut self, name: &str, fill: &mut dyn FnMut(&mut Writer<'_>)) {
         let Some(object) = self.object.heard() else { return };
         let is_told = self.client.notify(object, name, fill).is_ok();
         *(if is_told { &mut self.counters.told } else { &mut self.counters.untold }) += 1;
@@ -49,7 +49,7 @@ impl Session {
         &mut self,
         method: &str,
         now: Instant,
-        fill: impl FnOnce(&mut Writer<'_>),
+        fill: &mut dyn FnMut(&mut Writer<'_>),
     ) -> bool {
         let Some(source) = self.source.filter(|_| !self.orders.is_full()) else { return false };
         let asked = Asked::new(self.client.invoke(source, method, fill), now);
@@ -64,7 +64,7 @@ impl Session {
         self.is_renewed = true;
         let ours: heapless::Vec<Text<MAX_NAME_LEN>, MAX_OURS> = self.interfaces.ours().collect();
         for name in &ours {
-            self.order("renew", now, |writer| writer.string("interface", name.as_str()));
+            self.order("renew", now, &mut |writer| writer.string("interface", name.as_str()));
         }
     }
 }

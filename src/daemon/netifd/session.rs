@@ -11,6 +11,7 @@ use super::interfaces::Interfaces;
 use super::news::{News, OBJECT_ADDED, PATHS};
 use super::object::Object;
 use super::subscriptions::Subscription;
+use crate::router::earlier;
 
 /// Octets of the longest message that is taken: 64 interfaces with several kilobytes each. Pages
 /// that no message reaches are never touched.
@@ -160,7 +161,7 @@ impl Session {
                     self.counters.calls += 1;
                     if let Err(status) = self.object.handle_call(&invocation, method, fields) {
                         self.counters.calls_refused += 1;
-                        self.answer(&invocation, status, |_| {});
+                        self.answer(&invocation, status, &mut |_| {});
                     }
                 }
                 Some(Event::Invoked { invocation, method, fields }) => {
@@ -179,7 +180,7 @@ impl Session {
 
     /// Asks what is due.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), Failure> {
-        if self.answers_until().any(|until| until <= now) {
+        if self.answer_until().is_some_and(|until| until <= now) {
             self.counters.timeouts += 1;
             return Err(Failure::Timeout);
         }
@@ -202,38 +203,40 @@ impl Session {
 
     /// When `handle_timeout` is to be called.
     pub(super) fn poll_at(&self) -> Option<Instant> {
-        let retries = self.subscriptions.iter().filter_map(|subscription| match subscription {
-            Subscription::Absent { retry_at } => *retry_at,
-            _ => None,
-        });
-        let dump_at = match self.dump {
-            Dump::Wanted { at } => Some(at),
-            _ => None,
-        };
-        self.answers_until().chain(retries).chain(dump_at).chain(self.object.retry_at()).min()
+        let mut first = earlier(self.answer_until(), self.object.retry_at());
+        for subscription in &self.subscriptions {
+            if let Subscription::Absent { retry_at } = subscription {
+                first = earlier(first, *retry_at);
+            }
+        }
+        match self.dump {
+            Dump::Wanted { at } => earlier(first, Some(at)),
+            _ => first,
+        }
     }
 
-    /// When the answers that are waited for must have come.
-    fn answers_until(&self) -> impl Iterator<Item = Instant> {
+    /// When the first of the answers that are waited for must have come.
+    fn answer_until(&self) -> Option<Instant> {
         let stage = match self.stage {
             Stage::Connected { until } => Some(until),
             Stage::Adding { asked, .. } => Some(asked.until),
             Stage::Open { registration, .. } => registration.map(|asked| asked.until),
         };
-        let subscriptions =
-            self.subscriptions.iter().filter_map(|subscription| match subscription {
-                Subscription::LookingUp { asked, .. } | Subscription::Subscribing { asked, .. } => {
-                    Some(asked.until)
-                }
-                Subscription::Absent { .. } | Subscription::Active { .. } => None,
-            });
-        let dump = match self.dump {
-            Dump::Asked { asked, .. } => Some(asked.until),
-            Dump::Idle | Dump::Wanted { .. } => None,
-        };
-        let orders = self.orders.iter().map(|asked| asked.until);
-        let asked = stage.into_iter().chain(subscriptions).chain(dump).chain(orders);
-        asked.chain(self.object.answer_until())
+        let mut first = earlier(stage, self.object.answer_until());
+        for subscription in &self.subscriptions {
+            if let Subscription::LookingUp { asked, .. } | Subscription::Subscribing { asked, .. } =
+                subscription
+            {
+                first = earlier(first, Some(asked.until));
+            }
+        }
+        for asked in &self.orders {
+            first = earlier(first, Some(asked.until));
+        }
+        match self.dump {
+            Dump::Asked { asked, .. } => earlier(first, Some(asked.until)),
+            _ => first,
+        }
     }
 
     fn handle_connected(&mut self, now: Instant) -> Result<(), Failure> {
@@ -363,7 +366,7 @@ impl Session {
     }
 
     fn ask_for_all(&mut self, source: ObjectId, now: Instant) -> Result<(), Failure> {
-        let asked = Asked::new(self.client.invoke(source, "dump", |_| {}), now)?;
+        let asked = Asked::new(self.client.invoke(source, "dump", &mut |_| {}), now)?;
         self.counters.dumps += 1;
         self.interfaces.begin();
         self.next_dump_at = now + DUMP_GAP;

@@ -456,7 +456,7 @@ fn our_object_is_called_and_answers() {
     let [(invocation, Call::Resolve(address))] = told[..] else { panic!("{told:?}") };
     assert_eq!(address.to_string(), "10.2.0.1");
     assert_eq!(bench.bus.answer_of(call), None);
-    bench.netifd.answer(&invocation, Status::Ok, |writer| writer.string("eid", "10.2.0.1"));
+    bench.netifd.answer(&invocation, Status::Ok, &mut |writer| writer.string("eid", "10.2.0.1"));
     bench.netifd.flush(bench.now);
     bench.settle();
     assert_eq!(bench.bus.answer_of(call), Some((0, "\"eid\":\"10.2.0.1\"".to_owned())));
@@ -486,7 +486,9 @@ fn a_flood_of_calls_is_bounded_and_every_caller_gets_an_answer() {
     assert_eq!(kept.len(), 8);
     for (invocation, _) in &kept {
         // Longer than what may wait, of which the caller is told.
-        bench.netifd.answer(invocation, Status::Ok, |writer| writer.string("a", [b'x'; 200_000]));
+        bench
+            .netifd
+            .answer(invocation, Status::Ok, &mut |writer| writer.string("a", [b'x'; 200_000]));
     }
     bench.netifd.flush(bench.now);
     bench.settle();
@@ -504,7 +506,7 @@ fn calls_of_a_lost_connection_are_forgotten() {
     bench.settle();
     bench.bus.stop();
     bench.settle();
-    bench.netifd.answer(&kept[0].0, Status::Ok, |_| {});
+    bench.netifd.answer(&kept[0].0, Status::Ok, &mut |_| {});
     assert_eq!(bench.netifd.poll_call(), None);
     bench.bus.start();
     bench.bus.start_netifd();
@@ -531,7 +533,7 @@ fn who_may_not_publish_tries_again_ever_later_and_follows_netifd_all_the_same() 
 fn only_who_is_heard_tells() {
     let mut bench = Bench::started();
     let tell = |bench: &mut Bench| {
-        bench.netifd.notify("peer", |writer| writer.boolean("up", true));
+        bench.netifd.notify("peer", &mut |writer| writer.boolean("up", true));
         bench.netifd.flush(bench.now);
         bench.settle();
     };

@@ -7,7 +7,7 @@ use super::Adopted;
 use super::machine::{Machine, interface};
 use super::operations::{Device, Hops, Operations, Resolved};
 use super::peers::{Peer, allowed_ip};
-use super::routes::{Entry, lane};
+use super::routes::lane;
 use crate::Interface;
 
 /// Control peers that the configuration has not asked for by then go.
@@ -33,8 +33,9 @@ impl<O: Operations> Machine<O> {
         for (eid_prefix, hops) in &remains.routes {
             match self.adopted_forwarding(eid_prefix, hops, &remains) {
                 Some(forwarding) => {
-                    let installed = Resolved::Lanes(hops.clone());
-                    if self.routes.insert(*eid_prefix, Entry { forwarding, installed }) {
+                    if self.routes.set_forwarding(eid_prefix, &forwarding) {
+                        let installed = Resolved::Lanes(hops.clone());
+                        self.routes.set_installed(eid_prefix, installed);
                         // Its session may have ended meanwhile.
                         drop(self.sync_route(eid_prefix));
                     } else {
@@ -48,7 +49,7 @@ impl<O: Operations> Machine<O> {
         for place in 0..self.control.len() {
             // Told when the configuration asks for them.
             let Some(key) = self.control.key_at(place) else { continue };
-            if let Some(peer) = self.control.get_mut(key) {
+            if let Some(peer) = self.control.get_mut(&key) {
                 (peer.is_claimed, peer.is_adopted) = (false, true);
             }
         }
@@ -56,7 +57,7 @@ impl<O: Operations> Machine<O> {
         self.wake(self.tidy_at);
         for place in 0..self.data.len() {
             let key = self.data.key_at(place);
-            let peer = key.and_then(|key| self.data.get(key)).filter(|peer| peer.has_session());
+            let peer = key.and_then(|key| self.data.get(&key)).filter(|peer| peer.has_session());
             if let Some(device) = peer.map(|peer| peer.device) {
                 self.watch(device);
             }
@@ -82,7 +83,7 @@ impl<O: Operations> Machine<O> {
     ) {
         let key = PeerKey(told.public_key);
         let interface = interface(device);
-        if self.peers(interface).is_full() || self.peers(interface).get(key).is_some() {
+        if self.peers(interface).is_full() || self.peers(interface).get(&key).is_some() {
             let removal = PeerUpdate::removal(told.public_key);
             let _ = self.operations.set_peer(device, &removal, &mut [].into_iter());
             return;
@@ -91,7 +92,7 @@ impl<O: Operations> Machine<O> {
             Interface::Control => control::auth::control_address(key),
             Interface::Data => control::auth::link_address(key),
         };
-        let mut peer = Peer::new(key, device, address, now);
+        let peer = self.peers_mut(interface).add(key, device, address, now);
         peer.endpoint = told.endpoint;
         peer.is_installed = true;
         peer.keepalive_set = told.persistent_keepalive;
@@ -99,7 +100,6 @@ impl<O: Operations> Machine<O> {
         peer.news = Default::default();
         peer.has_been_up = told.last_handshake.is_some();
         peer.settle(now);
-        self.peers_mut(interface).add(peer);
     }
 
     /// The peers behind a route: on each of its lanes, the one that may send from the EID-prefix.
@@ -115,7 +115,7 @@ impl<O: Operations> Machine<O> {
             let (_, told, _) = peers.find(|(device, _, allowed_ips)| {
                 *device == Device::Lane(hop) && allowed_ips.contains(&wanted)
             })?;
-            Some(PeerKey(told.public_key)).filter(|key| self.data.get(*key).is_some())
+            Some(PeerKey(told.public_key)).filter(|key| self.data.get(key).is_some())
         };
         let mut rows = heapless::Vec::<(u8, PeerKey, u8), MAX_LANES>::new();
         for (hop, weight) in hops {
@@ -132,14 +132,14 @@ impl<O: Operations> Machine<O> {
     fn tidy(&mut self, remains: &Remains) {
         for (device, told, allowed_ips) in &remains.peers {
             let key = PeerKey(told.public_key);
-            if *device == Device::Control || self.data.get(key).is_none() {
+            if *device == Device::Control || self.data.get(&key).is_none() {
                 continue;
             }
             let count = self.routes.to_peer(key).count();
             if count == 0 {
                 let removal = PeerUpdate::removal(told.public_key);
                 let _ = self.operations.set_peer(*device, &removal, &mut [].into_iter());
-                self.data.remove(key);
+                self.data.remove(&key);
             } else if allowed_ips.len() != count + 1 {
                 let _ = self.install(Interface::Data, key);
             }
@@ -152,7 +152,7 @@ impl<O: Operations> Machine<O> {
             let mut peers = heapless::Vec::new();
             peers.extend(entry.forwarding.shares().filter_map(|(key, _)| {
                 let peer = self.data.get(key)?;
-                Some((lane(peer), key, peer.endpoint))
+                Some((lane(peer), *key, peer.endpoint))
             }));
             Adopted { eid_prefix: *eid_prefix, forwarding: entry.forwarding, peers }
         })

@@ -5,8 +5,8 @@ use linux::netlink::wireguard::PeerUpdate;
 
 use super::machine::Machine;
 use super::operations::{Device, Operations, Resolved};
-use super::peers::{Peer, allowed_ip};
-use super::routes::{Entry, lane};
+use super::peers::allowed_ip;
+use super::routes::lane;
 use crate::{ControlPeer, EngineError, Interface, PlaneError};
 
 impl<O: Operations> Machine<O> {
@@ -40,7 +40,7 @@ impl<O: Operations> Machine<O> {
             Change::ResetControlPeer(key) => self.reset_control_peer(*key, now),
             Change::InitiateControl(key) => self.initiate_control(*key, now),
             Change::SetControlKeepalive(key, interval) => {
-                let peer = self.control.get_mut(*key).ok_or(EngineError::UnknownPeer(*key))?;
+                let peer = self.control.get_mut(key).ok_or(EngineError::UnknownPeer(*key))?;
                 peer.nat_keepalive = *interval;
                 self.set_keepalive(Interface::Control, *key)
             }
@@ -57,7 +57,7 @@ impl<O: Operations> Machine<O> {
         let now = self.applied_at;
         let mut new_peers = core::mem::take(&mut self.new_peers);
         for key in new_peers.drain(..) {
-            if let Some(peer) = self.data.get_mut(key) {
+            if let Some(peer) = self.data.get_mut(&key) {
                 peer.is_new = false;
             }
             if self.install(Interface::Data, key).is_err() {
@@ -79,12 +79,12 @@ impl<O: Operations> Machine<O> {
     ) -> Result<(), PlaneError> {
         self.install_new_peers();
         let address = config.address.unwrap_or_else(|| control::auth::control_address(config.key));
-        let old = self.control.get(config.key).map(|peer| (peer.address, peer.endpoint));
+        let old = self.control.get(&config.key).map(|peer| (peer.address, peer.endpoint));
         if old.is_none() {
             self.check_new(Interface::Control, config.key, Device::Control)?;
-            self.control.add(Peer::new(config.key, Device::Control, address, now));
+            self.control.add(config.key, Device::Control, address, now);
         }
-        let Some(peer) = self.control.get_mut(config.key) else { return Ok(()) };
+        let Some(peer) = self.control.get_mut(&config.key) else { return Ok(()) };
         let is_adopted = !core::mem::replace(&mut peer.is_claimed, true);
         peer.address = address;
         peer.side = config.side;
@@ -129,7 +129,7 @@ impl<O: Operations> Machine<O> {
     }
 
     fn remove_peer(&mut self, interface: Interface, key: PeerKey) {
-        let Some(peer) = self.peers_mut(interface).remove(key) else { return };
+        let Some(peer) = self.peers_mut(interface).remove(&key) else { return };
         self.counters.peer_requests += 1;
         let removal = PeerUpdate::removal(key.0);
         if self.operations.set_peer(peer.device, &removal, &mut [].into_iter()).is_err() {
@@ -138,20 +138,20 @@ impl<O: Operations> Machine<O> {
     }
 
     fn reset_control_peer(&mut self, key: PeerKey, now: Instant) -> Result<(), PlaneError> {
-        self.control.get(key).ok_or(EngineError::UnknownPeer(key))?;
+        self.control.get(&key).ok_or(EngineError::UnknownPeer(key))?;
         self.renew(Interface::Control, key).map_err(|error| PlaneError::Peer(key, error.into()))?;
         self.start_if_initiator(key, now);
         Ok(())
     }
 
     fn initiate_control(&mut self, key: PeerKey, now: Instant) -> Result<(), PlaneError> {
-        let peer = self.control.get_mut(key).ok_or(EngineError::UnknownPeer(key))?;
+        let peer = self.control.get_mut(&key).ok_or(EngineError::UnknownPeer(key))?;
         if core::mem::take(&mut peer.is_adopted) && peer.endpoint.is_some() {
             // A new session tells the other side that what it told the earlier run is forgotten.
             let renewed = self.renew(Interface::Control, key);
             renewed.map_err(|error| PlaneError::Peer(key, error.into()))?;
         }
-        let peer = self.control.get_mut(key).ok_or(EngineError::UnknownPeer(key))?;
+        let peer = self.control.get_mut(&key).ok_or(EngineError::UnknownPeer(key))?;
         if peer.has_session() {
             // The kernel renews what stands; that the session works is what is wanted.
             peer.note_sent(now);
@@ -167,22 +167,23 @@ impl<O: Operations> Machine<O> {
 
     fn set_data_peer(&mut self, config: &PeerConfig, now: Instant) -> Result<(), PlaneError> {
         let (key, device) = (config.key, Device::Lane(config.lane));
-        if self.data.get(key).is_some_and(|peer| peer.device != device) {
+        let mut old = self.data.get(&key).map(|peer| (peer.device, peer.endpoint));
+        if old.is_some_and(|(known, _)| known != device) {
             self.install_new_peers();
             self.remove_data_peer(key, now);
+            old = None;
         }
-        let old = self.data.get(key).map(|peer| peer.endpoint);
         if old.is_none() {
             self.check_new(Interface::Data, key, device)?;
-            self.data.add(Peer::new(key, device, control::auth::link_address(key), now));
+            self.data.add(key, device, control::auth::link_address(key), now);
         }
-        let Some(peer) = self.data.get_mut(key) else { return Ok(()) };
+        let Some(peer) = self.data.get_mut(&key) else { return Ok(()) };
         peer.is_claimed = true;
         peer.side = config.side;
         peer.keepalive = config.persistent_keepalive;
         peer.endpoint = config.endpoint.or(peer.endpoint);
         let (endpoint, has_session) = (peer.endpoint, peer.has_session());
-        let has_new_endpoint = old.is_none_or(|known| known != endpoint);
+        let has_new_endpoint = old.is_none_or(|(_, known)| known != endpoint);
         if !peer.is_installed {
             if !core::mem::replace(&mut peer.is_new, true) {
                 self.new_peers.push(key);
@@ -208,7 +209,7 @@ impl<O: Operations> Machine<O> {
     /// Begins a session when that is ours to do.
     fn begin(&mut self, key: PeerKey, has_new_endpoint: bool, now: Instant) {
         let has_waiting = has_new_endpoint && self.waiting_for(key) > 0;
-        let Some(peer) = self.data.get_mut(key) else { return };
+        let Some(peer) = self.data.get_mut(&key) else { return };
         if peer.side == Side::Initiator {
             if has_new_endpoint {
                 peer.initiator.restart(now);
@@ -249,14 +250,14 @@ impl<O: Operations> Machine<O> {
     ) -> Result<(), PlaneError> {
         let result = self.install(interface, key);
         if result.is_err() && is_new {
-            self.peers_mut(interface).remove(key);
+            self.peers_mut(interface).remove(&key);
         }
         result.map_err(|error| PlaneError::Peer(key, error.into()))
     }
 
     /// Sets a peer's endpoint alone; its session stays.
     fn move_peer(&mut self, interface: Interface, key: PeerKey) -> Result<(), PlaneError> {
-        let Some(peer) = self.peers(interface).get(key) else { return Ok(()) };
+        let Some(peer) = self.peers(interface).get(&key) else { return Ok(()) };
         let (device, endpoint) = (peer.device, peer.endpoint);
         let update = PeerUpdate { is_update_only: true, endpoint, ..PeerUpdate::new(key.0) };
         self.request(device, &update, None)
@@ -264,7 +265,7 @@ impl<O: Operations> Machine<O> {
 
     /// Keeps the shorter of both keepalives going.
     fn set_keepalive(&mut self, interface: Interface, key: PeerKey) -> Result<(), PlaneError> {
-        let Some(peer) = self.peers_mut(interface).get_mut(key) else { return Ok(()) };
+        let Some(peer) = self.peers_mut(interface).get_mut(&key) else { return Ok(()) };
         let (device, seconds) = (peer.device, peer.keepalive_seconds());
         let old = core::mem::replace(&mut peer.keepalive_set, seconds);
         let update = |seconds| PeerUpdate {
@@ -301,7 +302,7 @@ impl<O: Operations> Machine<O> {
         routed.extend(self.routes.to_peer(key).map(|(eid_prefix, _)| *eid_prefix));
         routed.sort_unstable();
         // First no route leads to it: the kernel would answer what it cannot send.
-        if let Some(peer) = self.data.get_mut(key) {
+        if let Some(peer) = self.data.get_mut(&key) {
             peer.session_at = None;
         }
         for eid_prefix in &routed {
@@ -323,18 +324,17 @@ impl<O: Operations> Machine<O> {
         forwarding: &Forwarding,
         now: Instant,
     ) -> Result<(), PlaneError> {
-        if let Some((key, _)) = forwarding.shares().find(|(key, _)| self.data.get(*key).is_none()) {
-            return Err(EngineError::UnknownPeer(key).into());
+        if let Some((key, _)) = forwarding.shares().find(|(key, _)| self.data.get(key).is_none()) {
+            return Err(EngineError::UnknownPeer(*key).into());
         }
-        let held = self.routes.get(eid_prefix);
-        if held.is_some_and(|held| held.forwarding == *forwarding) {
-            self.reconsider_waiting(now);
-            return Ok(());
-        }
-        let installed = held.map_or(Resolved::Nothing, |held| held.installed.clone());
-        let old = held.map_or(Forwarding::Drop, |held| held.forwarding);
-        let entry = Entry { forwarding: *forwarding, installed };
-        if !self.routes.insert(*eid_prefix, entry) {
+        let old = match self.routes.get(eid_prefix) {
+            Some(held) if held.forwarding == *forwarding => {
+                self.reconsider_waiting(now);
+                return Ok(());
+            }
+            held => held.map_or(Forwarding::Drop, |held| held.forwarding),
+        };
+        if !self.routes.set_forwarding(eid_prefix, forwarding) {
             return Err(EngineError::RoutesFull.into());
         }
         let wanted = self.resolved(forwarding);
@@ -361,7 +361,7 @@ impl<O: Operations> Machine<O> {
         old: &Forwarding,
         new: &Forwarding,
     ) -> Result<(), PlaneError> {
-        for (key, _) in new.shares().filter(|(key, _)| !old.leads_to(*key)) {
+        for (key, _) in new.shares().filter(|(key, _)| !old.leads_to(key)) {
             // A peer that the kernel does not know yet comes with all its EID-prefixes.
             let Some(peer) = self.data.get(key).filter(|peer| peer.is_installed) else { continue };
             let device = peer.device;
@@ -373,11 +373,11 @@ impl<O: Operations> Machine<O> {
 
     /// Takes what went another way from the peers that are no more to send from it.
     fn disallow(&mut self, old: &Forwarding, new: &Forwarding) {
-        for (key, _) in old.shares().filter(|(key, _)| !new.leads_to(*key)) {
+        for (key, _) in old.shares().filter(|(key, _)| !new.leads_to(key)) {
             let Some(place) = self.data.get(key).map(lane) else { continue };
             let has_moved =
                 new.shares().any(|(key, _)| self.data.get(key).map(lane) == Some(place));
-            if !has_moved && self.install_again(key).is_err() {
+            if !has_moved && self.install_again(*key).is_err() {
                 self.counters.refused += 1;
             }
         }
@@ -385,7 +385,7 @@ impl<O: Operations> Machine<O> {
 
     /// Replaces a peer's allowed-ips, and nothing else of it.
     fn install_again(&mut self, key: PeerKey) -> Result<(), PlaneError> {
-        let Some(peer) = self.data.get(key) else { return Ok(()) };
+        let Some(peer) = self.data.get(&key) else { return Ok(()) };
         let (device, own) = (peer.device, peer.own_allowed_ip());
         let update = PeerUpdate {
             is_update_only: true,

@@ -182,12 +182,12 @@ impl<O: Operations> Machine<O> {
     fn stop_awaiting(&mut self) {
         for place in 0..self.data.len() {
             let Some(key) = self.data.key_at(place) else { continue };
-            let is_passive = self.data.get(key).is_some_and(|peer| {
+            let is_passive = self.data.get(&key).is_some_and(|peer| {
                 peer.pending_since.is_some() && peer.initiator.poll_at().is_none()
             });
             if is_passive
                 && self.waiting_for(key) == 0
-                && let Some(peer) = self.data.get_mut(key)
+                && let Some(peer) = self.data.get_mut(&key)
             {
                 peer.pending_since = None;
                 peer.look_at = None;

@@ -41,7 +41,7 @@ impl<O: Operations> Machine<O> {
     /// greeting.
     fn handle_message(&mut self, device: Device, key: PeerKey, message: &[u8], now: Instant) {
         let listed_at = self.listed_at[device.place()];
-        let Some(peer) = self.peers_mut(interface(device)).get_mut(key) else { return };
+        let Some(peer) = self.peers_mut(interface(device)).get_mut(&key) else { return };
         peer.silent_since = None;
         peer.active_at = Some(now);
         let is_news = message.is_empty()
@@ -90,7 +90,7 @@ impl<O: Operations> Machine<O> {
             Channel::Control => Interface::Control,
             Channel::Link => Interface::Data,
         };
-        let peer = self.peers(interface).get(key).ok_or(EngineError::UnknownPeer(key))?;
+        let peer = self.peers(interface).get(&key).ok_or(EngineError::UnknownPeer(key))?;
         let (device, address, has_session) = (peer.device, peer.address, peer.has_session());
         let (port, source) = (self.lisp_port, self.address_on(device));
         let room = self.mtu.min(self.plain.len());
@@ -108,7 +108,7 @@ impl<O: Operations> Machine<O> {
         } else {
             self.counters.send_failed += 1;
         }
-        if let Some(peer) = self.peers_mut(interface).get_mut(key) {
+        if let Some(peer) = self.peers_mut(interface).get_mut(&key) {
             peer.note_sent(now);
             let wake_at = peer.poll_at();
             self.wake(wake_at);

@@ -134,12 +134,12 @@ impl<O: Operations> Machine<O> {
             if is_first {
                 self.wake(Some(now));
             }
-            self.want_session(Interface::Data, key, now);
+            self.want_session(Interface::Data, *key, now);
         }
     }
 
     fn inject(&mut self, key: PeerKey, packet: &[u8]) {
-        let Some(peer) = self.data.get(key) else { return };
+        let Some(peer) = self.data.get(&key) else { return };
         if self.operations.inject(peer.device, packet) {
             self.counters.encapsulated += 1;
         } else {
@@ -184,7 +184,7 @@ impl<O: Operations> Machine<O> {
         waiting.sift(|packet, octets| {
             let route = self.routes.lookup(packet.destination);
             let forwarding = route.map(|entry| entry.forwarding);
-            let Some(forwarding) = forwarding.filter(|one| one.leads_to(key)) else {
+            let Some(forwarding) = forwarding.filter(|one| one.leads_to(&key)) else {
                 return true;
             };
             let Some(key) = self.live_peer(&forwarding, packet.source, packet.destination) else {
@@ -233,7 +233,7 @@ impl<O: Operations> Machine<O> {
     pub(super) fn waiting_for(&self, key: PeerKey) -> usize {
         let is_for_peer = |destination| {
             let route = self.routes.lookup(destination);
-            route.is_some_and(|entry| entry.forwarding.leads_to(key))
+            route.is_some_and(|entry| entry.forwarding.leads_to(&key))
         };
         self.waiting.iter().filter(|packet| is_for_peer(packet.destination)).count()
     }

@@ -270,7 +270,7 @@ impl Kernel {
     }
 
     /// What was counted since the start, with names.
-    pub fn counters(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+    pub fn counters(&self) -> control::counters::Listed {
         self.machine.counters().iter()
     }
 

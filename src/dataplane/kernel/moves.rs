@@ -27,7 +27,7 @@ impl<O: Operations> Machine<O> {
             for place in 0..self.peers(interface).len() {
                 let peers = self.peers_mut(interface);
                 let Some(key) = peers.key_at(place) else { continue };
-                let Some(peer) = peers.get_mut(key) else { continue };
+                let Some(peer) = peers.get_mut(&key) else { continue };
                 let is_wanted = peer.initiator.is_trying()
                     || interface == Interface::Control && peer.side == Side::Initiator;
                 if is_wanted && !peer.has_session() && peer.endpoint.is_some() {
@@ -74,7 +74,7 @@ impl<O: Operations> Machine<O> {
     pub(super) fn handle_clock_step(&mut self, now: Instant) {
         for place in 0..self.control.len() {
             let Some(key) = self.control.key_at(place) else { continue };
-            if self.control.get(key).is_some_and(Peer::has_session) {
+            if self.control.get(&key).is_some_and(Peer::has_session) {
                 continue;
             }
             if self.renew(Interface::Control, key).is_err() {

@@ -111,7 +111,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(key: PeerKey, device: Device, address: Ipv6Addr, now: Instant) -> Peer {
+    fn new(key: PeerKey, device: Device, address: Ipv6Addr, now: Instant) -> Peer {
         Peer {
             key,
             device,
@@ -371,11 +371,11 @@ impl Peers {
         self.rows.len()
     }
 
-    pub(super) fn get(&self, key: PeerKey) -> Option<&Peer> {
+    pub(super) fn get(&self, key: &PeerKey) -> Option<&Peer> {
         Some(&self.rows[self.row(key)?])
     }
 
-    pub(super) fn get_mut(&mut self, key: PeerKey) -> Option<&mut Peer> {
+    pub(super) fn get_mut(&mut self, key: &PeerKey) -> Option<&mut Peer> {
         let row = self.row(key)?;
         Some(&mut self.rows[row])
     }
@@ -400,27 +400,35 @@ impl Peers {
     }
 
     /// Adds a peer that is not there yet; there has to be room.
-    pub(super) fn add(&mut self, peer: Peer) {
-        let (Ok(place) | Err(place)) = self.place(peer.key);
-        self.order.insert(place, &peer.key, self.rows.len());
-        self.rows.push(peer);
+    pub(super) fn add(
+        &mut self,
+        key: PeerKey,
+        device: Device,
+        address: Ipv6Addr,
+        now: Instant,
+    ) -> &mut Peer {
+        let (Ok(place) | Err(place)) = self.place(&key);
+        let row = self.rows.len();
+        self.order.insert(place, &key, row);
+        self.rows.push(Peer::new(key, device, address, now));
+        &mut self.rows[row]
     }
 
-    pub(super) fn remove(&mut self, key: PeerKey) -> Option<Peer> {
+    pub(super) fn remove(&mut self, key: &PeerKey) -> Option<Peer> {
         let place = self.place(key).ok()?;
         // The last row moves to where the removed one was.
-        let last = self.place(self.rows.last()?.key).ok()?;
+        let last = self.place(&self.rows.last()?.key).ok()?;
         self.order.set_place(last, self.order.place(place)?);
         let row = self.order.remove(place);
         Some(self.rows.swap_remove(row))
     }
 
-    fn row(&self, key: PeerKey) -> Option<usize> {
+    fn row(&self, key: &PeerKey) -> Option<usize> {
         self.order.place(self.place(key).ok()?)
     }
 
-    fn place(&self, key: PeerKey) -> Result<usize, usize> {
-        self.order.find(&key, |row| self.rows[row].key)
+    fn place(&self, key: &PeerKey) -> Result<usize, usize> {
+        self.order.find(key, |row| &self.rows[row].key)
     }
 }
 

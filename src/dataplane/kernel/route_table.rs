@@ -1,6 +1,6 @@
 //! The resolved EID-prefixes, found by EID and by the peers that they lead to.
 
-use control::{Eid, EidPrefix, MAX_LANES, PeerKey, PrefixTable};
+use control::{Eid, EidPrefix, Forwarding, MAX_LANES, PeerKey, PrefixTable};
 
 use super::operations::Resolved;
 use super::routes::Entry;
@@ -40,19 +40,22 @@ impl RouteTable {
         let alike = self.by_peer[first..].iter().take_while(move |(known, _)| *known == begin);
         alike
             .filter_map(|(_, place)| self.entries.at(*place as usize))
-            .filter(move |(_, entry)| entry.forwarding.leads_to(key))
+            .filter(move |(_, entry)| entry.forwarding.leads_to(&key))
     }
 
-    /// Sets an entry; says whether there was room.
-    pub(super) fn insert(&mut self, eid_prefix: EidPrefix, entry: Entry) -> bool {
-        let forwarding = entry.forwarding;
-        self.forget_peers(&eid_prefix);
-        if self.entries.insert(eid_prefix, entry).is_err() {
+    /// Says where packets go from now on; false when there is no room.
+    pub(super) fn set_forwarding(
+        &mut self,
+        eid_prefix: &EidPrefix,
+        forwarding: &Forwarding,
+    ) -> bool {
+        let Some((place, entry)) = self.entries.entry(eid_prefix, Entry::default) else {
             return false;
-        }
-        let place = self.entries.place(&eid_prefix).expect("it was just put there") as u32;
+        };
+        forget_peers(&mut self.by_peer, &entry.forwarding, place);
+        entry.forwarding = *forwarding;
         for (key, _) in forwarding.shares() {
-            let row = (key.beginning(), place);
+            let row = (key.beginning(), place as u32);
             if let Err(index) = self.by_peer.binary_search(&row) {
                 self.by_peer.insert(index, row);
             }
@@ -61,8 +64,10 @@ impl RouteTable {
     }
 
     pub(super) fn remove(&mut self, eid_prefix: &EidPrefix) -> Option<Entry> {
-        self.forget_peers(eid_prefix);
-        self.entries.remove(eid_prefix)
+        let place = self.entries.place(eid_prefix)?;
+        let entry = self.entries.remove(eid_prefix)?;
+        forget_peers(&mut self.by_peer, &entry.forwarding, place);
+        Some(entry)
     }
 
     /// Takes note of what the kernel has.
@@ -71,14 +76,12 @@ impl RouteTable {
             entry.installed = installed;
         }
     }
+}
 
-    fn forget_peers(&mut self, eid_prefix: &EidPrefix) {
-        let Some(place) = self.entries.place(eid_prefix) else { return };
-        let Some((_, entry)) = self.entries.at(place) else { return };
-        for (key, _) in entry.forwarding.shares() {
-            if let Ok(index) = self.by_peer.binary_search(&(key.beginning(), place as u32)) {
-                self.by_peer.remove(index);
-            }
+fn forget_peers(by_peer: &mut Vec<(u32, u32)>, forwarding: &Forwarding, place: usize) {
+    for (key, _) in forwarding.shares() {
+        if let Ok(index) = by_peer.binary_search(&(key.beginning(), place as u32)) {
+            by_peer.remove(index);
         }
     }
 }
@@ -86,7 +89,7 @@ impl RouteTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use control::{Forwarding, Lanes};
+    use control::Lanes;
 
     /// Keys of one peer each, the first two of which begin alike.
     fn key(number: u8) -> PeerKey {
@@ -100,7 +103,7 @@ mod tests {
     }
 
     fn set(table: &mut RouteTable, number: u8, forwarding: Forwarding) -> bool {
-        table.insert(prefix(number), Entry { forwarding, installed: Resolved::Nothing })
+        table.set_forwarding(&prefix(number), &forwarding)
     }
 
     fn to_peer(table: &RouteTable, number: u8) -> Vec<EidPrefix> {

@@ -15,6 +15,13 @@ pub(super) struct Entry {
     pub(super) installed: Resolved,
 }
 
+impl Default for Entry {
+    #[inline(always)]
+    fn default() -> Entry {
+        Entry { forwarding: Forwarding::Drop, installed: Resolved::Nothing }
+    }
+}
+
 impl<O: Operations> Machine<O> {
     /// The resolved EID-prefixes, sorted.
     pub(super) fn routes(&self) -> impl Iterator<Item = (&EidPrefix, Forwarding)> {
@@ -52,11 +59,11 @@ impl<O: Operations> Machine<O> {
         source: Eid,
         destination: Eid,
     ) -> Option<PeerKey> {
-        let is_live = |key: PeerKey| self.data.get(key).is_some_and(Peer::has_session);
-        let live = || forwarding.shares().filter(|(key, _)| is_live(*key));
+        let is_live = |key: &PeerKey| self.data.get(key).is_some_and(Peer::has_session);
+        let live = || forwarding.shares().filter(|(key, _)| is_live(key));
         let total: u32 = live().map(|(_, weight)| u32::from(weight)).sum();
         if total == 0 {
-            return live().next().map(|(key, _)| key);
+            return live().next().map(|(key, _)| *key);
         }
         let mut share = spread(source, destination) % total;
         live().find_map(|(key, weight)| match share.checked_sub(weight.into()) {
@@ -64,7 +71,7 @@ impl<O: Operations> Machine<O> {
                 share = rest;
                 None
             }
-            None => Some(key),
+            None => Some(*key),
         })
     }
 

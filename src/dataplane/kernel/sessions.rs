@@ -66,7 +66,7 @@ impl<O: Operations> Machine<O> {
             }
         }
         let result = self.operations.peers(device, &mut |told| {
-            if let Some(peer) = peers.get_mut(PeerKey(told.public_key))
+            if let Some(peer) = peers.get_mut(&PeerKey(told.public_key))
                 && peer.device == device
             {
                 peer.handle_listing(told, wall, now);
@@ -88,7 +88,7 @@ impl<O: Operations> Machine<O> {
         let interface = interface(device);
         let peers = self.peers_mut(interface);
         let Some(key) = peers.key_at(place) else { return };
-        let Some(peer) = peers.get_mut(key).filter(|peer| peer.device == device) else { return };
+        let Some(peer) = peers.get_mut(&key).filter(|peer| peer.device == device) else { return };
         let news = core::mem::take(&mut peer.news);
         let (endpoint, wake_at) = (peer.endpoint, peer.poll_at());
         let has_vanished = !core::mem::replace(&mut peer.is_listed, true);
@@ -127,7 +127,7 @@ impl<O: Operations> Machine<O> {
         now: Instant,
     ) {
         self.counters.sessions += 1;
-        let Some(peer) = self.peers_mut(interface).get_mut(key) else { return };
+        let Some(peer) = self.peers_mut(interface).get_mut(&key) else { return };
         let is_ours = peer.initiator.is_trying();
         let side = match (is_ours, is_early) {
             (true, _) => Side::Initiator,
@@ -179,7 +179,7 @@ impl<O: Operations> Machine<O> {
                 self.tell(Event::DataLost { peer: key });
             }
             Interface::Control => {
-                let Some(peer) = self.control.get_mut(key) else { return };
+                let Some(peer) = self.control.get_mut(&key) else { return };
                 if peer.session_at.take().is_some() {
                     peer.look_at = None;
                     self.tell(Event::ControlLost { peer: key });
@@ -192,7 +192,7 @@ impl<O: Operations> Machine<O> {
     /// Somebody removed the peer from the interface: it is put back.
     fn handle_vanished(&mut self, interface: Interface, key: PeerKey, now: Instant) {
         self.counters.peers_vanished += 1;
-        let Some(peer) = self.peers_mut(interface).get_mut(key) else { return };
+        let Some(peer) = self.peers_mut(interface).get_mut(&key) else { return };
         let had_session = peer.has_session();
         peer.forget();
         peer.look_at = peer.next_look(now);
@@ -205,7 +205,7 @@ impl<O: Operations> Machine<O> {
     }
 
     fn tell_traffic(&mut self, key: PeerKey, now: Instant) {
-        let Some(peer) = self.data.get_mut(key) else { return };
+        let Some(peer) = self.data.get_mut(&key) else { return };
         if peer.traffic_told_at.is_none_or(|at| now - at >= TRAFFIC_INTERVAL) {
             peer.traffic_told_at = Some(now);
             self.tell(Event::Traffic { peer: key });
@@ -219,7 +219,7 @@ impl<O: Operations> Machine<O> {
             Interface::Control => self.control_pace,
             Interface::Data => self.data_pace,
         };
-        let Some(peer) = self.peers_mut(interface).get_mut(key) else { return };
+        let Some(peer) = self.peers_mut(interface).get_mut(&key) else { return };
         if peer.has_session() || peer.initiator.is_trying() || peer.endpoint.is_none() {
             return;
         }
@@ -238,7 +238,7 @@ impl<O: Operations> Machine<O> {
 
     /// Starts the endless tries of a control peer that is ours to initiate.
     pub(super) fn start_if_initiator(&mut self, key: PeerKey, now: Instant) {
-        let Some(peer) = self.control.get_mut(key) else { return };
+        let Some(peer) = self.control.get_mut(&key) else { return };
         if peer.side == Side::Initiator && peer.endpoint.is_some() && !peer.has_session() {
             peer.initiator.restart(now);
             self.handle_initiator(Interface::Control, key, now);
@@ -256,7 +256,7 @@ impl<O: Operations> Machine<O> {
         // A peer that the kernel does not know yet begins when it does; one that it refused is
         // given to it again with each try.
         let is_next = |peer: &&mut Peer| peer.is_installed || !has_new_peers;
-        let Some(peer) = peers.get_mut(key).filter(is_next) else { return };
+        let Some(peer) = peers.get_mut(&key).filter(is_next) else { return };
         if peer.endpoint.is_none() {
             return peer.initiator.stop();
         }
@@ -286,7 +286,7 @@ impl<O: Operations> Machine<O> {
     /// halfway, and an initiation of ours that crosses another cancels both. Of two that both try,
     /// the higher key waits twice as long.
     fn leaves_turn(&mut self, interface: Interface, key: PeerKey, now: Instant) -> bool {
-        let Some(peer) = self.peers(interface).get(key) else { return true };
+        let Some(peer) = self.peers(interface).get(&key) else { return true };
         let measured = self.round_trip.map(|span| span.saturating_mul(3).max(FIRST_RETRY));
         let first = measured.unwrap_or(LONGEST_FIRST_RETRY).min(LONGEST_FIRST_RETRY);
         let hold = if self.key_on(peer.device) > key { first * 2 } else { first };
@@ -296,7 +296,7 @@ impl<O: Operations> Machine<O> {
         else {
             return false;
         };
-        let Some(peer) = self.peers_mut(interface).get_mut(key) else { return true };
+        let Some(peer) = self.peers_mut(interface).get_mut(&key) else { return true };
         peer.initiator = Initiator::Trying { attempts: attempts.max(1) - 1, since, retry_at };
         peer.await_session(now);
         let wake_at = peer.poll_at();
@@ -307,7 +307,7 @@ impl<O: Operations> Machine<O> {
     /// Makes the kernel begin a handshake now: it does with the first packet for a peer that it
     /// has sent none to in the last 5 s, so that a peer tried before is made anew.
     fn initiate(&mut self, interface: Interface, key: PeerKey, now: Instant) {
-        let is_stale = self.peers(interface).get(key).is_some_and(|peer| {
+        let is_stale = self.peers(interface).get(&key).is_some_and(|peer| {
             // With keys that the kernel would still use it begins no handshake either.
             let has_keys = peer.handshake_at.is_some_and(|at| now - at < KEYS_LIFE);
             peer.initiated_at.is_some() || has_keys || !peer.is_installed
@@ -318,7 +318,7 @@ impl<O: Operations> Machine<O> {
         self.counters.initiations_sent += 1;
         let wall = self.operations.wall_clock();
         self.greet(interface, key, now);
-        let Some(peer) = self.peers_mut(interface).get_mut(key) else { return };
+        let Some(peer) = self.peers_mut(interface).get_mut(&key) else { return };
         peer.note_initiated(wall, now);
         let wake_at = peer.poll_at();
         self.wake(wake_at);
@@ -329,7 +329,7 @@ impl<O: Operations> Machine<O> {
         if self.renew(interface, key).is_err() {
             self.counters.refused += 1;
         }
-        if let Some(peer) = self.peers_mut(interface).get_mut(key) {
+        if let Some(peer) = self.peers_mut(interface).get_mut(&key) {
             peer.pending_since = None;
             peer.look_at = None;
         }
@@ -338,7 +338,7 @@ impl<O: Operations> Machine<O> {
     /// Sends an empty message: a packet that begins a session, or tells the other side where we
     /// are.
     pub(super) fn greet(&mut self, interface: Interface, key: PeerKey, now: Instant) {
-        let Some(peer) = self.peers(interface).get(key) else { return };
+        let Some(peer) = self.peers(interface).get(&key) else { return };
         let (device, address, has_session) = (peer.device, peer.address, peer.has_session());
         let source = self.address_on(device);
         let len = lisp_message::emit(self.lisp_port, source, address, &[], &mut self.plain);
@@ -356,7 +356,7 @@ impl<O: Operations> Machine<O> {
         interface: Interface,
         key: PeerKey,
     ) -> Result<(), netlink::Error> {
-        let Some(peer) = self.peers_mut(interface).get_mut(key) else { return Ok(()) };
+        let Some(peer) = self.peers_mut(interface).get_mut(&key) else { return Ok(()) };
         peer.forget();
         let device = peer.device;
         self.counters.peers_renewed += 1;
@@ -371,7 +371,7 @@ impl<O: Operations> Machine<O> {
         interface: Interface,
         key: PeerKey,
     ) -> Result<(), netlink::Error> {
-        let Some(peer) = self.peers(interface).get(key) else { return Ok(()) };
+        let Some(peer) = self.peers(interface).get(&key) else { return Ok(()) };
         let (device, own) = (peer.device, peer.own_allowed_ip());
         let update = PeerUpdate { replaces_allowed_ips: true, ..peer.update() };
         let is_data = interface == Interface::Data;
@@ -381,7 +381,7 @@ impl<O: Operations> Machine<O> {
         self.counters.peer_requests += 1;
         self.operations.set_peer(device, &update, &mut allowed_ips)?;
         let peers = if is_data { &mut self.data } else { &mut self.control };
-        if let Some(peer) = peers.get_mut(key) {
+        if let Some(peer) = peers.get_mut(&key) {
             peer.is_installed = true;
             peer.keepalive_set = peer.keepalive_seconds();
         }

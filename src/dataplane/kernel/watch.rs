@@ -109,7 +109,7 @@ impl<O: Operations> Machine<O> {
     pub(super) fn note_own(&mut self, device: Device, key: PeerKey, len: usize, now: Instant) {
         let Device::Lane(lane) = device else { return };
         let octets = len.next_multiple_of(16).min(self.mtu.max(len)) as u64;
-        if let Some(peer) = self.data.get_mut(key) {
+        if let Some(peer) = self.data.get_mut(&key) {
             peer.silence.own.add(octets, now);
         }
         if let Some(watch) = self.watches.get_mut(usize::from(lane)) {
@@ -212,7 +212,7 @@ impl<O: Operations> Machine<O> {
             1 => self.live(lane).next().map(|peer| peer.key),
             _ => self.sole_active(lane, span.now),
         };
-        if let Some(peer) = sole.and_then(|key| self.data.get_mut(key)) {
+        if let Some(peer) = sole.and_then(|key| self.data.get_mut(&key)) {
             peer.silence.note(span.has_sent, span.has_received, count == 1, span);
             peer.active_at = Some(span.now);
         } else if span.has_sent || self.live(lane).any(|peer| peer.silence.open_since().is_some()) {
@@ -244,7 +244,7 @@ impl<O: Operations> Machine<O> {
         self.counters.surveys += 1;
         let (peers, device) = (&mut self.data, Device::Lane(lane));
         let result = self.operations.peers(device, &mut |told| {
-            if let Some(peer) = peers.get_mut(PeerKey(told.public_key))
+            if let Some(peer) = peers.get_mut(&PeerKey(told.public_key))
                 && peer.device == device
             {
                 peer.silence.handle_survey(told, peer.keepalive_set, passed, span);
@@ -275,7 +275,7 @@ impl<O: Operations> Machine<O> {
         }
         for place in 0..self.data.len() {
             let Some(key) = self.data.key_at(place) else { continue };
-            let Some(peer) = self.data.get_mut(key) else { continue };
+            let Some(peer) = self.data.get_mut(&key) else { continue };
             let is_here = peer.device == Device::Lane(lane) && peer.has_session();
             if is_here && is_due(peer) && matches!(peer.silence.unanswered, Unanswered::Since(_)) {
                 peer.silence.unanswered = Unanswered::Nothing;

@@ -13,15 +13,18 @@ use super::message::{HEADER_LEN, Part};
 use crate::system;
 use crate::text::Text;
 
+/// Octets that are kept of what the kernel says.
+const MAX_MESSAGE: usize = 80;
+
 /// Why a netlink request failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
     /// The kernel refused the request.
     Refused {
         /// The error number.
         errno: Errno,
         /// The kernel's explanation, empty when it gives none.
-        message: Text<80>,
+        message: Box<str>,
         /// The number of the attribute that it does not like, where it tells.
         attribute: Option<u16>,
     },
@@ -77,7 +80,7 @@ impl Error {
         let message = attributes
             .find_kind(NLMSGERR_ATTR_MSG)
             .and_then(|attribute| attribute.as_text())
-            .map(Text::truncated)
+            .map(|text| Text::<MAX_MESSAGE>::truncated(text).as_str().into())
             .unwrap_or_default();
         let attribute = attributes
             .find_kind(NLMSGERR_ATTR_OFFS)
@@ -186,7 +189,7 @@ mod tests {
 
     #[test]
     fn the_kernels_words_are_found_behind_the_echoed_request() {
-        let message = Text::truncated("no!");
+        let message = "no!".into();
         let expected = Error::Refused { errno: Errno::EINVAL, message, attribute: Some(0x404) };
         assert_eq!(refusal(NLM_F_ACK_TLVS | NLM_F_CAPPED, &[1, 2, 3, 4]), expected);
         assert_eq!(refusal(NLM_F_ACK_TLVS, &[1, 2, 3, 4]), expected);
@@ -239,6 +242,6 @@ mod tests {
     }
 
     fn refused(errno: Errno) -> Error {
-        Error::Refused { errno, message: Text::default(), attribute: None }
+        Error::Refused { errno, message: Box::default(), attribute: None }
     }
 }

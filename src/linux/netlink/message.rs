@@ -32,14 +32,8 @@ impl<'b> Message<'b> {
 
     /// Appends octets, padded with zeroes to a multiple of four.
     pub fn put(&mut self, bytes: &[u8]) -> &mut Self {
-        let padded = bytes.len().next_multiple_of(4);
-        match self.buffer.get_mut(self.len..self.len + padded) {
-            Some(room) => {
-                room.fill(0);
-                room[..bytes.len()].copy_from_slice(bytes);
-                self.len += padded;
-            }
-            None => self.has_overflowed = true,
+        if let Some(room) = self.take(bytes.len()) {
+            room.copy_from_slice(bytes);
         }
         self
     }
@@ -50,8 +44,28 @@ impl<'b> Message<'b> {
             self.has_overflowed = true;
             return self;
         };
-        let (len, kind) = (len.to_ne_bytes(), kind.to_ne_bytes());
-        self.put(&[len[0], len[1], kind[0], kind[1]]).put(value)
+        if let Some((header, room)) =
+            self.take(len.into()).and_then(<[u8]>::split_first_chunk_mut::<ATTRIBUTE_HEADER_LEN>)
+        {
+            let (len, kind) = (len.to_ne_bytes(), kind.to_ne_bytes());
+            *header = [len[0], len[1], kind[0], kind[1]];
+            room.copy_from_slice(value);
+        }
+        self
+    }
+
+    /// Room for octets to be appended, what pads them to a multiple of four filled with zeroes.
+    fn take(&mut self, len: usize) -> Option<&mut [u8]> {
+        let start = self.len;
+        let Some(room) = self.buffer.get_mut(start..start + len.next_multiple_of(4)) else {
+            self.has_overflowed = true;
+            return None;
+        };
+        self.len += room.len();
+        if let Some(last) = room.last_chunk_mut() {
+            *last = [0; 4];
+        }
+        Some(&mut room[..len])
     }
 
     /// Appends an attribute of one octet.

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::{Installed, MapCache, MapCacheEntry, REFRESH_PAUSE};
-use crate::{Action, Eid, EidPrefix, Forwarding, Instant, Mapping, PeerKey};
+use crate::{Action, Eid, EidPrefix, Forwarding, Instant, PeerKey, earliest};
 
 /// How long what nobody confirms is kept.
 const ADOPTED_TTL: Duration = Duration::from_secs(180);
@@ -38,35 +38,29 @@ impl MapCache {
             && self.live_rows < self.limit
             && self.peers.has_room(peers.len(), true);
         for (lane, key, endpoint) in peers {
-            let is_used = is_wanted && forwarding.peers().any(|peer| peer == *key);
+            let is_used = is_wanted && forwarding.peers().any(|peer| peer == key);
             self.peers.adopt(*key, *lane, *endpoint, is_used);
         }
-        if let Some(place) = self.rows.place(&eid_prefix) {
-            if let Some((_, row)) = self.rows.at_mut(place) {
-                row.set_installed(&forwarding);
-            }
+        let Some((place, row)) = self.rows.entry(&eid_prefix, MapCacheEntry::blank) else {
+            return false;
+        };
+        if is_known {
+            row.set_installed(&forwarding);
             self.changed.set(place);
             return true;
         }
-        let row = MapCacheEntry {
-            action: match forwarding {
-                Forwarding::Native => Action::NativelyForward,
-                _ => Action::Drop,
-            },
-            refresh_at: None,
-            installed: Installed::Wanted,
-            is_leaving: !is_wanted,
-            is_adopted: true,
-            ..MapCacheEntry::new(ADOPTED_TTL, forwarding, None, now)
+        let action = match forwarding {
+            Forwarding::Native => Action::NativelyForward,
+            _ => Action::Drop,
         };
+        row.set(&[], action, &forwarding, ADOPTED_TTL, now);
+        row.installed = Installed::Wanted;
+        (row.is_leaving, row.is_adopted) = (!is_wanted, true);
         let due_at = row.due_at();
-        self.due_at = Some(self.due_at.map_or(due_at, |known| known.min(due_at)));
+        self.due_at = earliest(self.due_at, Some(due_at));
         self.live_rows += usize::from(is_wanted);
         self.has_unasked |= is_wanted;
-        if self.rows.insert(eid_prefix, row).is_err() {
-            return false;
-        }
-        if let Some(place) = self.rows.place(&eid_prefix).filter(|_| !is_wanted) {
+        if !is_wanted {
             self.leaving.set(place);
         }
         true
@@ -94,19 +88,24 @@ impl MapCache {
             }
         }
         let due_at = now + SIBLING_PAUSE;
-        self.due_at = Some(self.due_at.map_or(due_at, |known| known.min(due_at)));
+        self.due_at = earliest(self.due_at, Some(due_at));
     }
 
     /// The mapping system answered a question for `asked`: adopted mappings that it would have
     /// told of instead are no more, unless the answer is that there is nothing and they carry
     /// traffic.
-    pub(crate) fn end_unconfirmed(&mut self, asked: Eid, answer: &Mapping, now: Instant) {
-        let is_negative = answer.locators.is_empty();
+    pub(crate) fn end_unconfirmed(
+        &mut self,
+        asked: Eid,
+        answer: &EidPrefix,
+        is_negative: bool,
+        now: Instant,
+    ) {
         loop {
             let of_asked = self.rows.containing(asked);
             let mut adopted = of_asked.filter(|(_, row)| row.is_adopted && !row.is_leaving);
             let over = adopted.find(|(eid_prefix, row)| {
-                let is_elsewhere = is_negative || eid_prefix.len() > answer.eid_prefix.len();
+                let is_elsewhere = is_negative || eid_prefix.len() > answer.len();
                 is_elsewhere && !(is_negative && self.peers.carry(row, now))
             });
             let Some(over) = over.map(|(eid_prefix, _)| *eid_prefix) else { break };

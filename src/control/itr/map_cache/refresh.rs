@@ -16,7 +16,7 @@ impl MapCache {
     /// the answer brings all of them.
     pub(crate) fn doubt(&mut self, peer: PeerKey, now: Instant) {
         let mut rows = self.rows.values_mut().map(|(_, row)| row);
-        let row = rows.find(|row| row.peers().contains(&peer));
+        let row = rows.find(|row| !row.is_leaving && row.forwarding.leads_to(&peer));
         if let Some(row) = row {
             (row.is_doubtful, row.refresh_at) = (true, Some(now));
             self.due_at = Some(now);
@@ -28,7 +28,7 @@ impl MapCache {
     pub(crate) fn solicited(&self, eid: Eid, peer: PeerKey, now: Instant) -> Option<EidPrefix> {
         let (eid_prefix, row) = self.lookup(eid)?;
         let is_early = row.solicited_at.is_some_and(|at| now - at < SOLICITED_INTERVAL);
-        (row.forwarding.leads_to(peer) && !is_early).then_some(*eid_prefix)
+        (row.forwarding.leads_to(&peer) && !is_early).then_some(*eid_prefix)
     }
 
     /// The mapping is asked for because it was solicited.
@@ -40,7 +40,7 @@ impl MapCache {
 
     /// A mapping that leads to this peer.
     pub(crate) fn mapping_of(&self, peer: PeerKey) -> Option<(EidPrefix, &MapCacheEntry)> {
-        self.iter().find(|(_, row)| row.forwarding.leads_to(peer))
+        self.iter().find(|(_, row)| row.forwarding.leads_to(&peer))
     }
 
     /// What is known of each peer that carries traffic may be out of date.

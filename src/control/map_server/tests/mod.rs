@@ -390,6 +390,11 @@ fn read(to: u8, octets: &[u8], outcome: &mut Outcome) {
         }
         other => panic!("a Map-Server does not send {other}"),
     };
-    let mappings = records.iter().map(|record| record::parse(&record).unwrap().mapping).collect();
+    let mapping = |record: wire::Record<'_>| {
+        let mut mapping = crate::Mapping::blank();
+        record::parse(&record, &mut mapping).unwrap();
+        mapping
+    };
+    let mappings = records.iter().map(mapping).collect();
     outcome.sent.push(Sent { to, kind, nonce: nonce.0, mappings });
 }

@@ -180,22 +180,25 @@ impl Bench {
     pub(super) fn drain(&mut self) {
         let mut buf = [0xee; 1200];
         for _ in 0..10_000 {
+            if self.xtr.poll_at().is_some_and(|at| at <= self.now) {
+                self.xtr.handle_timeout(self.now);
+            }
             match self.xtr.poll_output(self.now, &mut buf) {
-                Some(Output::Transmit { link, peer, len }) => {
+                Output::Transmit { link, peer, len } => {
                     let (at_ms, octets) = (self.now.as_micros() / 1000, buf[..len].to_vec());
                     let sent = if link { &mut self.linked } else { &mut self.sent };
                     sent.push(Sent { at_ms, peer, octets });
                 }
-                Some(Output::Change(change)) => self.changes.push(change),
-                Some(Output::Event(event)) => {
+                Output::Change(change) => self.changes.push(change),
+                Output::Event(event) => {
                     if matches!(event, Event::Lig { .. }) {
                         self.answers.push(self.xtr.lig_answer().cloned());
                     }
                     self.events.push(event);
                 }
-                Some(Output::Wait(_) | Output::Uplinks) => panic!("only a node says that"),
-                None => {
-                    assert!(self.xtr.poll_at().is_none_or(|at| at > self.now), "a busy loop");
+                Output::Uplinks => panic!("only a node says that"),
+                Output::Wait(at) => {
+                    assert!(at.is_none_or(|at| at > self.now), "a busy loop");
                     return;
                 }
             }

@@ -32,12 +32,12 @@ impl Model {
             }
             Change::RemovePeer(key) => {
                 assert!(self.peers.remove(&key).is_some(), "{key} is no peer");
-                let leads_to_it = |route: &Forwarding| route.peers().any(|peer| peer == key);
+                let leads_to_it = |route: &Forwarding| route.peers().any(|peer| *peer == key);
                 assert!(!self.routes.values().any(leads_to_it), "a route leads to {key}");
             }
             Change::SetRoute { eid_prefix, forwarding } => {
                 let mut peers = forwarding.peers();
-                assert!(peers.all(|key| self.peers.contains_key(&key)), "{eid_prefix} is nowhere");
+                assert!(peers.all(|key| self.peers.contains_key(key)), "{eid_prefix} is nowhere");
                 if let Forwarding::Lanes(lanes) = forwarding {
                     assert!(lanes.iter().all(|(lane, key, _)| self.peers[&key] == lane));
                 }
@@ -80,7 +80,7 @@ impl Model {
             bench.xtr.map_cache().map(|(at, row)| (at, row.forwarding)).collect();
         assert_eq!(cached, self.routes);
         let used = self.routes.values().flat_map(Forwarding::peers);
-        let peers: BTreeSet<_> = self.peers.keys().copied().collect();
+        let peers: BTreeSet<_> = self.peers.keys().collect();
         assert_eq!(used.collect::<BTreeSet<_>>(), peers);
     }
 }

@@ -67,7 +67,7 @@ impl Bench {
 
     fn endpoints(&self) -> Vec<Option<SocketAddr>> {
         let set = self.changes.iter().filter_map(|change| match change {
-            Change::SetPeer(PeerConfig { key: B, endpoint, .. }) => Some(*endpoint),
+            Change::SetPeer(PeerConfig { key, endpoint, .. }) if *key == B => Some(*endpoint),
             _ => None,
         });
         set.collect()

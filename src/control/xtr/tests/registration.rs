@@ -70,7 +70,8 @@ fn a_register_says_what_the_protocol_asks_for() {
     assert_eq!(identity.xtr_id, crate::auth::xtr_id(PeerKey([1; 32])));
     let record = register.records.iter().next().unwrap();
     assert!(record.is_authoritative && record.ttl_minutes == 60 && record.mask_len == 16);
-    let keys: Vec<_> = record.locators.iter().map(|row| row.address.data_key().unwrap()).collect();
+    let keys: Vec<_> =
+        record.locators.iter().map(|row| row.address.rloc().unwrap().1.unwrap()).collect();
     assert_eq!(keys.len(), 2);
     assert!(keys.iter().all(|key| key.unwrap().public_key == OUR_DATA_KEY.0));
 }

@@ -106,7 +106,7 @@ fn a_map_server_that_is_down_is_not_watched_closely() {
     assert!((30..=120).contains(&asked), "{asked} in a minute");
     world.loses = |_, _| false;
     let took = world.run_until(|world| {
-        world.a.machine.control.get(PeerKey([2; 32])).is_some_and(|peer| peer.has_session())
+        world.a.machine.control.get(&PeerKey([2; 32])).is_some_and(|peer| peer.has_session())
     });
     assert!(took < Duration::from_secs(4), "{took:?}");
 }

@@ -6,7 +6,6 @@ use control::{Duration, Instant, PeerKey, Side};
 use linux::packet::Bell;
 
 use super::super::operations::Device;
-use super::super::peers::Peer;
 use super::model::Message;
 use super::world::{World, key, packet};
 use crate::{Channel, EngineConfig, Event};
@@ -262,9 +261,8 @@ fn add_many(world: &mut World, has_session: bool) {
     for number in 0..70 {
         let key = PeerKey([100 + number; 32]);
         let address = control::auth::link_address(key);
-        let mut peer = Peer::new(key, Device::Lane(0), address, world.now);
+        let peer = world.a.machine.data.add(key, Device::Lane(0), address, world.now);
         (peer.is_installed, peer.session_at) = (true, now);
-        world.a.machine.data.add(peer);
         let mut kernel = world.a.kernel.borrow_mut();
         kernel.interfaces[1].peers.entry(key.0).or_default().handshake_at = now;
     }

@@ -103,7 +103,7 @@ impl Site {
     }
 
     pub(super) fn has_session(&self, other: PeerKey) -> bool {
-        let peer = self.machine.data.get(other);
+        let peer = self.machine.data.get(&other);
         peer.is_some_and(|peer| peer.has_session())
     }
 
