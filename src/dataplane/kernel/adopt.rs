@@ -23,28 +23,18 @@ pub(super) struct Remains {
 }
 
 impl<O: Operations> Machine<O> {
-    /// Takes over what an earlier run left. Data peers that no route leads to go, and so does
-    /// what they may send from beyond the routes to them.
+    /// Takes over what an earlier run left. Data peers without a route and without a session go.
     pub(super) fn adopt(&mut self, remains: Remains, now: Instant) {
         let wall = self.operations.wall_clock();
         for (device, told, _) in &remains.peers {
             self.adopt_peer(*device, told, wall, now);
         }
         for (eid_prefix, hops) in &remains.routes {
-            match self.adopted_forwarding(eid_prefix, hops, &remains) {
-                Some(forwarding) => {
-                    if self.routes.set_forwarding(eid_prefix, &forwarding) {
-                        let installed = Resolved::Lanes(hops.clone());
-                        self.routes.set_installed(eid_prefix, installed);
-                        // Its session may have ended meanwhile.
-                        drop(self.sync_route(eid_prefix));
-                    } else {
-                        self.refuse_adoption(eid_prefix, hops);
-                    }
-                }
-                None => self.refuse_adoption(eid_prefix, hops),
+            if !self.adopt_route(eid_prefix, hops, Resolved::Lanes(hops.clone()), &remains) {
+                self.refuse_adoption(eid_prefix, hops);
             }
         }
+        self.adopt_unrouted(&remains);
         self.tidy(&remains);
         for place in 0..self.control.len() {
             // Told when the configuration asks for them.
@@ -64,6 +54,62 @@ impl<O: Operations> Machine<O> {
         }
         let looks = self.control.iter().chain(self.data.iter()).filter_map(Peer::poll_at);
         self.wake(looks.min());
+    }
+
+    /// False when no peers stand behind these hops, or there is no room.
+    fn adopt_route(
+        &mut self,
+        eid_prefix: &EidPrefix,
+        hops: &Hops,
+        installed: Resolved,
+        remains: &Remains,
+    ) -> bool {
+        let Some(forwarding) = self.adopted_forwarding(eid_prefix, hops, remains) else {
+            return false;
+        };
+        if !self.routes.set_forwarding(eid_prefix, &forwarding) {
+            return false;
+        }
+        self.routes.set_installed(eid_prefix, installed);
+        // Its session may have ended, or begun, when nobody looked.
+        drop(self.sync_route(eid_prefix));
+        true
+    }
+
+    /// The earlier run may have ended between a session and the routes to it. The other side has
+    /// the session as well, and would send into it for long if it were not kept.
+    fn adopt_unrouted(&mut self, remains: &Remains) {
+        for (device, told, allowed_ips) in &remains.peers {
+            let key = PeerKey(told.public_key);
+            let Some(peer) = self.data.get(&key).filter(|peer| peer.has_session()) else {
+                continue;
+            };
+            let (Device::Lane(_), own) = (*device, peer.own_allowed_ip()) else { continue };
+            for allowed_ip in allowed_ips.iter().filter(|allowed_ip| **allowed_ip != own) {
+                let (ip, len) = (allowed_ip.ip, allowed_ip.prefix_len);
+                let Some(eid_prefix) = EidPrefix::new(self.instance_id, ip, len) else { continue };
+                if self.routes.get(&eid_prefix).is_none() {
+                    let hops = self.hops_of(allowed_ip, remains);
+                    self.adopt_route(&eid_prefix, &hops, Resolved::Nothing, remains);
+                }
+            }
+        }
+    }
+
+    /// The lanes with a session that an EID-prefix may come by, of equal weight.
+    fn hops_of(&self, allowed_ip: &AllowedIp, remains: &Remains) -> Hops {
+        let mut hops = Hops::new();
+        for (device, told, allowed_ips) in &remains.peers {
+            let peer = self.data.get(&PeerKey(told.public_key));
+            if let Device::Lane(lane) = *device
+                && peer.is_some_and(Peer::has_session)
+                && allowed_ips.contains(allowed_ip)
+            {
+                // The kernel gives an allowed-ip to one peer of an interface.
+                let _ = hops.push((lane, 1));
+            }
+        }
+        hops
     }
 
     /// Takes out a route that cannot be taken over.
@@ -128,7 +174,7 @@ impl<O: Operations> Machine<O> {
         }
     }
 
-    /// Removes what no route leads to.
+    /// Removes what no route leads to, and what peers may send from beyond the routes to them.
     fn tidy(&mut self, remains: &Remains) {
         for (device, told, allowed_ips) in &remains.peers {
             let key = PeerKey(told.public_key);

@@ -6,7 +6,7 @@ use linux::netlink::wireguard::Peer;
 use super::super::adopt::Remains;
 use super::super::operations::{Device, Hops, Operations, Resolved};
 use super::model::Message;
-use super::world::{World, key, packet, prefix};
+use super::world::{Site, World, key, packet, prefix};
 use crate::Event;
 
 const DELAY: Duration = Duration::from_millis(20);
@@ -33,7 +33,7 @@ fn both_send(sides: (Side, Side)) -> World {
 }
 
 fn has_delivered(world: &World) -> bool {
-    let count = |site: &super::world::Site| site.kernel.borrow().delivered.len();
+    let count = |site: &Site| site.kernel.borrow().delivered.len();
     count(&world.a) == 1 && count(&world.b) == 1
 }
 
@@ -228,22 +228,55 @@ fn lanes_share_as_weighed_and_a_failed_one_leaves_its_flows_to_the_other() {
     assert!(kernel.interfaces[1].peers.is_empty());
 }
 
+/// What a restart finds on the data interface.
+fn remaining_peers(site: &mut Site) -> Remains {
+    let mut remains = Remains::default();
+    let kernel = site.kernel.clone();
+    let listing = site.machine.operations.peers(Device::Lane(0), &mut |told| {
+        let allowed_ips = kernel.borrow().interfaces[1].peers[&told.public_key].allowed_ips.clone();
+        remains.peers.push((Device::Lane(0), *told, allowed_ips));
+    });
+    listing.expect("a listing");
+    remains
+}
+
+#[test]
+fn a_session_of_a_run_that_ended_before_it_wrote_the_route_goes_on() {
+    let mut world = both_send((Side::Initiator, Side::Responder));
+    world.run_until(has_delivered);
+    let remains = remaining_peers(&mut world.b);
+    let known = world.b.kernel.borrow_mut().routes.remove(&prefix(1));
+    assert_eq!(known, Some(lane(&[(0, 1)])));
+    let now = world.now;
+    world.b.restart(now, remains);
+    let adopted: Vec<_> = world.b.machine.adopted().map(|one| one.eid_prefix).collect();
+    assert_eq!(adopted, [prefix(1)]);
+    assert_eq!(world.b.kernel.borrow().routes.get(&prefix(1)), Some(&lane(&[(0, 1)])));
+    for number in 1..20 {
+        world.a.kernel.borrow_mut().send_from_host(packet(1, 2, number));
+    }
+    world.run(DELAY * 2);
+    assert_eq!(numbers(&world.b.kernel.borrow().delivered), Vec::from_iter(0..20));
+}
+
+#[test]
+fn a_peer_of_an_earlier_run_without_route_and_session_goes() {
+    let mut world = both_send((Side::Initiator, Side::Responder));
+    world.run_until(has_delivered);
+    let mut remains = remaining_peers(&mut world.b);
+    remains.peers[0].1.last_handshake = None;
+    world.b.kernel.borrow_mut().routes.remove(&prefix(1));
+    let now = world.now;
+    world.b.restart(now, remains);
+    assert_eq!(world.b.machine.adopted().count(), 0);
+    assert!(world.b.kernel.borrow().interfaces[1].peers.is_empty());
+}
+
 #[test]
 fn what_an_earlier_run_left_goes_on_without_a_request() {
     let mut world = both_send((Side::Initiator, Side::Responder));
     world.run_until(has_delivered);
-    let mut remains = Remains::default();
-    let peer = |told: &Peer| *told;
-    world
-        .a
-        .machine
-        .operations
-        .peers(Device::Lane(0), &mut |told| {
-            let allowed_ips =
-                world.a.kernel.borrow().interfaces[1].peers[&told.public_key].allowed_ips.clone();
-            remains.peers.push((Device::Lane(0), peer(told), allowed_ips));
-        })
-        .expect("a listing");
+    let mut remains = remaining_peers(&mut world.a);
     remains.routes.push((prefix(2), Hops::from_slice(&[(0, 1)]).expect("one")));
     let before = world.a.kernel.borrow().requests;
     let now = world.now;
