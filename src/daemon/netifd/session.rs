@@ -13,9 +13,8 @@ use super::object::Object;
 use super::subscriptions::Subscription;
 use crate::router::earlier;
 
-/// Octets of the longest message that is taken: 64 interfaces with several kilobytes each. Pages
-/// that no message reaches are never touched.
-const RECEIVE_LEN: usize = 256 << 10;
+/// Octets of the longest message that is taken: 64 interfaces with 1.5 kilobytes each.
+const RECEIVE_LEN: usize = 96 << 10;
 /// Octets that wait to be sent at most: the longest answer that is told.
 const TRANSMIT_LEN: usize = 128 << 10;
 /// Questions to netifd about our interfaces that wait for their answer at most.

@@ -29,7 +29,7 @@ impl<L: Listener> Engine<L> {
             }
             Change::SetRoute { eid_prefix, forwarding } => {
                 let route = self.route(forwarding)?;
-                if !self.routes.set(eid_prefix, route, forwarding) {
+                if !self.routes.set(eid_prefix, route) {
                     return Err(EngineError::RoutesFull);
                 }
                 self.reconsider_waiting(now, io);

@@ -177,8 +177,8 @@ impl core::error::Error for EngineError {}
 /// How long a data peer leaves data unanswered before that is told, by default.
 const SILENCE: Duration = Duration::from_millis(300);
 
-/// Events held until they are taken.
-pub(crate) const EVENTS: usize = 1024;
+/// Events held until they are taken; that is after each batch of packets.
+pub(crate) const EVENTS: usize = 256;
 
 /// The least MTU of IPv6 (RFC 8200 section 5).
 pub(crate) const MIN_MTU: u16 = 1280;
@@ -186,8 +186,8 @@ pub(crate) const MIN_MTU: u16 = 1280;
 /// Buffers have room for packets of this length, should the MTU grow to it.
 pub(crate) const LEAST_ROOM: u16 = 1500;
 
-/// The longest UDP datagram, rounded up.
-const DATAGRAM: usize = 1 << 16;
+/// The longest datagram taken: a peer's MTU may exceed ours.
+pub(crate) const LONGEST_DATAGRAM: usize = 9216;
 
 /// First interval between initiations; a measured round trip can lengthen it.
 pub(crate) const FIRST_RETRY: Duration = Duration::from_millis(50);
@@ -251,7 +251,7 @@ impl<L: Listener> Engine<L> {
             instance_id: config.instance_id,
             lisp_port: config.lisp_port,
             silence: config.silence,
-            out: vec![0; DATAGRAM + DATA_OVERHEAD].into_boxed_slice(),
+            out: vec![0; room.max(LONGEST_DATAGRAM) + DATA_OVERHEAD].into_boxed_slice(),
             plain: vec![0; room + 16].into_boxed_slice(),
         }
     }

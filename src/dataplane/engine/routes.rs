@@ -1,6 +1,6 @@
 //! Where packets for an EID go, and from which peer a source is accepted.
 
-use control::{Eid, EidPrefix, Forwarding, PrefixTable};
+use control::{Eid, EidPrefix, PrefixTable};
 
 use super::peers::Slot;
 
@@ -14,7 +14,7 @@ pub(super) enum Route {
 
 /// Longest-prefix match from EID to forwarding, of fixed capacity.
 #[derive(Debug)]
-pub(super) struct Routes(PrefixTable<(Route, Forwarding)>);
+pub(super) struct Routes(PrefixTable<Route>);
 
 impl Routes {
     pub(super) fn with_capacity(capacity: usize) -> Routes {
@@ -22,13 +22,8 @@ impl Routes {
     }
 
     /// Sets a route; says whether there was room.
-    pub(super) fn set(
-        &mut self,
-        eid_prefix: EidPrefix,
-        route: Route,
-        forwarding: Forwarding,
-    ) -> bool {
-        self.0.insert(eid_prefix, (route, forwarding)).is_ok()
+    pub(super) fn set(&mut self, eid_prefix: EidPrefix, route: Route) -> bool {
+        self.0.insert(eid_prefix, route).is_ok()
     }
 
     pub(super) fn remove(&mut self, eid_prefix: &EidPrefix) {
@@ -37,14 +32,14 @@ impl Routes {
 
     /// Removes what leads to a peer.
     pub(super) fn remove_peer(&mut self, slot: Slot) {
-        self.0.retain(|_, (route, _)| *route != Route::Peer(slot));
+        self.0.retain(|_, route| *route != Route::Peer(slot));
     }
 
     pub(super) fn lookup(&self, eid: Eid) -> Option<Route> {
-        self.0.lookup(eid).map(|(_, (route, _))| *route)
+        self.0.lookup(eid).map(|(_, route)| *route)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&EidPrefix, Forwarding)> {
-        self.0.iter().map(|(eid_prefix, (_, forwarding))| (eid_prefix, *forwarding))
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&EidPrefix, Route)> {
+        self.0.iter().map(|(eid_prefix, route)| (eid_prefix, *route))
     }
 }

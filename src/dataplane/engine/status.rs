@@ -56,7 +56,14 @@ impl<L: Listener> Engine<L> {
 
     /// The routes, sorted by prefix.
     pub fn routes(&self) -> impl Iterator<Item = (&EidPrefix, Forwarding)> {
-        self.routes.iter()
+        self.routes.iter().filter_map(|(eid_prefix, route)| {
+            let forwarding = match route {
+                Route::Peer(slot) => Forwarding::Peer(self.data.get(slot)?.key),
+                Route::Drop => Forwarding::Drop,
+                Route::Native => Forwarding::Native,
+            };
+            Some((eid_prefix, forwarding))
+        })
     }
 
     /// What was counted since the start.
@@ -77,7 +84,7 @@ impl<L: Listener> Engine<L> {
     /// Changes the longest packet that goes into a tunnel, up to the 1,500 octets or the longer
     /// packet that the buffers were made for.
     pub fn set_mtu(&mut self, mtu: u16) {
-        self.mtu = usize::from(mtu).clamp(usize::from(MIN_MTU), self.waiting.slot_len());
+        self.mtu = usize::from(mtu).clamp(usize::from(MIN_MTU), self.waiting.longest());
     }
 
     /// An interface's public key.

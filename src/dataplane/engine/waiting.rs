@@ -7,15 +7,18 @@ use super::packet::Header;
 /// A packet older than this is not worth sending: TCP has sent it again several times.
 pub(crate) const WAITING_TIME: Duration = Duration::from_secs(10);
 
+/// Octets that there is room for, for each packet that may wait: what begins a flow is short.
+const SHARE: usize = 512;
+
 /// Packets in order of arrival; bounded per destination and in all.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
-    slots: Vec<Packet>,
-    octets: Vec<u8>,
-    slot_len: usize,
-    /// Slots in use, in order of arrival.
-    order: Vec<u16>,
-    free: Vec<u16>,
+    packets: Vec<Packet>,
+    /// Their octets, in the same order, with gaps where packets left.
+    octets: Box<[u8]>,
+    /// Where the octets of the newest packet end.
+    end: usize,
+    longest: usize,
     per_eid: usize,
 }
 
@@ -27,36 +30,35 @@ pub(crate) struct Packet {
     pub(crate) arrived_at: Instant,
     /// When the control plane was told that its destination has no route, if it was.
     pub(crate) told_at: Option<Instant>,
+    start: usize,
     len: usize,
 }
 
 impl Waiting {
-    /// Room for `total` packets of up to `slot_len` octets, `per_eid` for one destination.
-    pub(crate) fn new(total: usize, per_eid: usize, slot_len: usize) -> Waiting {
-        let total = u16::try_from(total).unwrap_or(u16::MAX);
+    /// Room for `total` packets of up to `longest` octets, `per_eid` for one destination.
+    pub(crate) fn new(total: usize, per_eid: usize, longest: usize) -> Waiting {
         Waiting {
-            slots: Vec::with_capacity(total.into()),
-            octets: vec![0; usize::from(total) * slot_len],
-            slot_len,
-            order: Vec::with_capacity(total.into()),
-            free: (0..total).rev().collect(),
+            packets: Vec::with_capacity(total),
+            octets: vec![0; total * SHARE.min(longest) + longest].into_boxed_slice(),
+            end: 0,
+            longest,
             per_eid: per_eid.max(1),
         }
     }
 
     /// The longest packet that can wait.
-    pub(crate) fn slot_len(&self) -> usize {
-        self.slot_len
+    pub(crate) fn longest(&self) -> usize {
+        self.longest
     }
 
     /// How many packets wait.
     pub(crate) fn len(&self) -> usize {
-        self.order.len()
+        self.packets.len()
     }
 
     /// What is known of each packet, the oldest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Packet> {
-        self.order.iter().map(|slot| &self.slots[usize::from(*slot)])
+        self.packets.iter()
     }
 
     /// When the control plane was told of a miss of this destination; not for ever, lest an answer
@@ -67,7 +69,7 @@ impl Waiting {
         told_at.filter(|told_at| now - *told_at < WAITING_TIME)
     }
 
-    /// Adds a packet that fits a slot; says how many others had to leave for it. Where one
+    /// Adds a packet that is not too long; says how many others had to leave for it. Where one
     /// destination has its share, its oldest leaves; where all is full, the oldest of all.
     pub(crate) fn push(
         &mut self,
@@ -76,43 +78,63 @@ impl Waiting {
         told_at: Option<Instant>,
         now: Instant,
     ) -> u64 {
+        let packet = &packet[..packet.len().min(self.longest)];
         let mut dropped = 0;
         if self.count(header.destination) >= self.per_eid {
             dropped += self.drop_oldest(|packet| packet.destination == header.destination);
-        } else if self.free.is_empty() {
+        } else if self.packets.len() == self.packets.capacity() {
             dropped += self.drop_oldest(|_| true);
         }
-        let Some(slot) = self.free.pop() else { return dropped + 1 };
-        let entry = Packet {
+        if self.end + packet.len() > self.octets.len() {
+            dropped += self.close_gaps();
+        }
+        let room = self.octets.get_mut(self.end..self.end + packet.len());
+        let Some(room) = room.filter(|_| self.packets.len() < self.packets.capacity()) else {
+            return dropped + 1;
+        };
+        room.copy_from_slice(packet);
+        self.packets.push(Packet {
             source: header.source,
             destination: header.destination,
             arrived_at: now,
             told_at,
-            len: packet.len().min(self.slot_len),
-        };
-        let index = usize::from(slot);
-        if index >= self.slots.len() {
-            self.slots.resize(index + 1, entry);
-        }
-        self.slots[index] = entry;
-        self.octets[index * self.slot_len..][..entry.len].copy_from_slice(&packet[..entry.len]);
-        self.order.push(slot);
+            start: self.end,
+            len: packet.len(),
+        });
+        self.end += packet.len();
         dropped
+    }
+
+    /// Moves all packets to the front. The oldest leave until there is room for one more, and so much
+    /// that this is not done again soon: how many.
+    fn close_gaps(&mut self) -> u64 {
+        let enough = (self.octets.len() - self.longest) * 3 / 4;
+        let mut held: usize = self.packets.iter().map(|packet| packet.len).sum();
+        let mut dropped = 0;
+        while held > enough {
+            held -= self.packets[dropped].len;
+            dropped += 1;
+        }
+        self.packets.drain(..dropped);
+        self.end = 0;
+        for packet in &mut self.packets {
+            self.octets.copy_within(packet.start..packet.start + packet.len, self.end);
+            packet.start = self.end;
+            self.end += packet.len;
+        }
+        dropped as u64
     }
 
     /// Shows every packet, the oldest first; those for which `keep` says no leave.
     pub(crate) fn sift(&mut self, mut keep: impl FnMut(&mut Packet, &[u8]) -> bool) {
-        let Waiting { slots, octets, slot_len, order, free, .. } = self;
-        order.retain(|slot| {
-            let index = usize::from(*slot);
-            let packet = &mut slots[index];
-            let len = packet.len;
-            let stays = keep(packet, &octets[index * *slot_len..][..len]);
-            if !stays {
-                free.push(*slot);
-            }
-            stays
+        let Waiting { packets, octets, end, .. } = self;
+        packets.retain_mut(|packet| {
+            let (start, len) = (packet.start, packet.len);
+            keep(packet, &octets[start..start + len])
         });
+        if packets.is_empty() {
+            *end = 0;
+        }
     }
 
     /// When the oldest has waited for too long.
@@ -182,12 +204,50 @@ mod tests {
     #[test]
     fn packets_that_leave_make_room_and_memory_does_not_grow() {
         let mut waiting = Waiting::new(2, 2, 2);
+        let (packets, octets) = (waiting.packets.capacity(), waiting.octets.len());
         for number in 0..100 {
             waiting.push(&header(number), &[0, number], Some(Instant::ZERO), Instant::ZERO);
             if number % 3 == 0 {
                 waiting.sift(|packet, _| packet.destination == header(number).destination);
             }
         }
-        assert!(waiting.len() <= 2 && waiting.slots.len() <= 2 && waiting.octets.len() == 4);
+        assert!(waiting.len() <= 2);
+        assert_eq!((waiting.packets.capacity(), waiting.octets.len()), (packets, octets));
+    }
+
+    /// Packets of any length come and leave in any order; what is left is whole and in order, and
+    /// none that there was room for is missing.
+    #[test]
+    fn gaps_are_closed_and_no_octet_is_lost() {
+        const LONGEST: usize = 1500;
+        let mut waiting = Waiting::new(32, 32, LONGEST);
+        let mut model: Vec<Vec<u8>> = Vec::new();
+        let mut random = crate::engine::Random::new(7);
+        for number in 0..20_000u32 {
+            let len = 1 + random.below(LONGEST as u64) as usize;
+            let packet: Vec<u8> = (0..len).map(|at| (number as usize + at) as u8).collect();
+            let host = random.below(4) as u8;
+            let dropped = waiting.push(&header(host), &packet, None, Instant::ZERO);
+            model.drain(..dropped as usize);
+            model.push(packet);
+            assert!(dropped == 0 || waiting.len() >= 8, "{} of {LONGEST} at most", waiting.len());
+            let leaves = random.below(8);
+            let mut place = 0;
+            waiting.sift(|_, _| {
+                place += 1;
+                (number + place) % 8 != leaves as u32
+            });
+            let mut place = 0;
+            model.retain(|_| {
+                place += 1;
+                (number + place) % 8 != leaves as u32
+            });
+            let mut held = Vec::new();
+            waiting.sift(|_, packet| {
+                held.push(packet.to_vec());
+                true
+            });
+            assert!(held == model, "after {number}");
+        }
     }
 }

@@ -88,7 +88,8 @@ impl<O: Operations> Machine<O> {
             database: PrefixTable::with_capacity(config.database),
             waiting: Waiting::new(config.waiting, config.waiting_per_eid, room.into()),
             inbox: Inbox::new(),
-            events: VecDeque::with_capacity(EVENTS),
+            // After a restart the sessions of all control peers are told at once.
+            events: VecDeque::with_capacity(EVENTS + config.control_peers),
             counters: Counters::default(),
             icmp_limiter: icmp::Limiter::new(),
             random: Random::new(config.seed),
@@ -243,7 +244,7 @@ impl<O: Operations> Machine<O> {
 
     /// Tells an event; says whether there was room.
     pub(super) fn tell(&mut self, event: Event) -> bool {
-        let has_room = self.events.len() < EVENTS;
+        let has_room = self.events.len() < self.events.capacity();
         if has_room {
             self.events.push_back(event);
         } else {

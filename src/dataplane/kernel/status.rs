@@ -45,7 +45,7 @@ impl<O: Operations> Machine<O> {
 
     /// Changes the longest packet that goes into a tunnel, up to what the buffers were made for.
     pub(super) fn set_mtu(&mut self, mtu: u16) {
-        self.mtu = usize::from(mtu).clamp(MIN_MTU.into(), self.waiting.slot_len());
+        self.mtu = usize::from(mtu).clamp(MIN_MTU.into(), self.waiting.longest());
     }
 
     /// An interface's public key.

@@ -10,13 +10,13 @@ use linux::{Errno, TransferError};
 
 use super::coalesce::Coalescer;
 use super::{DataConfig, Offload, Source, UserspaceError};
-use crate::engine::{DATA_OVERHEAD, Interface, Io};
+use crate::engine::{DATA_OVERHEAD, Interface, Io, LONGEST_DATAGRAM};
 
-/// Datagrams sent or received in one system call; for data where they are joined, see below.
-const BATCH: usize = 64;
+/// Datagrams sent or received in one system call; of more, each one's share of it is small already.
+const BATCH: usize = 16;
 
-/// Datagrams for the data sockets: two messages of joined ones.
-const DATA_BATCH: usize = 96;
+/// As many of data, sent where the kernel takes apart what is joined: two such messages.
+const JOINED_SENT: usize = 96;
 
 /// Messages of joined datagrams received in one system call.
 const JOINED_BATCH: usize = 4;
@@ -24,9 +24,11 @@ const JOINED_BATCH: usize = 4;
 /// The longest message of joined datagrams.
 const JOINED: usize = 1 << 16;
 
-/// Decrypted packets held until they are written to the TUN.
+/// Decrypted packets held until they are written to the TUN, where the kernel takes trains of them;
+/// else there is nothing to be had by holding many.
 const PACKETS: u16 = 256;
 const PACKETS_LEN: usize = 160 * 1024;
+const FEW_PACKETS_LEN: usize = 32 * 1024;
 
 /// Held packets are written when they are this long: a train has no more.
 const PACKETS_ENOUGH: usize = 64 * 1024;
@@ -34,12 +36,9 @@ const PACKETS_ENOUGH: usize = 64 * 1024;
 /// How long a full socket may hold up the packets from the TUN, in milliseconds.
 const SEND_PATIENCE: u16 = 1;
 
-/// The longest datagram taken: a peer's MTU may exceed ours.
-const RECEIVED: usize = 9216;
-
-/// The longest packet taken from the TUN, header included: its MTU may have been raised, and with
-/// segmentation the kernel gives long ones.
-const PACKET: usize = (1 << 16) + tun::VIRTIO_HEADER_LEN;
+/// The longest packet taken from the TUN where the kernel gives trains; else as long as a datagram,
+/// as its MTU may have been raised.
+const TRAIN: usize = 1 << 16;
 
 /// What the kernel did not take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -104,25 +103,34 @@ impl LinuxIo {
     ) -> Result<LinuxIo, UserspaceError> {
         let mut offload = Offload::default();
         let mut sockets = Vec::with_capacity(4);
-        bind(&mut sockets, Interface::Control, control_port, fwmark, mtu)?;
-        let mut tun = None;
+        let slot_len = usize::from(mtu).max(1500) + DATA_OVERHEAD;
+        let batch = || SendBatch::new(BATCH, slot_len);
+        bind(&mut sockets, Interface::Control, control_port, fwmark, batch)?;
+        let (mut tun, mut packets_len, mut packet_len) = (None, 0, 0);
         if let Some(data) = data {
-            bind(&mut sockets, Interface::Data, data.port, fwmark, mtu)?;
+            let udp = found(wanted.udp);
+            let count = if udp.splits { JOINED_SENT } else { BATCH };
+            let batch = || SendBatch::new(count, slot_len);
+            bind(&mut sockets, Interface::Data, data.port, fwmark, batch)?;
             let (device, tun_offload) = open_tun(&data.tun_name, mtu, wanted.tun)?;
             tun = Some(device);
-            offload = Offload { tun: tun_offload, udp: offload_sockets(&mut sockets, wanted.udp) };
+            offload = Offload { tun: tun_offload, udp: offload_sockets(&mut sockets, udp) };
+            (packets_len, packet_len) = match tun_offload == tun::Offload::default() {
+                true => (FEW_PACKETS_LEN, LONGEST_DATAGRAM),
+                false => (PACKETS_LEN, TRAIN),
+            };
+            packet_len += tun::VIRTIO_HEADER_LEN;
         }
         let (count, slot_len) = match offload.udp.joins {
             true => (JOINED_BATCH, JOINED),
-            false => (BATCH, RECEIVED),
+            false => (BATCH, LONGEST_DATAGRAM),
         };
-        let has_tun = usize::from(tun.is_some());
         Ok(LinuxIo {
-            packets: Coalescer::new(has_tun * PACKETS_LEN, PACKETS, offload.tun),
+            packets: Coalescer::new(packets_len, PACKETS, offload.tun),
             tun,
             sockets,
             received: Some(ReceiveBatch::new(count, slot_len)),
-            packet: vec![0; has_tun * PACKET].into_boxed_slice(),
+            packet: vec![0; packet_len].into_boxed_slice(),
             counters: SocketCounters::default(),
             offload,
             lent: None,
@@ -283,13 +291,18 @@ fn send(port: &mut Port, counters: &mut SocketCounters) {
     counters.send_apart += port.batch.take_refusals();
 }
 
-/// Has the kernel join and split datagrams of the data sockets, as far as it does.
-fn offload_sockets(ports: &mut [Port], wanted: udp::Offload) -> udp::Offload {
+/// What of that the kernel does.
+fn found(wanted: udp::Offload) -> udp::Offload {
     if !wanted.splits && !wanted.joins {
         return udp::Offload::default();
     }
     let found = udp::Offload::probe();
-    let (splits, joins) = (wanted.splits && found.splits, wanted.joins && found.joins);
+    udp::Offload { splits: wanted.splits && found.splits, joins: wanted.joins && found.joins }
+}
+
+/// Has the kernel split and join datagrams of the data sockets.
+fn offload_sockets(ports: &mut [Port], found: udp::Offload) -> udp::Offload {
+    let udp::Offload { splits, joins } = found;
     let mut is_joining = false;
     for port in ports.iter_mut().filter(|port| port.interface == Interface::Data) {
         port.batch.set_segmenting(splits);
@@ -304,14 +317,11 @@ fn bind(
     interface: Interface,
     port: u16,
     fwmark: u32,
-    mtu: u16,
+    batch: impl Fn() -> SendBatch,
 ) -> Result<(), UserspaceError> {
     let v4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port);
     let socket = open(v4, fwmark)?;
     let chosen = socket.local_address().map_err(|error| UserspaceError::Bind(v4, error))?.port();
-    let slot_len = usize::from(mtu).max(1500) + DATA_OVERHEAD;
-    let count = if interface == Interface::Data { DATA_BATCH } else { BATCH };
-    let batch = || SendBatch::new(count, slot_len);
     ports.push(Port { interface, is_v6: false, socket, batch: batch() });
     let v6 = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), chosen);
     match open(v6, fwmark) {
