@@ -2,6 +2,7 @@
 
 mod learning;
 mod lig;
+mod locator_pool;
 pub(crate) mod map_cache;
 pub(crate) mod map_cache_entry;
 mod map_request;

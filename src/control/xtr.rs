@@ -277,6 +277,11 @@ impl Xtr {
         self.itr.map_cache.iter()
     }
 
+    /// The RLOCs of a mapping in the map-cache; none when the answer was negative.
+    pub fn locators_of(&self, entry: &MapCacheEntry) -> Locators {
+        self.itr.map_cache.locators_of(entry)
+    }
+
     /// How many mappings the map-cache holds.
     pub fn map_cache_len(&self) -> usize {
         self.itr.map_cache.len()

@@ -116,7 +116,7 @@ fn add_mappings(xtr: &control::xtr::Xtr, peer: &PeerStatus, tunnel: &mut Tunnel)
             continue;
         }
         tunnel.eid_prefixes.push(prefix.to_string());
-        for locator in &row.locators {
+        for locator in &xtr.locators_of(row) {
             if locator.data_key.is_some_and(|data_key| data_key.key == peer.key) {
                 let shown = locator.to_string();
                 if let Err(place) = tunnel.rlocs.binary_search(&shown) {
@@ -167,7 +167,7 @@ pub(crate) fn map_cache(router: &Router, now: Instant) -> Vec<CachedMapping> {
         rows.push(CachedMapping {
             eid_prefix: prefix.to_string(),
             forwarding,
-            rlocs: rlocs(&entry.locators),
+            rlocs: rlocs(&xtr.locators_of(entry)),
             key: key.map(|key| key.to_string()),
             age_s: now.since(entry.set_at).as_secs(),
             ttl_s: entry.expires_at.since(now).as_secs(),

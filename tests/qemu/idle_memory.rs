@@ -19,11 +19,8 @@ use crate::intruder::Intruder;
 use crate::testbed::{Outcome, in_world, kill_cold};
 
 const KIB: u64 = 1024;
-/// Mappings of a few sites, and the most that may be held with them, in KiB.
+/// Mappings of a few sites, and the most that may be held, or asked for, with them, in KiB.
 const LIMITS: [(u16, u64); 2] = [(10, 2 * KIB), (1024, 3 * KIB)];
-/// The most that the userspace data plane may ask for with them, which has buffers for many packets
-/// at once: most of that is never touched.
-const ASKED_FOR: [(u16, u64); 2] = [(10, 4608), (1024, 5 * KIB)];
 /// How many sites the mappings are of, at most.
 const SITES: u16 = 64;
 /// Mappings in a message.
@@ -36,7 +33,7 @@ fn a_native_xtr_holds_little_memory() {
     in_world(|world| {
         let program = std::env::var_os("LISPGUARD_TEST_NATIVE").expect("it names a program");
         world.home.set_program(&PathBuf::from(program));
-        holds_little(world, LIMITS, |process, _| own_memory(process))
+        holds_little(world, |process, _| own_memory(process))
     });
 }
 
@@ -45,17 +42,16 @@ fn a_mips_xtr_asks_for_little_memory() {
     in_world(|world| {
         MIPS.emulate_with(&mut world.home, "-strace")?;
         lengthen_links(world)?;
-        holds_little(world, ASKED_FOR, |process, node| Ok(asked_for(process, &node.log())))
+        holds_little(world, |process, node| Ok(asked_for(process, &node.log())))
     });
 }
 
 fn holds_little(
     world: &mut World,
-    limits: [(u16, u64); 2],
     measure: impl Fn(u32, &Node) -> Result<u64, Box<dyn Error>>,
 ) -> Outcome {
     let mut fails = false;
-    for (mappings, limit) in limits {
+    for (mappings, limit) in LIMITS {
         world.start_map_server()?;
         world.home.start()?;
         world.home.wait_until(PATIENCE, |status| status.ok)?;

@@ -103,8 +103,9 @@ fn is_known(world: &World, place: usize) -> bool {
             && uplinks.iter().all(|uplink| locators.iter().any(|one| one.rloc == uplink.rloc))
     };
     let (other, at) = if place == 1 { (2, HOME) } else { (1, OFFICE) };
-    let known = world.routers[other].node.xtr().unwrap().lookup(eid(at));
-    is_right(&registered(world, place)) && known.is_some_and(|(_, row)| is_right(&row.locators))
+    let xtr = world.routers[other].node.xtr().unwrap();
+    let known = xtr.lookup(eid(at)).map(|(_, row)| xtr.locators_of(row));
+    is_right(&registered(world, place)) && known.is_some_and(|known| is_right(&known))
 }
 
 fn causes(world: &World, place: usize) -> Vec<Cause> {

@@ -222,8 +222,8 @@ fn a_new_rloc_is_published_to_those_who_hold_the_mapping() {
     let elsewhere = "198.51.100.9".parse().unwrap();
     world.move_to(2, elsewhere);
     let knows = |world: &World| {
-        let row = world.routers[1].node.xtr().unwrap().lookup(eid(OFFICE)).unwrap().1;
-        row.locators[0].rloc == elsewhere
+        let xtr = world.routers[1].node.xtr().unwrap();
+        xtr.locators_of(xtr.lookup(eid(OFFICE)).unwrap().1)[0].rloc == elsewhere
     };
     assert!(world.run_until(millis(500), knows));
     world.run_for(millis(100));

@@ -209,9 +209,10 @@ impl World {
         let seed = self.seed;
         let router = &mut self.routers[place];
         router.boots += 1;
-        let routes = router.node.xtr().unwrap().map_cache();
+        let xtr = router.node.xtr().unwrap();
+        let routes = xtr.map_cache();
         let routes: Vec<_> =
-            routes.map(|(at, row)| (at, row.forwarding, row.locators.clone())).collect();
+            routes.map(|(at, row)| (at, row.forwarding, xtr.locators_of(row))).collect();
         let mut config = site_config(place, router.boots, seed, &router.eid_prefixes, router.lanes);
         config.xtr.as_mut().unwrap().data_keys = data_keys(place, 1, router.lanes);
         router.node = Node::new(&config, now);

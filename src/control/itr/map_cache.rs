@@ -1,8 +1,8 @@
 //! The map-cache: what other sites' EID-prefixes map to (RFC 9301 section 8.1).
 //!
-//! Bounded. When full, the mapping soonest to expire is evicted, one whose peer carried traffic
-//! in the last 180 s only when all are such. What a row has installed in the data plane and what
-//! it wants there may differ: the differences are the queue of changes.
+//! Bounded, in mappings and in locators. When full, the mapping soonest to expire is evicted, one
+//! whose peer carried traffic in the last 180 s only when all are such. What a row has installed in
+//! the data plane and what it wants there may differ: the differences are the queue of changes.
 
 mod adoption;
 mod refresh;
@@ -13,18 +13,22 @@ use core::time::Duration;
 pub(crate) use adoption::Adopted;
 use withdrawal::{Tombstones, version_of};
 
+use super::locator_pool::LocatorPool;
 use super::map_cache_entry::{Installed, Learned, MapCacheEntry, Origin, Outcome, Version};
 use super::peers::{Peers, Ways};
 use super::policy::forwarding;
 use crate::marks::Marks;
 use crate::{
-    Action, Change, Eid, EidPrefix, Event, Forwarding, Instant, Locators, Mapping, PrefixTable,
-    earliest,
+    Action, Change, Eid, EidPrefix, Event, Forwarding, Instant, Locator, Locators, Mapping,
+    PrefixTable, earliest,
 };
 
 /// Rows beyond the limit, for mappings on their way out of the data plane: more than the records
 /// that fit a message.
 const SLACK: usize = 96;
+
+/// Locators for each row that there is room for, together with rows that have fewer.
+const LOCATORS: usize = 2;
 
 /// How much longer a mapping with live traffic is kept when no Map-Server can be asked.
 const OVERSTAY: Duration = Duration::from_secs(60);
@@ -35,6 +39,7 @@ const REFRESH_PAUSE: Duration = Duration::from_secs(30);
 /// Learned mappings and the peers that they lead to.
 pub(crate) struct MapCache {
     rows: PrefixTable<MapCacheEntry>,
+    locators: LocatorPool,
     pub(crate) peers: Peers,
     tombstones: Tombstones,
     limit: usize,
@@ -57,6 +62,7 @@ impl MapCache {
         let places = mappings + SLACK;
         MapCache {
             rows: PrefixTable::with_capacity(places),
+            locators: LocatorPool::with_limit(LOCATORS * places),
             peers: Peers::with_limit(peers),
             tombstones: Tombstones::new(),
             limit: mappings,
@@ -100,7 +106,7 @@ impl MapCache {
         }
         self.peers.admit(ways);
         let old = held.map_or(&Forwarding::Drop, |row| &row.forwarding);
-        let is_same = held.is_some_and(|row| row.locators == *locators);
+        let is_same = held.is_some_and(|row| self.locators.iter(row.locators).eq(locators.iter()));
         if ways.is_empty() || !self.peers.replace(old, ways, !is_same) {
             return Outcome::NoPeer;
         }
@@ -108,14 +114,14 @@ impl MapCache {
         let has_new_peers = !forwarding.peers().eq(old.peers());
         let was_unreachable = held.is_some_and(MapCacheEntry::is_unreachable);
         let outcome = if held.is_some() && !is_same { Outcome::Moved } else { Outcome::Held };
-        if let Some((place, row)) = self.make_room(eid_prefix, &forwarding, now) {
+        if let Some((place, row)) = self.make_room(eid_prefix, locators.len(), &forwarding, now) {
             row.set(locators, Action::NoAction, &forwarding, learned.mapping.record_ttl, now);
             if let Origin::Push(version) = origin {
                 row.version = Some(*version);
             }
             row.is_news = has_new_peers || !is_same;
             row.is_both_nat = *is_both_nat && (has_new_peers || !was_unreachable);
-            self.note(place);
+            self.note(place, locators);
         }
         self.drop_negatives_within(eid_prefix);
         outcome
@@ -143,10 +149,10 @@ impl MapCache {
         if let Some(held) = held {
             self.peers.release(&held.forwarding);
         }
-        if let Some((place, row)) = self.make_room(&eid_prefix, &forwarding, now) {
+        if let Some((place, row)) = self.make_room(&eid_prefix, 0, &forwarding, now) {
             row.set(&[], action, &forwarding, record_ttl, now);
             (row.is_news, row.is_both_nat) = (had_peers, false);
-            self.note(place);
+            self.note(place, &[]);
         }
         Outcome::Held
     }
@@ -158,9 +164,15 @@ impl MapCache {
             return;
         };
         self.peers.release(&row.forwarding);
+        self.locators.clear(&mut row.locators);
         row.is_leaving = true;
         self.leaving.set(place);
         self.live_rows -= 1;
+    }
+
+    /// The RLOCs of a mapping; none when the answer was negative.
+    pub(crate) fn locators_of(&self, row: &MapCacheEntry) -> Locators {
+        self.locators.get(row.locators)
     }
 
     /// Forgets every mapping that `keep` says no to.
@@ -180,7 +192,8 @@ impl MapCache {
     /// Judges every mapping's locators anew. One that would have no way keeps those that it has.
     pub(crate) fn set_ways(&mut self, ways_of: impl Fn(&Locators) -> Ways<'_>) {
         for (place, row) in self.rows.places_mut().filter(|(_, row)| row.has_peers()) {
-            let mut ways = ways_of(&row.locators);
+            let locators = self.locators.get(row.locators);
+            let mut ways = ways_of(&locators);
             self.peers.admit(&mut ways);
             if ways.is_empty() || !self.peers.replace(&row.forwarding, &ways, true) {
                 continue;
@@ -231,6 +244,7 @@ impl MapCache {
                 continue;
             }
             self.peers.release(&row.forwarding);
+            self.locators.clear(&mut row.locators);
             row.is_leaving = true;
             self.leaving.set(place);
             self.live_rows -= 1;
@@ -287,18 +301,20 @@ impl MapCache {
                 return Some(Event::BothBehindNat { eid_prefix });
             }
             if core::mem::take(&mut row.is_news) {
-                let best = row.locators.iter().min_by_key(|locator| locator.priority);
+                let locators = self.locators.iter(row.locators);
+                let best = locators.min_by_key(|locator| locator.priority);
                 return Some(Event::Mapped { eid_prefix, rloc: best.map(|best| best.rloc) });
             }
         }
         None
     }
 
-    /// The row of a mapping, which is to be set, and its place. Where there is none, the peers that
-    /// it was to lead to are given back.
+    /// The row of a mapping, which is to be set with so many locators, and its place. Where there is
+    /// none, the peers that it was to lead to are given back.
     fn make_room(
         &mut self,
         eid_prefix: &EidPrefix,
+        locators: usize,
         forwarding: &Forwarding,
         now: Instant,
     ) -> Option<(usize, &mut MapCacheEntry)> {
@@ -306,22 +322,27 @@ impl MapCache {
             self.peers.release(forwarding);
             return None;
         };
-        if row.is_leaving {
+        self.locators.clear(&mut row.locators);
+        let is_new = row.is_leaving;
+        if is_new {
             row.version = None;
             if let Some(version) = version_of(&self.tombstones, eid_prefix) {
                 row.version = Some(*version);
             }
             if self.live_rows >= self.limit {
-                self.evict(now);
+                self.evict(eid_prefix, |_| true, now);
             }
-            self.live_rows += 1;
         }
+        let has_locators = |row: &MapCacheEntry| !row.locators.is_empty();
+        while self.locators.room() < locators && self.evict(eid_prefix, has_locators, now) {}
+        self.live_rows += usize::from(is_new);
         self.rows.at_mut(place).map(|(_, row)| (place, row))
     }
 
     /// The row at a place was set.
-    fn note(&mut self, place: usize) {
-        let Some((_, row)) = self.rows.at(place) else { return };
+    fn note(&mut self, place: usize, locators: &[Locator]) {
+        let Some((_, row)) = self.rows.at_mut(place) else { return };
+        self.locators.set(&mut row.locators, locators);
         let due_at = row.due_at();
         self.due_at = earliest(self.due_at, Some(due_at));
         if row.installed != Installed::Wanted {
@@ -332,14 +353,22 @@ impl MapCache {
         }
     }
 
-    fn evict(&mut self, now: Instant) {
+    /// Of the others for which that holds, the mapping soonest to expire leaves; false when there is
+    /// none.
+    fn evict(
+        &mut self,
+        kept: &EidPrefix,
+        is_meant: impl Fn(&MapCacheEntry) -> bool,
+        now: Instant,
+    ) -> bool {
         let rank = |row: &MapCacheEntry| (self.peers.carry(row, now), row.expires_at);
-        let candidates = self.rows.iter().filter(|(_, row)| !row.is_leaving);
-        let victim = candidates.min_by_key(|(_, row)| rank(row)).map(|(prefix, _)| *prefix);
-        if let Some(victim) = victim {
-            self.leave(&victim);
+        let others = self.iter().filter(|(eid_prefix, row)| eid_prefix != kept && is_meant(row));
+        let victim = others.min_by_key(|(_, row)| rank(row)).map(|(eid_prefix, _)| eid_prefix);
+        if let Some(victim) = &victim {
+            self.leave(victim);
             self.evicted += 1;
         }
+        victim.is_some()
     }
 
     /// A site that registers fills the holes that were told of it before.

@@ -2,8 +2,9 @@
 
 use core::time::Duration;
 
+use super::locator_pool::LocatorList;
 use super::peers::Ways;
-use crate::{Action, Forwarding, Instant, Locator, Locators, Mapping, PeerKey};
+use crate::{Action, Forwarding, Instant, Locator, Mapping, PeerKey};
 
 /// The push that last set a mapping; numbers compare within one Map-Server and epoch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,8 +68,10 @@ pub(super) enum Installed {
 /// A row of the map-cache, for status.
 #[derive(Clone, Debug)]
 pub struct MapCacheEntry {
-    /// The RLOCs; none when the answer was negative.
-    pub locators: Locators,
+    /// None when the answer was negative.
+    pub(super) locators: LocatorList,
+    /// One of them leads to a data peer.
+    pub(super) has_way: bool,
     /// What a negative answer asked for.
     pub action: Action,
     /// What happens to packets.
@@ -96,7 +99,8 @@ impl MapCacheEntry {
     #[inline(always)]
     pub(super) fn blank() -> MapCacheEntry {
         MapCacheEntry {
-            locators: Locators::new(),
+            locators: LocatorList::EMPTY,
+            has_way: false,
             action: Action::NoAction,
             forwarding: Forwarding::Drop,
             set_at: Instant::ZERO,
@@ -113,7 +117,8 @@ impl MapCacheEntry {
         }
     }
 
-    /// From now on it is this mapping, a negative one when there are no locators.
+    /// From now on it is a mapping with these locators, whose list is set apart; a negative one when
+    /// there are none.
     pub(super) fn set(
         &mut self,
         locators: &[Locator],
@@ -122,8 +127,10 @@ impl MapCacheEntry {
         record_ttl: Duration,
         now: Instant,
     ) {
-        self.locators.clear();
-        self.locators.extend_from_slice(locators).expect("they are as many at most");
+        let is_way = |locator: &Locator| {
+            locator.is_reachable && locator.priority != 255 && locator.data_key.is_some()
+        };
+        self.has_way = locators.iter().any(is_way);
         self.action = action;
         self.set_forwarding(forwarding);
         (self.set_at, self.expires_at) = (now, now + record_ttl);
@@ -144,10 +151,7 @@ impl MapCacheEntry {
 
     /// Whether it leads to a peer that cannot be reached from outside: it is behind NAT.
     pub fn is_unreachable(&self) -> bool {
-        let is_way = |locator: &Locator| {
-            locator.is_reachable && locator.priority != 255 && locator.data_key.is_some()
-        };
-        self.has_peers() && !self.is_adopted && !self.locators.iter().any(is_way)
+        self.has_peers() && !self.is_adopted && !self.has_way
     }
 
     /// Packets are to be forwarded so from now on.

@@ -152,7 +152,8 @@ impl Itr {
     ) {
         let mapping = self.map_cache.mapping_of(peer);
         let endpoints: heapless::Vec<SocketAddr, MAX_LOCATORS> = mapping
-            .map(|(_, row)| endpoints(&row.locators, peer, context.database))
+            .map(|(_, row)| self.map_cache.locators_of(row))
+            .map(|locators| endpoints(&locators, peer, context.database))
             .unwrap_or_default();
         let known = self.map_cache.peers.place(peer).and_then(|(_, endpoint)| endpoint);
         let current = endpoints.iter().position(|endpoint| Some(*endpoint) == known);

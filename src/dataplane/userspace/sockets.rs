@@ -27,11 +27,12 @@ const JOINED: usize = 1 << 16;
 /// Decrypted packets held until they are written to the TUN, where the kernel takes trains of them;
 /// else there is nothing to be had by holding many.
 const PACKETS: u16 = 256;
-const PACKETS_LEN: usize = 160 * 1024;
+const PACKETS_LEN: usize = 116 * 1024;
 const FEW_PACKETS_LEN: usize = 32 * 1024;
 
-/// Held packets are written when they are this long: a train has no more.
-const PACKETS_ENOUGH: usize = 64 * 1024;
+/// Held packets are written when they are this long, so that there is room for those of one more
+/// joined message.
+const PACKETS_ENOUGH: usize = 48 * 1024;
 
 /// How long a full socket may hold up the packets from the TUN, in milliseconds.
 const SEND_PATIENCE: u16 = 1;

@@ -156,6 +156,40 @@ fn the_soonest_to_expire_is_evicted_but_one_with_traffic_last() {
 }
 
 #[test]
+fn mappings_with_many_locators_make_others_leave_before_there_is_no_room_for_them() {
+    let mut config = config();
+    config.limits = Limits { map_cache: 100, ..Limits::default() };
+    let mut bench = Bench::registered(&config);
+    let many = |number: u8, first: u8| {
+        let mut mapping = mapping(&format!("10.{number}.0.0/16"), "192.0.2.2", B);
+        let rlocs = (first + 1..first + 8).map(|host| locator(&format!("192.0.2.{host}"), B));
+        mapping.locators.extend(rlocs);
+        mapping
+    };
+    let held = |bench: &Bench, number: u8| {
+        let (_, entry) = bench.xtr.lookup(eid(&format!("10.{number}.0.1")))?;
+        Some(bench.xtr.locators_of(entry))
+    };
+    // Two locators for each of 100 mappings and of 96 that may be leaving, by eight.
+    let room = (100 + 96) / 4;
+    for number in 2..=61 {
+        bench.push(number.into(), &[many(number, 2)]);
+        bench.run_ms(10);
+    }
+    assert_eq!(bench.xtr.map_cache_len(), usize::from(room));
+    assert_eq!(bench.xtr.counters().of(Counter::MappingsEvicted), u64::from(60 - room));
+    for number in 2..=61 {
+        let expected = (number > 61 - room).then(|| many(number, 2).locators);
+        assert_eq!(held(&bench, number), expected, "10.{number}.0.0/16");
+    }
+    // The one soonest to expire is set anew where it is.
+    let first = 62 - room;
+    bench.push(62, &[many(first, 20)]);
+    assert_eq!(held(&bench, first), Some(many(first, 20).locators));
+    assert_eq!(bench.xtr.map_cache_len(), usize::from(room));
+}
+
+#[test]
 fn a_full_table_of_peers_refuses_the_mapping_and_fails_what_waits() {
     let mut config = config();
     config.limits = Limits { peers: 1, ..Limits::default() };
