@@ -5,26 +5,26 @@ use alloc::vec::Vec;
 use crate::{Locator, Locators};
 
 /// No further place.
-const NONE: u16 = u16::MAX;
+const NONE: u32 = u32::MAX;
 
 /// Room for a number of locators, shared by lists of them. Its memory is taken at the start.
 pub(crate) struct LocatorPool {
     places: Vec<Place>,
     /// The first of the places that were used and are free.
-    free: u16,
+    free: u32,
     limit: usize,
     used: usize,
 }
 
 struct Place {
     locator: Locator,
-    next: u16,
+    next: u32,
 }
 
 /// A mapping's locators in the pool, in their order.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LocatorList {
-    first: u16,
+    first: u32,
 }
 
 impl LocatorList {
@@ -36,9 +36,8 @@ impl LocatorList {
 }
 
 impl LocatorPool {
-    /// Room for `limit` locators, 65,535 at most.
+    /// Room for `limit` locators.
     pub(crate) fn with_limit(limit: usize) -> LocatorPool {
-        let limit = limit.min(NONE.into());
         LocatorPool { places: Vec::with_capacity(limit), free: NONE, limit, used: 0 }
     }
 
@@ -51,7 +50,7 @@ impl LocatorPool {
     pub(crate) fn iter(&self, list: LocatorList) -> impl Iterator<Item = &Locator> {
         let mut next = list.first;
         core::iter::from_fn(move || {
-            let place = self.places.get(usize::from(next))?;
+            let place = self.places.get(next as usize)?;
             next = place.next;
             Some(&place.locator)
         })
@@ -69,7 +68,7 @@ impl LocatorPool {
 
     /// Takes the places of a list back.
     pub(crate) fn clear(&mut self, list: &mut LocatorList) {
-        while let Some(place) = self.places.get_mut(usize::from(list.first)) {
+        while let Some(place) = self.places.get_mut(list.first as usize) {
             let next = core::mem::replace(&mut place.next, self.free);
             self.free = core::mem::replace(&mut list.first, next);
             self.used -= 1;
@@ -82,7 +81,7 @@ impl LocatorPool {
         // The last one first: each goes before those that follow it.
         for locator in locators.iter().take(self.room()).rev() {
             let place = Place { locator: *locator, next: list.first };
-            list.first = match self.places.get_mut(usize::from(self.free)) {
+            list.first = match self.places.get_mut(self.free as usize) {
                 Some(free) => {
                     let at = self.free;
                     self.free = core::mem::replace(free, place).next;
@@ -90,7 +89,7 @@ impl LocatorPool {
                 }
                 None => {
                     self.places.push(place);
-                    (self.places.len() - 1) as u16
+                    (self.places.len() - 1) as u32
                 }
             };
             self.used += 1;

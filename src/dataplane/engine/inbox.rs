@@ -9,7 +9,7 @@ use crate::Channel;
 /// Messages held; a batch of packets is handled before the control plane takes them.
 const MESSAGES: usize = 256;
 /// Octets held: few LISP messages are as long as a packet.
-const OCTETS: usize = 1 << 16;
+const OCTETS: usize = 48 << 10;
 
 /// A queue whose memory is taken at the start.
 #[derive(Debug)]

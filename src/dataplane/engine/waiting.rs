@@ -8,7 +8,7 @@ use super::packet::Header;
 pub(crate) const WAITING_TIME: Duration = Duration::from_secs(10);
 
 /// Octets that there is room for, for each packet that may wait: what begins a flow is short.
-const SHARE: usize = 512;
+const SHARE: usize = 448;
 
 /// Packets in order of arrival; bounded per destination and in all.
 #[derive(Debug, Default)]
