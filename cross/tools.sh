@@ -189,35 +189,16 @@ make_stand_in() {
     mv "$stand_in.part" "$stand_in"
 }
 
-# make_small static|dynamic: adds what makes a router's program small to what use_target exported. A panic ends it
-# without words, and what is only there for debugging is empty.
+# make_small static|dynamic: adds what makes a router's program small to what use_target exported, beyond what is in
+# openwrt/rustflags: a panic ends it without words, and what is only there for debugging is empty.
 make_small() {
-    local variable=${rust_target//-/_}
+    local variable=${rust_target//-/_} architecture=${LISPGUARD_ZIG_TARGET%%-*} flags
     variable=CARGO_TARGET_${variable^^}_RUSTFLAGS
-    local rustflags="${!variable} -C force-unwind-tables=no -C panic=immediate-abort -Zunstable-options"
+    flags=$(sed -n "s/^\(all\|${architecture%el}\) //p" "$cross_folder/../openwrt/rustflags" | tr '\n' ' ')
+    local rustflags="${!variable} $flags -C panic=immediate-abort -Zunstable-options"
     rustflags+=' -Zlocation-detail=none -Zfmt-debug=none'
     # zig would have each thread be given 8 MiB; these are what musl gives.
     rustflags+=' -C link-arg=-Wl,-z,stack-size=131072'
-    local argument arguments=(
-        # What is computed early has to be kept somewhere until it is used.
-        -disable-machine-licm -disable-lsr -split-spill-mode=size -disable-machine-sink -machine-sink-split=0
-        # A large stack frame is dear to reach into; functions that were joined would share one.
-        -inline-max-stacksize=2048
-        # The same instructions once instead of at the end of each branch, calls instead of copies.
-        -enable-tail-merge -tail-merge-size=2 -tail-dup-placement=false -max-store-memcpy=2
-        # Choices by comparing rather than by tables, unless there are many.
-        -min-jump-table-entries=8 -join-globalcopies
-    )
-    case $rust_target in
-    # Compilers fill fewer delay slots and return by more branches than they could, unless they are told; and have
-    # divisors checked again that Rust checked.
-    mips*) arguments+=(-disable-mips-df-succbb-search=false -mips-tail-calls -pre-RA-sched=list-hybrid -mno-check-zero-division) ;;
-    armv7*)
-        rustflags+=' -C target-feature=+thumb-mode -C relocation-model=static -C link-arg=-no-pie'
-        arguments+=(-enable-machine-outliner=always)
-        ;;
-    esac
-    for argument in "${arguments[@]}"; do rustflags+=" -C llvm-args=$argument"; done
     if [ "$1" = dynamic ]; then
         # Where both are told, the other one counts.
         rustflags=${rustflags/-C target-feature=+crt-static/}' -C target-feature=-crt-static'

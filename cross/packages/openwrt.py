@@ -196,14 +196,14 @@ def packages(arch, binaries):
     """Every package for an architecture, as OpenWrt names it, with its binary's file by the package's name."""
     found = []
     for makefile in [f"{MAKEFILES}/Makefile", *sorted(glob.glob(f"{MAKEFILES}/*/Makefile"))]:
-        for line in _make(os.path.dirname(makefile), [])[0].splitlines():
+        for line in make(os.path.dirname(makefile), [])[0].splitlines():
             name, _, variant = line.partition(" ")
             given = {"PACKAGE": name, "BUILD_VARIANT": variant}
             with tempfile.TemporaryDirectory() as installed:
                 if name in binaries:
                     os.mkdir(f"{installed}/bin")
                     os.symlink(os.path.abspath(binaries[name]), f"{installed}/bin/lispguard")
-                _, fields, tree = _make(os.path.dirname(makefile), ["stage"], PKG_INSTALL_DIR=installed, **given)
+                _, fields, tree = make(os.path.dirname(makefile), ["stage"], PKG_INSTALL_DIR=installed, **given)
             fields["PKGARCH"] = fields["PKGARCH"] or arch
             found.append(Package(name, fields, tree))
     return found
@@ -231,7 +231,7 @@ def feeds(packages, keys=None):
     }
 
 
-def _make(folder, goals, **variables):
+def make(folder, goals, **variables):
     """What make prints, the fields and texts it wrote, and the tree it installed."""
     with tempfile.TemporaryDirectory() as sdk, tempfile.TemporaryDirectory() as stage:
         for path, text in _SDK.items():

@@ -13,6 +13,7 @@ import made
 import adb
 import apk
 import ipk
+import openwrt
 from made import APKS, DAEMONS, FEEDS, IPKS, ROOT, control_of
 
 PATHS = {
@@ -44,6 +45,42 @@ def files_of_apk(package):
         for file in folder.get("files", []):
             modes[os.path.join(folder.get("name", b"").decode(), file["name"].decode())] = file["acl"]["mode"]
     return {path: (modes[path], content) for path, content in contents.items()}
+
+
+class Flags(unittest.TestCase):
+    """Of the compiler: a feed has those of cross/build, but for what needs a std of its own."""
+
+    TARGETS = {
+        "mips": "mips_24kc",
+        "mipsel": "mipsel_24kc",
+        "arm": "arm_cortex-a9_vfpv3-d16",
+        "aarch64": "aarch64_cortex-a53",
+        "x86_64": "x86_64",
+    }
+
+    def of_feed(self, architecture):
+        goal = "--eval=flags: ; $(info $(CARGO_RUSTFLAGS)) @:"
+        return openwrt.make(openwrt.MAKEFILES, [goal, "flags"], ARCH=architecture)[0].splitlines()[-1].split()
+
+    def of_cross_build(self, target):
+        script = f'. cross/tools.sh; install_packages() {{ :; }}; use_target {target}; make_small static; env'
+        command = ["bash", "-euc", f"cross_folder=$PWD/cross; {script}"]
+        told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        return re.search(r"^CARGO_TARGET_.*_RUSTFLAGS=(.*)$", told, re.MULTILINE)[1].split()
+
+    def test_a_feed_and_cross_build_have_the_same(self):
+        for architecture, target in self.TARGETS.items():
+            with self.subTest(target):
+                feed, ours = self.of_feed(architecture), self.of_cross_build(target)
+                self.assertIn("-Cllvm-args=-disable-lsr", feed)
+                self.assertEqual(feed, [flag for flag in ours if flag in feed])
+                self.assertEqual("-Cllvm-args=-mips-tail-calls" in feed, architecture.startswith("mips"))
+                self.assertEqual("-Ctarget-feature=+thumb-mode" in feed, architecture == "arm")
+
+    def test_a_feed_has_no_unstable_ones(self):
+        for architecture in self.TARGETS:
+            unstable = [flag for flag in self.of_feed(architecture) if not flag.startswith("-C")]
+            self.assertEqual([], unstable, architecture)
 
 
 class Files(unittest.TestCase):

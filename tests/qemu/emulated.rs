@@ -42,6 +42,22 @@ pub const ARM: Machine = Machine {
     elf: (1, 40),
 };
 
+/// As MIPS, but little-endian.
+pub const MIPSEL: Machine = Machine {
+    variable: "LISPGUARD_TEST_MIPSEL",
+    emulator: "qemu-mipsel-static",
+    processor: "24Kc",
+    elf: (1, 8),
+};
+
+/// Of 64 bits.
+pub const AARCH64: Machine = Machine {
+    variable: "LISPGUARD_TEST_AARCH64",
+    emulator: "qemu-aarch64-static",
+    processor: "cortex-a53",
+    elf: (1, 183),
+};
+
 impl Machine {
     /// Its `lispguard`.
     ///

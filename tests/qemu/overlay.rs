@@ -9,7 +9,7 @@ use daemon::demo::net::world::{
 };
 use daemon::demo::net::{Node, Place, transfer};
 
-use crate::emulated::{ARM, MIPS, Machine, lengthen_links};
+use crate::emulated::{AARCH64, ARM, MIPS, MIPSEL, Machine, lengthen_links};
 use crate::mobility::{
     AP1, AP2, Echo, endpoint, ip, mapped, move_phone, registered, wait_until_mapped,
     wait_until_registered,
@@ -37,6 +37,16 @@ fn an_arm_home_is_in_the_overlay() {
 }
 
 #[test]
+fn a_mipsel_home_is_in_the_overlay() {
+    in_world(|world| home_is_in_the_overlay(&MIPSEL, world));
+}
+
+#[test]
+fn an_aarch64_home_is_in_the_overlay() {
+    in_world(|world| home_is_in_the_overlay(&AARCH64, world));
+}
+
+#[test]
 fn a_mips_phone_moves() {
     in_world(|world| phone_moves(&MIPS, world));
 }
@@ -44,6 +54,16 @@ fn a_mips_phone_moves() {
 #[test]
 fn an_arm_phone_moves() {
     in_world(|world| phone_moves(&ARM, world));
+}
+
+#[test]
+fn a_mipsel_phone_moves() {
+    in_world(|world| phone_moves(&MIPSEL, world));
+}
+
+#[test]
+fn an_aarch64_phone_moves() {
+    in_world(|world| phone_moves(&AARCH64, world));
 }
 
 /// The first EID-prefix of each family.
