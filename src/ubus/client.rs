@@ -1,7 +1,7 @@
 //! A client of the bus: what it asks, what comes of it, and what it is told.
 
 use crate::message::{Message, attribute};
-use crate::receiver::Receiver;
+use crate::receiver::{Received, Receiver};
 use crate::transmitter::Transmitter;
 use crate::{Error, Fields, Header, MessageType, Method, ObjectId, SYSTEM_OBJECT, Status, Writer};
 
@@ -22,6 +22,14 @@ pub struct Invocation {
     /// The caller waits for no [`Client::finish`].
     pub is_unanswered: bool,
     sequence: u16,
+}
+
+impl Invocation {
+    /// The call of an object that a message is, of which only its header was taken.
+    pub const fn new(object: ObjectId, header: &Header) -> Self {
+        let Header { sequence, peer, .. } = *header;
+        Self { object, caller: peer, is_unanswered: false, sequence }
+    }
 }
 
 /// What a message means to this client.
@@ -75,6 +83,8 @@ pub enum Event<'a> {
     },
     /// A message that belongs to nothing we asked.
     Unexpected(MessageType),
+    /// A message that is longer than the buffer: the rest of it is skipped.
+    TooLong(Header),
     /// A message that is malformed; those after it are not touched by that.
     Malformed(Error),
 }
@@ -99,7 +109,7 @@ pub struct Client<B> {
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// A client before it is connected, with the buffers it may use. A message longer than
-    /// `receive` is skipped and counted; a request for which `transmit` has no room is refused.
+    /// `receive` is told by its header and skipped; a request for which `transmit` has no room is refused.
     pub const fn new(receive: B, transmit: B) -> Self {
         Self {
             receiver: Receiver::new(receive),
@@ -132,16 +142,13 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// # Errors
     /// When the stream makes no sense any more: the connection is to be closed.
     pub fn poll_event(&mut self) -> Result<Option<Event<'_>>, Error> {
-        let Some(octets) = self.receiver.poll_message()? else { return Ok(None) };
-        Ok(Some(match Message::parse(octets) {
-            Ok(message) => event(&mut self.requests, &message),
-            Err(error) => Event::Malformed(error),
+        Ok(self.receiver.poll_message()?.map(|received| match received {
+            Received::TooLong(header) => Event::TooLong(header),
+            Received::Message(octets) => match Message::parse(octets) {
+                Ok(message) => event(&mut self.requests, &message),
+                Err(error) => Event::Malformed(error),
+            },
         }))
-    }
-
-    /// Messages that were skipped because they are longer than the buffer, since the start.
-    pub const fn oversized(&self) -> u64 {
-        self.receiver.oversized()
     }
 
     /// What is to be sent next.
@@ -334,7 +341,7 @@ fn event<'a>(
     requests: &mut [Option<(Request, Answers)>; MAX_REQUESTS],
     message: &Message<'a>,
 ) -> Event<'a> {
-    let Header { message_type, sequence, peer } = message.header;
+    let Header { message_type, sequence, .. } = message.header;
     let in_flight = requests
         .iter_mut()
         .find_map(|slot| slot.filter(|(request, _)| request.0 == sequence).map(|one| (slot, one)));
@@ -360,7 +367,8 @@ fn event<'a>(
         (MessageType::Invoke, _) => match (message.object, message.method) {
             (Some(object), Some(method)) => {
                 let is_unanswered = message.is_unanswered;
-                let invocation = Invocation { object, caller: peer, is_unanswered, sequence };
+                let invocation =
+                    Invocation { is_unanswered, ..Invocation::new(object, &message.header) };
                 Event::Invoked { invocation, method, fields: message.data.unwrap_or_default() }
             }
             _ => unexpected,

@@ -40,7 +40,6 @@ fn hear(stream: &[u8], piece: usize) -> Vec<String> {
             }
         }
     }
-    told.push(client.oversized().to_string());
     told
 }
 

@@ -1,7 +1,7 @@
 //! What is asked on one connection to ubusd, in which order, and what follows from the answers.
 
 use control::{Duration, Instant};
-use ubus::{Client, Event, Invocation, ObjectId, Request, Status};
+use ubus::{Client, Event, Invocation, MessageType, ObjectId, Request, Status};
 
 use super::asked::{ANSWER_TIME, Asked};
 use super::back_off::BackOff;
@@ -106,8 +106,7 @@ impl Session {
 
     /// What this counts of all that is counted.
     pub(super) fn counters(&self) -> Counters {
-        let oversized = self.client.oversized();
-        Counters { oversized, interfaces_refused: self.interfaces.refused(), ..self.counters }
+        Counters { interfaces_refused: self.interfaces.refused(), ..self.counters }
     }
 
     /// True once ubusd gave us an object.
@@ -171,6 +170,18 @@ impl Session {
                     self.object.handle_subscribers(object, is_active);
                 }
                 Some(Event::Unsubscribed { target }) => self.handle_unsubscribed(target, now),
+                Some(Event::TooLong(header)) => {
+                    self.counters.oversized += 1;
+                    if let (MessageType::Invoke, Some(object)) =
+                        (header.message_type, self.object.id())
+                        && header.peer != 0
+                    {
+                        self.counters.calls += 1;
+                        self.counters.calls_refused += 1;
+                        let invocation = Invocation::new(object, &header);
+                        self.answer(&invocation, Status::InvalidArgument, &mut |_| {});
+                    }
+                }
                 Some(Event::Unexpected(_)) => self.counters.unexpected += 1,
                 Some(Event::Malformed(_)) => self.counters.malformed += 1,
             }

@@ -380,7 +380,7 @@ fn more_interfaces_than_there_is_room_for_are_counted() {
     for number in 0..70 {
         bench.bus.interface(&format!("if{number:02}"), true, Some(&format!("eth{number}")), None);
     }
-    bench.bus.filler_len = 2_000;
+    bench.bus.filler_len = 1_000;
     bench.bus.start_netifd();
     bench.settle();
     assert_eq!(bench.device_of("if63"), Some("eth63"));
