@@ -15,7 +15,7 @@ use crate::auth::{self, AuthenticationKey};
 use crate::itr::{Standing, Version};
 use crate::random::Random;
 use crate::record;
-use crate::xtr::{Counter, Counters};
+use crate::xtr::counters::{Counter, Counters};
 use crate::{Change, Config, Event, Instant, PeerKey, Side, Uplink, XtrConfig, earliest};
 use control_path::ControlPath;
 use database::Database;

@@ -11,6 +11,7 @@ mod policy;
 mod prober;
 pub(crate) mod resolver;
 mod silence;
+mod way;
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -24,7 +25,7 @@ use crate::etr::database::Database;
 use crate::etr::nat::KEEPALIVE;
 use crate::random::Random;
 use crate::record;
-use crate::xtr::{Counter, Counters};
+use crate::xtr::counters::{Counter, Counters};
 use crate::{
     Change, Config, Eid, EidPrefix, Event, Forwarding, Instant, Mapping, PeerKey, XtrConfig,
     earliest,

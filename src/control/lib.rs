@@ -20,6 +20,7 @@ pub mod map_server;
 mod marks;
 pub mod mobile_node;
 pub mod node;
+mod output;
 mod prefix_table;
 pub mod random;
 mod record;
@@ -38,7 +39,8 @@ pub use event::{Cause, Event};
 pub use key::PeerKey;
 pub use key_index::KeyIndex;
 pub use locator::{Action, DataKey, Locator, Locators, MAX_LOCATORS, Mapping};
-pub use node::{Node, Output};
+pub use node::Node;
+pub use output::Output;
 pub use prefix_table::PrefixTable;
 pub use time::{Duration, Instant, earliest, micros};
 

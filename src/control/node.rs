@@ -8,32 +8,9 @@ use crate::map_server::{self, MapServer};
 use crate::mobile_node::handover::Handover;
 use crate::xtr::Xtr;
 use crate::{
-    Change, Config, Eid, EidPrefix, Event, Forwarding, Instant, LISP_PORT, MAX_LANES, Mapping,
+    Change, Config, Eid, EidPrefix, Forwarding, Instant, LISP_PORT, MAX_LANES, Mapping, Output,
     PeerKey, Side, Uplink, XtrConfig, earliest,
 };
-
-/// What is to be done.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Output {
-    /// Send a message: the first `len` octets of the buffer that was passed in.
-    Transmit {
-        /// Between link addresses of data peers instead of control addresses.
-        link: bool,
-        /// The peer, named by its data key or its control key accordingly.
-        peer: PeerKey,
-        /// Octets.
-        len: usize,
-    },
-    /// [`Node::uplinks`] are others, or the last one is back: the data plane leaves by them from
-    /// now on. Before anything else that comes of it.
-    Uplinks,
-    /// Apply a change to the data plane.
-    Change(Change),
-    /// Tell a person.
-    Event(Event),
-    /// Nothing more until then, or until the next input.
-    Wait(Option<Instant>),
-}
 
 /// Octets that the buffer of [`Node::poll_output`] needs.
 pub const MAX_MESSAGE: usize = 1200;
@@ -397,8 +374,8 @@ mod tests {
     use super::*;
     use crate::auth::AuthenticationKey;
     use crate::{
-        DataKey, Forwarding, HandoverConfig, InstanceId, Limits, MapServerConfig, MapServerPeer,
-        SiteConfig,
+        DataKey, Event, Forwarding, HandoverConfig, InstanceId, Limits, MapServerConfig,
+        MapServerPeer, SiteConfig,
     };
     use std::vec::Vec;
 

@@ -2,7 +2,7 @@
 //!
 //! A mobile node is one whose EID-prefixes are host addresses of its own.
 
-mod counters;
+pub(crate) mod counters;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +17,7 @@ pub use counters::{Counter, Counters};
 
 use crate::etr::{Etr, Notify};
 use crate::itr::{Context, Itr, WayOut, is_plea};
-use crate::node::Output;
+use crate::output::Output;
 use crate::{
     Config, Eid, EidPrefix, Forwarding, Instant, Locators, Mapping, PeerKey, Side, Uplink,
     XtrConfig, earliest,

@@ -7,10 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use control::{Duration, Instant};
+use control::{Duration, Instant, earliest};
 use linux::{names, thread};
-
-use crate::router::earlier;
 
 /// The pause after a failed look-up, doubled up to `MAX_PAUSE`.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -158,7 +156,7 @@ impl Resolver {
         let mut first = None;
         for entry in &self.entries {
             if let Name::Failed { retry_at } = entry.state {
-                first = earlier(first, Some(retry_at));
+                first = earliest(first, Some(retry_at));
             }
         }
         first

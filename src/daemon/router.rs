@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-use control::{Change, Event as NodeEvent, Forwarding, Instant, Node, Output, PeerKey};
+use control::{Change, Event as NodeEvent, Forwarding, Instant, Node, Output, PeerKey, earliest};
 use dataplane::{Backend, Channel, DataPlane, Event as PlaneEvent};
 use linux::poller::{Interest, Poller};
 use linux::signals::{Signal, Signals};
@@ -241,7 +241,7 @@ impl Router {
         ];
         let mut first = None;
         for deadline in deadlines {
-            first = earlier(first, deadline);
+            first = earliest(first, deadline);
         }
         first
     }
@@ -412,14 +412,6 @@ impl Router {
                 _ => self.is_ending = true,
             }
         }
-    }
-}
-
-/// The earlier of two deadlines, where there are any.
-pub(crate) fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
     }
 }
 

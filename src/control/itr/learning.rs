@@ -1,10 +1,10 @@
 //! What is believed of an answer or a push, and what becomes of it in the map-cache.
 
 use super::map_cache_entry::{Learned, Origin, Outcome};
-use super::peers::Ways;
 use super::policy::{is_within, negative_forwarding, outside, ways};
+use super::way::Ways;
 use super::{Context, Itr, MIN_NEGATIVE_TTL};
-use crate::xtr::{Counter, Counters};
+use crate::xtr::counters::{Counter, Counters};
 use crate::{Eid, EidPrefix, Instant, Mapping, Side};
 
 impl Itr {

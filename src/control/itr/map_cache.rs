@@ -15,8 +15,9 @@ use withdrawal::{Tombstones, version_of};
 
 use super::locator_pool::LocatorPool;
 use super::map_cache_entry::{Installed, Learned, MapCacheEntry, Origin, Outcome, Version};
-use super::peers::{Peers, Ways};
+use super::peers::Peers;
 use super::policy::forwarding;
+use super::way::Ways;
 use crate::marks::Marks;
 use crate::{
     Action, Change, Eid, EidPrefix, Event, Forwarding, Instant, Locator, Locators, Mapping,

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::locator_pool::LocatorList;
-use super::peers::Ways;
+use super::way::Ways;
 use crate::{Action, Forwarding, Instant, Locator, Mapping, PeerKey};
 
 /// The push that last set a mapping; numbers compare within one Map-Server and epoch.

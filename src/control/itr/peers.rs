@@ -5,12 +5,10 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::map_cache_entry::MapCacheEntry;
-use super::policy::endpoint;
+use super::way::{Way, Ways};
 use crate::bucket::{Bucket, Rate};
 use crate::marks::Marks;
-use crate::{
-    DataKey, Forwarding, Instant, KeyIndex, Locator, MAX_LANES, PeerConfig, PeerKey, Side,
-};
+use crate::{DataKey, Forwarding, Instant, KeyIndex, PeerConfig, PeerKey, Side};
 
 /// A peer that carried traffic this recently keeps its mapping against eviction and negative
 /// answers.
@@ -50,27 +48,6 @@ struct Row {
     is_adopted: bool,
     messages: Bucket,
 }
-
-/// A peer to be used by a mapping, and how.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Way<'a> {
-    pub(crate) locator: &'a Locator,
-    /// The locator's.
-    pub(crate) data_key: &'a DataKey,
-    pub(crate) side: Side,
-    /// Its share; 0 when it is only accepted from.
-    pub(crate) weight: u8,
-}
-
-impl Way<'_> {
-    /// Where to send; nowhere when it cannot be reached from outside.
-    pub(crate) fn endpoint(&self) -> Option<SocketAddr> {
-        endpoint(self.locator)
-    }
-}
-
-/// The peers of one mapping, sorted by lane.
-pub(crate) type Ways<'a> = heapless::Vec<Way<'a>, MAX_LANES>;
 
 /// What the mapping system says of the peer, which is not where it may have roamed to since.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -389,6 +366,7 @@ impl Peers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Locator;
 
     const A: PeerKey = PeerKey([1; 32]);
     const B: PeerKey = PeerKey([2; 32]);

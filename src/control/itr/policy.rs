@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use super::peers::{Way, Ways};
+use super::way::{Way, Ways, endpoint};
 use crate::etr::database::Database;
 use crate::{
     Action, Eid, EidPrefix, Forwarding, Lanes, Locator, Locators, MAX_LANES, MAX_LOCATORS, PeerKey,
@@ -104,9 +104,4 @@ pub(super) fn forwarding(ways: &Ways<'_>) -> Forwarding {
     let row = |way: &Way<'_>| (way.data_key.lane, way.data_key.key, way.weight);
     let rows: heapless::Vec<_, MAX_LANES> = ways.iter().map(row).collect();
     Lanes::new(&rows).map_or(Forwarding::Drop, Forwarding::Lanes)
-}
-
-/// Where to send; nowhere when the Map-Server says that the site cannot be reached from outside.
-pub(super) fn endpoint(locator: &Locator) -> Option<SocketAddr> {
-    locator.endpoint().filter(|_| locator.is_reachable)
 }

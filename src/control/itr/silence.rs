@@ -10,7 +10,7 @@ use super::map_request;
 use super::policy::endpoints;
 use super::prober::Answered;
 use super::{Context, Itr};
-use crate::xtr::Counter;
+use crate::xtr::counters::Counter;
 use crate::{Event, Instant, MAX_LOCATORS, PeerKey};
 use wire::Nonce;
 

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::site::SiteIndex;
+use super::site_index::SiteIndex;
 use crate::Instant;
 
 /// At most one instant per site; the earliest is first.

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::rows::RowSet;
-use super::site::SiteIndex;
+use super::site_index::SiteIndex;
 use crate::Instant;
 use crate::retransmission::Retransmission;
 

@@ -17,6 +17,7 @@ mod reload;
 mod resolver;
 mod rows;
 mod site;
+mod site_index;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -35,7 +36,8 @@ use deadlines::Deadlines;
 use prefix_map::PrefixMap;
 use resolver::Reply;
 use rows::RowSet;
-use site::{SiteIndex, Sites};
+use site::Sites;
+use site_index::SiteIndex;
 
 pub use counters::Counters;
 pub use rows::MAX_REGISTRATIONS;

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::MapServer;
 use super::rows::RowSet;
-use super::site::SiteIndex;
+use super::site_index::SiteIndex;
 use crate::bucket::Rate;
 use crate::{Event, Instant};
 

@@ -8,7 +8,7 @@ use wire::lcaf::Nat;
 use wire::{Address, AddressBuffer, Addresses, AlgorithmId};
 
 use super::rows::RowSet;
-use super::site::SiteIndex;
+use super::site_index::SiteIndex;
 use super::{MAX_MESSAGE_LEN, MapServer};
 use crate::bucket::Rate;
 use crate::{Event, Instant, LISP_PORT};

@@ -7,7 +7,7 @@ use wire::{AlgorithmId, KeyId, Nonce, RecordsWriter, SentAuthentication};
 
 use super::deliveries::Next;
 use super::rows::{HOLDING_MARGIN, Row, RowSet};
-use super::site::SiteIndex;
+use super::site_index::SiteIndex;
 use super::{MAX_MESSAGE_LEN, MapServer};
 use crate::record::{self, Sender};
 use crate::{Instant, PeerKey};

@@ -5,7 +5,7 @@ use core::time::Duration;
 use wire::{Record, RecordsWriter};
 
 use super::rows::{Groups, RowSet};
-use super::site::SiteIndex;
+use super::site_index::SiteIndex;
 use super::{MAX_MESSAGE_LEN, MapServer};
 use crate::bucket::Rate;
 use crate::record;

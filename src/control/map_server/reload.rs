@@ -2,7 +2,8 @@
 
 use alloc::vec::Vec;
 
-use super::site::{Site, SiteIndex};
+use super::site::Site;
+use super::site_index::SiteIndex;
 use super::{MapServer, PrefixMap};
 use crate::{Instant, MapServerConfig, PeerKey, SiteConfig};
 

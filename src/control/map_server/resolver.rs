@@ -8,7 +8,7 @@ use wire::{MessageType, Nonce, RecordsWriter};
 
 use super::publisher::RECORDS_LEN as NOTIFY_LEN;
 use super::rows::RowSet;
-use super::site::SiteIndex;
+use super::site_index::SiteIndex;
 use super::{MAX_MESSAGE_LEN, MapServer};
 use crate::bucket::Rate;
 use crate::record::{self, Sender};

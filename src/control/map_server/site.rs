@@ -8,6 +8,7 @@ use super::deliveries::Deliveries;
 use super::moves::Publication;
 use super::registration::LastRegister;
 use super::rows::Rows;
+use super::site_index::SiteIndex;
 use crate::bucket::Bucket;
 use crate::{Duration, Instant, KeyIndex, PeerKey, SiteConfig};
 
@@ -17,20 +18,6 @@ pub(super) const SESSION_LIFETIME: Duration = Duration::from_secs(180);
 /// Answers to subscriptions of one site whose acknowledgements are known as such; of more, the
 /// oldest is forgotten.
 pub(super) const MAX_ANSWERS: usize = 8;
-
-/// A site's place; it keeps it while it is configured or remembered.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) struct SiteIndex(u32);
-
-impl SiteIndex {
-    pub(super) fn at(place: usize) -> SiteIndex {
-        SiteIndex(u32::try_from(place).expect("there are fewer than 2^32 sites"))
-    }
-
-    pub(super) const fn place(self) -> usize {
-        self.0 as usize
-    }
-}
 
 /// One site.
 #[derive(Debug)]

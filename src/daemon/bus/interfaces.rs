@@ -6,7 +6,8 @@ use control::Instant;
 use linux::Text;
 use ubus::{Status, Writer};
 
-use super::{Bus, MAX_NAME_LEN};
+use super::Bus;
+use super::call::MAX_NAME_LEN;
 use crate::netifd::Netifd;
 use crate::overlay::Overlay;
 use crate::router::Router;

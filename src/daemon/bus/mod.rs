@@ -1,7 +1,7 @@
 //! Our object on OpenWrt's bus: its methods, what its subscribers are told, and the overlay as an
 //! interface of netifd. What it tells is what the control socket tells.
 
-mod call;
+pub(crate) mod call;
 mod interfaces;
 mod notifications;
 mod table;
@@ -17,7 +17,7 @@ use crate::report;
 use crate::router::Router;
 use crate::told::{List, Object};
 
-pub(crate) use self::call::{Call, MAX_NAME_LEN, METHODS, PATH};
+use self::call::Call;
 use self::interfaces::Wanted;
 
 /// Callers that wait for the mapping system at most.

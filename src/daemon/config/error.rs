@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::problem::{FileProblem, OptionProblem, SectionProblem, ValueProblem};
+use super::section_name::SectionName;
 
 /// One thing that is wrong; shown in one line with its remedy.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,15 +37,6 @@ pub enum Place {
     Section(SectionName),
     /// An option, whether it is there or missing.
     Option(String, SectionName),
-}
-
-/// How people call a section.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum SectionName {
-    /// By its name.
-    Named(String),
-    /// By its type, as it has no name.
-    Anonymous(String),
 }
 
 /// What is wrong.
@@ -97,17 +89,6 @@ impl fmt::Display for Problem {
             Problem::Option(problem) => problem.fmt(f),
             Problem::Value(problem) => problem.fmt(f),
             Problem::More(count) => write!(f, "{count} more errors; correct these first"),
-        }
-    }
-}
-
-impl fmt::Display for SectionName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SectionName::Named(name) => write!(f, "section '{name}'"),
-            SectionName::Anonymous(section_type) => {
-                write!(f, "the nameless section of type '{section_type}'")
-            }
         }
     }
 }

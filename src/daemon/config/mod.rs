@@ -8,6 +8,7 @@ mod load;
 mod problem;
 mod reader;
 mod schema;
+mod section_name;
 mod sections;
 #[cfg(test)]
 mod tests;
@@ -22,10 +23,11 @@ use linux::netlink::TABLE_MAIN;
 use log::LevelFilter;
 
 pub use endpoint::{Endpoint, EndpointError, Host};
-pub use error::{ConfigError, ConfigErrors, MAX_ERRORS, Place, Problem, SectionName};
+pub use error::{ConfigError, ConfigErrors, MAX_ERRORS, Place, Problem};
 pub use key::{PrivateKey, Secret};
 pub use problem::{FileProblem, OptionProblem, SectionProblem, ValueProblem};
 pub use schema::User;
+pub use section_name::SectionName;
 
 /// Where the configuration is when the command line names no file.
 pub const DEFAULT_FILE: &str = "/etc/config/lispguard";

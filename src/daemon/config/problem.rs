@@ -8,9 +8,9 @@ use control::{EidPrefix, PrefixError};
 
 use super::LARGEST_MAX_SITES;
 use super::endpoint::EndpointError;
-use super::error::SectionName;
 use super::key::KeyError;
 use super::schema::{self, User, nearest};
+use super::section_name::SectionName;
 
 /// What is wrong with a file.
 #[derive(Clone, PartialEq, Eq, Debug)]

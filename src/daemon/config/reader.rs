@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use uci::{Section, SectionOption, Text, Value};
 
 use super::Roles;
-use super::error::{ConfigError, ConfigErrors, MAX_ERRORS, Place, Problem, SectionName};
+use super::error::{ConfigError, ConfigErrors, MAX_ERRORS, Place, Problem};
 use super::problem::{OptionProblem, SectionProblem, ValueProblem};
 use super::schema::{SECTIONS, SectionRule, User, nearest};
+use super::section_name::SectionName;
 use super::value;
 
 /// The errors found so far.

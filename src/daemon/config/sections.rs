@@ -8,10 +8,11 @@ use control::{EidPrefix, InstanceId, MAX_LANES, PeerKey};
 use linux::netlink::TABLE_MAIN;
 use log::LevelFilter;
 
-use super::error::{Place, SectionName};
+use super::error::Place;
 use super::key::PrivateKey;
 use super::problem::{OptionProblem, ValueProblem};
 use super::reader::{Reader, Report, name_of};
+use super::section_name::SectionName;
 use super::value;
 use super::{
     Config, DEFAULT_MAX_SITES, DataPlane, Devices, Handover, LARGEST_MAX_SITES, Limits, MapServer,

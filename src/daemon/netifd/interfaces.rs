@@ -3,7 +3,7 @@
 use linux::Text;
 use ubus::{Error, Fields, Value};
 
-use crate::bus::{MAX_NAME_LEN, PATH};
+use crate::bus::call::{MAX_NAME_LEN, PATH};
 
 /// Interfaces with a device at most; others are counted.
 pub const MAX_INTERFACES: usize = 64;

@@ -32,7 +32,7 @@ use self::back_off::BackOff;
 use self::counters::Counters;
 use self::failure::Failure;
 use self::session::Session;
-use crate::bus::Call;
+use crate::bus::call::Call;
 
 pub use self::interfaces::MAX_INTERFACES;
 

@@ -7,7 +7,7 @@ use ubus::{Client, Fields, Invocation, ObjectId, Request, Status};
 use super::asked::Asked;
 use super::back_off::BackOff;
 use super::failure::Failure;
-use crate::bus::{Call, METHODS, PATH};
+use crate::bus::call::{Call, METHODS, PATH};
 
 /// Calls that wait to be answered at most; more are turned away.
 const MAX_CALLS: usize = 8;

@@ -7,7 +7,7 @@ use ubus::{Invocation, Status, Writer};
 use super::asked::Asked;
 use super::interfaces::MAX_OURS;
 use super::session::Session;
-use crate::bus::{Call, MAX_NAME_LEN};
+use crate::bus::call::{Call, MAX_NAME_LEN};
 
 impl Session {
     /// The next call of our object; none before what was answered last is on its way.

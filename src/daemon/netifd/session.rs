@@ -1,6 +1,6 @@
 //! What is asked on one connection to ubusd, in which order, and what follows from the answers.
 
-use control::{Duration, Instant};
+use control::{Duration, Instant, earliest};
 use ubus::{Client, Event, Invocation, MessageType, ObjectId, Request, Status};
 
 use super::asked::{ANSWER_TIME, Asked};
@@ -11,7 +11,6 @@ use super::interfaces::Interfaces;
 use super::news::{News, OBJECT_ADDED, PATHS};
 use super::object::Object;
 use super::subscriptions::Subscription;
-use crate::router::earlier;
 
 /// Octets of the longest message that is taken: 64 interfaces with 1.5 kilobytes each.
 const RECEIVE_LEN: usize = 96 << 10;
@@ -213,14 +212,14 @@ impl Session {
 
     /// When `handle_timeout` is to be called.
     pub(super) fn poll_at(&self) -> Option<Instant> {
-        let mut first = earlier(self.answer_until(), self.object.retry_at());
+        let mut first = earliest(self.answer_until(), self.object.retry_at());
         for subscription in &self.subscriptions {
             if let Subscription::Absent { retry_at } = subscription {
-                first = earlier(first, *retry_at);
+                first = earliest(first, *retry_at);
             }
         }
         match self.dump {
-            Dump::Wanted { at } => earlier(first, Some(at)),
+            Dump::Wanted { at } => earliest(first, Some(at)),
             _ => first,
         }
     }
@@ -232,19 +231,19 @@ impl Session {
             Stage::Adding { asked, .. } => Some(asked.until),
             Stage::Open { registration, .. } => registration.map(|asked| asked.until),
         };
-        let mut first = earlier(stage, self.object.answer_until());
+        let mut first = earliest(stage, self.object.answer_until());
         for subscription in &self.subscriptions {
             if let Subscription::LookingUp { asked, .. } | Subscription::Subscribing { asked, .. } =
                 subscription
             {
-                first = earlier(first, Some(asked.until));
+                first = earliest(first, Some(asked.until));
             }
         }
         for asked in &self.orders {
-            first = earlier(first, Some(asked.until));
+            first = earliest(first, Some(asked.until));
         }
         match self.dump {
-            Dump::Asked { asked, .. } => earlier(first, Some(asked.until)),
+            Dump::Asked { asked, .. } => earliest(first, Some(asked.until)),
             _ => first,
         }
     }

@@ -9,7 +9,7 @@ use linux::poller::{Interest, Poller};
 use ubus::{Invocation, Status};
 
 use super::Netifd;
-use crate::bus::Call;
+use crate::bus::call::Call;
 use bus::{Bus, Directory};
 
 /// Wakeups between two events after which something spins.

@@ -3,7 +3,21 @@
 use control::{Eid, EidPrefix, Forwarding, MAX_LANES, PeerKey, PrefixTable};
 
 use super::operations::Resolved;
-use super::routes::Entry;
+
+/// A resolved EID-prefix.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) forwarding: Forwarding,
+    /// What stands in the kernel's table.
+    pub(super) installed: Resolved,
+}
+
+impl Default for Entry {
+    #[inline(always)]
+    fn default() -> Entry {
+        Entry { forwarding: Forwarding::Drop, installed: Resolved::Nothing }
+    }
+}
 
 /// Entries by EID-prefix, of fixed capacity.
 pub(super) struct RouteTable {

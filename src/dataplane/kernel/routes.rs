@@ -5,22 +5,8 @@ use control::{Eid, EidPrefix, Forwarding, Instant, PeerKey};
 use super::machine::Machine;
 use super::operations::{Hops, Operations, Resolved};
 use super::peers::Peer;
+use super::route_table::Entry;
 use crate::PlaneError;
-
-/// A resolved EID-prefix.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) forwarding: Forwarding,
-    /// What stands in the kernel's table.
-    pub(super) installed: Resolved,
-}
-
-impl Default for Entry {
-    #[inline(always)]
-    fn default() -> Entry {
-        Entry { forwarding: Forwarding::Drop, installed: Resolved::Nothing }
-    }
-}
 
 impl<O: Operations> Machine<O> {
     /// The resolved EID-prefixes, sorted.

@@ -21,7 +21,7 @@ use linux::poller::{Interest, Poller};
 use linux::timer::Timer;
 use linux::tun::Tun;
 
-use super::underlay::{QUEUE, Quality};
+use super::quality::{QUEUE, Quality};
 use crate::demo::net::Place;
 
 const DEVICE: &str = "delay";

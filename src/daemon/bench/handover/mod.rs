@@ -6,6 +6,7 @@ mod echoes;
 mod forwarder;
 mod options;
 mod plot;
+mod quality;
 mod results;
 mod run;
 mod scene;

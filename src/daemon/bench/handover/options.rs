@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::words::{Value, add};
 use super::case::{Backend, Case};
-use super::underlay::Quality;
+use super::quality::Quality;
 
 /// What a bench is asked to do.
 #[derive(Clone, PartialEq, Debug)]

@@ -257,8 +257,8 @@ mod tests {
     use super::super::case::{Backend, Case};
     use super::super::download::Arrival;
     use super::super::echoes::Echo;
+    use super::super::quality::Quality;
     use super::super::run::Run;
-    use super::super::underlay::Quality;
     use super::*;
 
     fn run(gap: u64) -> Run {

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::super::statistics::{Spread, rounded};
 use super::case::{Backend, Case};
+use super::quality::Quality;
 use super::run::{Run, Traces};
-use super::underlay::Quality;
 use crate::status::json;
 
 /// All runs.

@@ -11,7 +11,8 @@ use linux::netlink::{Address, Family, InterfaceName, Route, Rule, RuleAction, So
 
 use super::case::{Backend, Case};
 use super::forwarder;
-use super::underlay::{Quality, Underlay};
+use super::quality::Quality;
+use super::underlay::Underlay;
 use crate::demo::PROGRAM;
 use crate::demo::net::world::{AP1, AP2, HOME_HOST, PHONE_HOST, World, gateway};
 use crate::demo::net::{ECHO_PORT, EchoServer, Node, Place, UplinkConfig};
