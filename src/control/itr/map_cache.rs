@@ -160,7 +160,12 @@ impl MapCache {
 
     /// Takes a mapping out of the data plane and forgets it.
     pub(crate) fn leave(&mut self, eid_prefix: &EidPrefix) {
-        let Some(place) = self.rows.place(eid_prefix) else { return };
+        if let Some(place) = self.rows.place(eid_prefix) {
+            self.leave_at(place);
+        }
+    }
+
+    fn leave_at(&mut self, place: usize) {
         let Some((_, row)) = self.rows.at_mut(place).filter(|(_, row)| !row.is_leaving) else {
             return;
         };
@@ -178,10 +183,10 @@ impl MapCache {
 
     /// Forgets every mapping that `keep` says no to.
     pub(crate) fn retain(&mut self, keep: impl Fn(&EidPrefix, &MapCacheEntry) -> bool) {
-        loop {
-            let unwanted = self.iter().find(|(eid_prefix, row)| !keep(eid_prefix, row));
-            let Some((eid_prefix, _)) = unwanted else { break };
-            self.leave(&eid_prefix);
+        for place in 0..self.rows.capacity() {
+            if self.rows.at(place).is_some_and(|(eid_prefix, row)| !keep(eid_prefix, row)) {
+                self.leave_at(place);
+            }
         }
     }
 
@@ -232,7 +237,8 @@ impl MapCache {
         if self.due_at.is_none_or(|due_at| due_at > now) {
             return;
         }
-        for (place, row) in self.rows.places_mut() {
+        for place in 0..self.rows.capacity() {
+            let Some((_, row)) = self.rows.at_mut(place) else { continue };
             if row.is_leaving || row.expires_at > now {
                 continue;
             }
@@ -244,11 +250,7 @@ impl MapCache {
                 self.overstayed += 1;
                 continue;
             }
-            self.peers.release(&row.forwarding);
-            self.locators.clear(&mut row.locators);
-            row.is_leaving = true;
-            self.leaving.set(place);
-            self.live_rows -= 1;
+            self.leave_at(place);
         }
     }
 
