@@ -36,6 +36,8 @@ pub struct Answer {
     pub index: usize,
     /// The first address of the name; the error's text where there is none.
     pub endpoint: Result<SocketAddr, String>,
+    /// It failed before, and nothing came in between.
+    pub is_repeated: bool,
 }
 
 /// Answers that nobody took yet, each with the generation of the names that it is for.
@@ -47,7 +49,7 @@ pub struct Resolver {
     entries: Vec<Entry>,
     answers: Answers,
     wake: UnixStream,
-    waker: UnixStream,
+    waker: Arc<UnixStream>,
     generation: u64,
 }
 
@@ -64,7 +66,7 @@ impl Resolver {
             entries: Vec::new(),
             answers: Answers::default(),
             wake,
-            waker,
+            waker: Arc::new(waker),
             generation: 0,
         })
     }
@@ -88,28 +90,31 @@ impl Resolver {
 
     /// Looks one name up again; where a look-up runs, another follows it.
     pub fn look_up(&mut self, index: usize) {
-        let (generation, answers) = (self.generation, self.answers.clone());
         let Some(entry) = self.entries.get_mut(index) else { return };
         if let Name::InFlight { is_stale } = &mut entry.state {
             *is_stale = true;
             return;
         }
+        entry.state = Name::InFlight { is_stale: false };
         let (host, port) = (entry.host.clone(), entry.port);
-        let Ok(waker) = self.waker.try_clone() else { return };
+        let (generation, answers, waker) =
+            (self.generation, self.answers.clone(), self.waker.clone());
+        let tell = move |endpoint| {
+            let answer = (generation, Answer { index, endpoint, is_repeated: false });
+            answers.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
+            let _ = (&*waker).write(&[0]);
+        };
+        let tell_here = tell.clone();
         let spawned = thread::detach(move || {
-            let endpoint = match names::look_up(&host, port) {
+            tell(match names::look_up(&host, port) {
                 Ok(Some(endpoint)) => Ok(endpoint),
                 Ok(None) => Err(format!("'{host}' has no address")),
                 Err(error) => Err(format!("'{host}' does not resolve: {error}")),
-            };
-            let answer = (generation, Answer { index, endpoint });
-            answers.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
-            let _ = (&waker).write(&[0]);
+            });
         });
-        entry.state = match spawned {
-            Ok(_) => Name::InFlight { is_stale: false },
-            Err(_) => Name::Resolved,
-        };
+        if let Err(error) = spawned {
+            tell_here(Err(format!("'{}' cannot be looked up: {error}", entry.host)));
+        }
     }
 
     /// The next answer that arrived.
@@ -118,7 +123,7 @@ impl Resolver {
         while matches!((&self.wake).read(&mut octets), Ok(1..)) {}
         loop {
             let taken = self.answers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let (generation, answer) = taken?;
+            let (generation, mut answer) = taken?;
             if generation != self.generation {
                 continue;
             }
@@ -130,6 +135,7 @@ impl Resolver {
                     Name::Resolved
                 }
                 Err(_) => {
+                    answer.is_repeated = entry.pause > FIRST_PAUSE;
                     let retry_at = now + entry.pause;
                     entry.pause = (entry.pause * 2).min(MAX_PAUSE);
                     Name::Failed { retry_at }
@@ -192,10 +198,12 @@ mod tests {
         let (one, two) = (answer(&mut resolver), answer(&mut resolver));
         let (good, bad) = if one.index == 0 { (one, two) } else { (two, one) };
         assert!(good.endpoint.unwrap().ip().is_loopback());
+        assert!(!bad.is_repeated);
         assert!(bad.endpoint.unwrap_err().starts_with("'no such name' does not resolve: "));
         assert_eq!(resolver.poll_at(), Some(Instant::ZERO + FIRST_PAUSE));
         resolver.handle_timeout(Instant::ZERO + FIRST_PAUSE);
         assert_eq!(resolver.poll_at(), None);
-        assert_eq!(answer(&mut resolver).index, 1);
+        let again = answer(&mut resolver);
+        assert!(again.index == 1 && again.is_repeated);
     }
 }

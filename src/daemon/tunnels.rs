@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use control::{Change, Duration, Instant, PeerKey, Side};
 use dataplane::{ControlPeer, DataPlane};
+use log::Level;
 
 use crate::config::{Config, Endpoint, Host};
 use crate::router::Router;
@@ -83,8 +84,10 @@ impl Router {
                     self.set_link_policy();
                     self.handle_links("name", now);
                 }
+                // While it lasts, `status` says so.
                 Err(error) => {
-                    log::warn!("the endpoint of {}: {error}", self.names.of(key));
+                    let level = if answer.is_repeated { Level::Debug } else { Level::Warn };
+                    log::log!(level, "the endpoint of {}: {error}", self.names.of(key));
                 }
             }
         }

@@ -28,6 +28,14 @@ impl Caller<'_> {
         self.bus().answer_of(call).expect("it is over")
     }
 
+    /// What happens from now on is heard.
+    fn subscribe(&self) {
+        assert!(eventually(|| self.bus().is_published), "nobody is on the bus");
+        self.bus().set_subscribers(true);
+        // Answered after what was told before.
+        assert_eq!(self.call("handovers", &[]).0, 0);
+    }
+
     fn resolve(&self, eid: &str) -> Answer {
         self.call("resolve", &text("eid", eid))
     }
@@ -173,8 +181,7 @@ fn subscribers_hear_of_peers_handovers_and_registrations() {
         world.start_map_server()?;
         start(&mut world.home)?;
         world.phone.start()?;
-        assert!(eventually(|| caller.bus().is_published));
-        caller.bus().set_subscribers(true);
+        caller.subscribe();
         world.phone.wait_until(PATIENCE, |status| status.ok)?;
         world.phone.place().ping(PHONE_HOST[0], HOME_HOST[0], PATIENCE)?;
         let peer = caller.hears("peer", &["\"up\":true"]);
@@ -200,8 +207,7 @@ fn a_map_server_tells_of_its_sites_and_has_no_interface() {
         running(bus, |bus| {
             let caller = Caller(bus);
             world.start_map_server()?;
-            assert!(eventually(|| caller.bus().is_published));
-            caller.bus().set_subscribers(true);
+            caller.subscribe();
             start(&mut world.home)?;
             caller.hears("registration", &["\"site\":\"home\"", "\"registered\":true"]);
             let (status, fields) = caller.call("registrations", &[]);
