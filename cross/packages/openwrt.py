@@ -25,7 +25,7 @@ TIME = int(os.environ.get("SOURCE_DATE_EPOCH", 1_735_689_600))
 _SDK = {
     "rules.mk": f"include {HERE}/openwrt.mk\n",
     "include/package.mk": "",
-    "feeds/packages/lang/rust/rust-package.mk": "",
+    "feeds/packages/lang/rust/rust-package.mk": "CARGO_PKG_PROFILE:=release\nCARGO_PKG_ARGS:=--locked\n",
     "feeds/luci/luci.mk": f"include {HERE}/luci.mk\n",
 }
 

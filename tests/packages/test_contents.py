@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import tempfile
+import tomllib
 import unittest
 
 import made
@@ -76,6 +77,18 @@ class Flags(unittest.TestCase):
                 self.assertEqual(feed, [flag for flag in ours if flag in feed])
                 self.assertEqual("-Cllvm-args=-mips-tail-calls" in feed, architecture.startswith("mips"))
                 self.assertEqual("-Ctarget-feature=+thumb-mode" in feed, architecture == "arm")
+
+    def test_each_variant_has_its_profile_whatever_a_feed_has_for_others(self):
+        goal = "--eval=profile: ; $(info $(CARGO_PKG_PROFILE) $(CARGO_PKG_ARGS)) @:"
+        for variant, expected in {"small": "router-small --locked --no-default-features", "full": "router --locked"}.items():
+            told = openwrt.make(openwrt.MAKEFILES, [goal, "profile"], BUILD_VARIANT=variant)[0]
+            self.assertEqual(expected, told.splitlines()[-1])
+
+    def test_what_a_feed_says_of_the_profile_release_does_not_reach_ours(self):
+        # OpenWrt sets these in the environment, and a profile has what it does not say from the one it inherits.
+        with open(f"{ROOT}/Cargo.toml", "rb") as file:
+            ours = tomllib.load(file)["profile"]["router-small"]
+        self.assertEqual({"codegen-units", "lto", "opt-level", "overflow-checks", "panic"} - ours.keys(), set())
 
     def test_a_feed_has_no_unstable_ones(self):
         for architecture in self.TARGETS:
