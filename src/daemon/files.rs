@@ -1,28 +1,12 @@
-//! Directories that are made, and files that are replaced as a whole.
+//! Files that are replaced as a whole.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 use std::process;
-
-/// Makes a directory and those that it is in, where they are missing.
-///
-/// # Errors
-/// When one of them cannot be made.
-pub fn make_directory(path: &Path) -> io::Result<()> {
-    let octets = path.as_os_str().as_bytes();
-    for (end, _) in octets.iter().enumerate().skip(1).filter(|(_, octet)| **octet == b'/') {
-        // What is wrong with it is wrong with the last one, too.
-        let _ = fs::create_dir(OsStr::from_bytes(&octets[..end]));
-    }
-    match fs::create_dir(path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-        result => result,
-    }
-}
 
 /// Writes beside the file and renames: a crash leaves the old or the new one. The new one has mode
 /// and owner of the file `like`, else it is this user's alone.
@@ -70,13 +54,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directories_are_made_where_they_are_missing() {
+    fn a_file_is_replaced_as_a_whole_and_nothing_is_left_beside_it() {
         let scratch = std::env::temp_dir().join(format!("lispguard-files-{}", process::id()));
-        let deep = scratch.join("a//b/c");
-        for _ in 0..2 {
-            make_directory(&deep).expect("a directory");
-        }
-        let file = deep.join("file");
+        fs::create_dir(&scratch).expect("a directory");
+        let file = scratch.join("file");
         for text in ["one", "two"] {
             replace(&file, text.as_bytes(), None).expect("replaced");
             assert_eq!(fs::read_to_string(&file).expect("a file"), text);
@@ -85,8 +66,7 @@ mod tests {
         fs::set_permissions(&file, Permissions::from_mode(0o640)).expect("a mode");
         replace(&file, b"three", Some(&file)).expect("replaced");
         assert_eq!(fs::metadata(&file).expect("a file").mode() & 0o7777, 0o640);
-        assert_eq!(fs::read_dir(&deep).expect("a directory").count(), 1);
-        assert_eq!(make_directory(&file).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_dir(&scratch).expect("a directory").count(), 1);
         fs::remove_dir_all(&scratch).expect("removed");
         assert!(replace(Path::new("/proc/nowhere/file"), b"", None).is_err());
     }

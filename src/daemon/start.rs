@@ -20,7 +20,7 @@ use crate::links::Links;
 use crate::overlay::{Devices, Overlay};
 use crate::router::{Parts, Router};
 use crate::wiring::{self, Start};
-use crate::{commands, down, files, logging, preflight, state};
+use crate::{commands, down, logging, preflight, state};
 
 /// Places for new peers while those they replace are being removed.
 const SPARE_PEERS: usize = 32;
@@ -74,7 +74,7 @@ fn start((path, name): (&Path, &str), config: Config) -> Result<Router, StartErr
     }
     let signals = Signals::block(&[Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM])
         .map_err(system("signals"))?;
-    files::make_directory(&config.run_dir)
+    std::fs::create_dir_all(&config.run_dir)
         .map_err(|error| StartError::RunDirectory(config.run_dir.clone(), error))?;
     let socket = ControlSocket::bind(&config.control_socket)
         .map_err(|error| socket_error(&config.control_socket, error))?;

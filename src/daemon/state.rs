@@ -1,6 +1,6 @@
 //! The few things a node remembers across restarts: a boot counter, and where its sites were.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ pub fn next_boot_counter(directory: &Path) -> Result<u32, (u32, io::Error)> {
     let path = directory.join("boot_counter");
     let last = read_bounded(&path).ok().and_then(|text| text.trim_ascii().parse::<u32>().ok());
     let next = last.map_or(0, |last| last.saturating_add(1)).max(wall_seconds());
-    files::make_directory(directory)
+    fs::create_dir_all(directory)
         .and_then(|()| files::replace(&path, format!("{next}\n").as_bytes(), None))
         .map(|()| next)
         .map_err(|error| (next, error))
@@ -102,8 +102,6 @@ fn wall_seconds() -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     /// A directory of its own for each test, removed when it ends.
@@ -142,6 +140,11 @@ mod tests {
     fn a_directory_that_cannot_be_written_still_gives_a_counter() {
         let (counter, _) = next_boot_counter(Path::new("/proc/nowhere")).unwrap_err();
         assert!(counter > 0);
+        let scratch = Scratch::new("outer");
+        let file = scratch.0.join("file");
+        std::os::unix::fs::symlink("nowhere", &file).unwrap();
+        let (_, error) = next_boot_counter(&file.join("a")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "what is in the way is told");
     }
 
     #[test]
