@@ -246,11 +246,12 @@ impl<L: Listener> Engine<L> {
     }
 
     fn tell_traffic(&mut self, slot: Slot, now: Instant) {
-        let Some(peer) = self.data.get_mut(slot) else { return };
-        if peer.traffic_told_at.is_none_or(|at| now - at >= TRAFFIC_INTERVAL) {
+        let Some(peer) = self.data.get(slot) else { return };
+        if peer.traffic_told_at.is_none_or(|at| now - at >= TRAFFIC_INTERVAL)
+            && self.tell(Event::Traffic { peer: peer.key })
+            && let Some(peer) = self.data.get_mut(slot)
+        {
             peer.traffic_told_at = Some(now);
-            let key = peer.key;
-            self.tell(Event::Traffic { peer: key });
         }
     }
 

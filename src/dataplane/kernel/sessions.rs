@@ -205,10 +205,12 @@ impl<O: Operations> Machine<O> {
     }
 
     fn tell_traffic(&mut self, key: PeerKey, now: Instant) {
-        let Some(peer) = self.data.get_mut(&key) else { return };
-        if peer.traffic_told_at.is_none_or(|at| now - at >= TRAFFIC_INTERVAL) {
+        let Some(peer) = self.data.get(&key) else { return };
+        if peer.traffic_told_at.is_none_or(|at| now - at >= TRAFFIC_INTERVAL)
+            && self.tell(Event::Traffic { peer: key })
+            && let Some(peer) = self.data.get_mut(&key)
+        {
             peer.traffic_told_at = Some(now);
-            self.tell(Event::Traffic { peer: key });
         }
     }
 

@@ -1,5 +1,7 @@
 //! Packets: waiting, routed, checked, answered.
 
+use core::net::SocketAddr;
+
 use control::{Change, Duration, Forwarding, Instant, PeerKey, Side};
 
 use super::pair::{DATA_PORT, Pair, eid_prefix, long_packet, packet, set_peer, set_route};
@@ -249,6 +251,26 @@ fn traffic_is_told_once_in_ten_seconds() {
     }
     assert_eq!(pair.b.saw(|event| matches!(event, Event::Traffic { .. })).len(), 3);
     assert_eq!(pair.arrived().len(), 25);
+}
+
+#[test]
+fn traffic_is_told_again_where_there_was_no_room_for_it() {
+    let mut pair = Pair::new(1);
+    pair.install(Side::Initiator, Side::Responder);
+    pair.run(SECOND);
+    for host in 0..=u8::MAX {
+        let mut packet = packet(2, 3, 0);
+        packet[19] = host;
+        pair.b.plane.handle_packet(&packet, pair.now);
+    }
+    pair.send(0);
+    let datagram = pair.a.plane.poll_datagram().unwrap();
+    let from = SocketAddr::new(pair.a.address, datagram.from_port);
+    pair.b.plane.handle_datagram(datagram.to.port(), from, &datagram.octets, pair.now);
+    pair.send(1);
+    pair.run(SECOND);
+    assert_eq!(pair.arrived(), [0, 1]);
+    assert_eq!(pair.b.saw(|event| matches!(event, Event::Traffic { .. })).len(), 1);
 }
 
 #[test]

@@ -166,6 +166,33 @@ fn traffic_is_told_and_silence_too() {
 }
 
 #[test]
+fn traffic_is_told_again_where_there_was_no_room_for_it() {
+    let mut world = both_send((Side::Initiator, Side::Responder));
+    world.run_until(has_delivered);
+    let traffic = |event: &Event| matches!(event, Event::Traffic { .. });
+    let send = |world: &mut World, count| {
+        for number in 0..count {
+            world.b.kernel.borrow_mut().send_from_host(packet(2, 1, number));
+        }
+        world.run(DELAY * 2);
+    };
+    world.run(Duration::from_secs(25));
+    let told = world.a.count(traffic);
+    send(&mut world, 50);
+    let other = Event::DataLost { peer: key(2, 0) };
+    while world.a.machine.tell(other) {}
+    let now = world.now;
+    world.a.machine.refresh(now);
+    world.run(DELAY);
+    assert_eq!(world.a.count(traffic), told);
+    send(&mut world, 50);
+    let now = world.now;
+    world.a.machine.refresh(now);
+    world.run(DELAY);
+    assert_eq!(world.a.count(traffic), told + 1);
+}
+
+#[test]
 fn a_peer_removed_behind_our_back_is_put_back() {
     let mut world = both_send((Side::Initiator, Side::Responder));
     world.run_until(has_delivered);
