@@ -141,7 +141,7 @@ impl Arguments {
         let name = name.display();
         let flag = flag.ok_or_else(|| format!("invalid option '{name}'"))?;
         let value = match value {
-            Some(value) if flag == Flag::Json => {
+            Some(value) if !flag.has_value() => {
                 let value = value.display();
                 return Err(format!("unexpected argument for option '{name}': \"{value}\""));
             }
@@ -248,6 +248,7 @@ mod tests {
             ("status -x", "invalid option '-x'"),
             ("status --config", "missing argument for option '--config'"),
             ("status --json=1", "unexpected argument for option '--json': \"1\""),
+            ("-hx", "unexpected argument for option '-h': \"x\""),
             ("status now", "unexpected 'now'"),
             ("lig a b", "unexpected argument \"b\""),
             ("lig", "lig needs an EID, as in `lispguard lig 10.2.0.1`"),
