@@ -376,14 +376,11 @@ impl MapCache {
 
     /// A site that registers fills the holes that were told of it before.
     fn drop_negatives_within(&mut self, eid_prefix: &EidPrefix) {
-        loop {
-            let mut within = self.rows.within(eid_prefix);
-            let negative = within.find(|(_, row)| !row.is_leaving && !row.has_peers());
-            let Some((negative, _)) = negative else { break };
-            let negative = *negative;
-            drop(within);
-            self.leave(&negative);
+        let is_hole = |row: &MapCacheEntry| !row.is_leaving && !row.has_peers();
+        if !self.rows.within(eid_prefix).any(|(_, row)| is_hole(row)) {
+            return;
         }
+        self.retain(|other, row| !(is_hole(row) && eid_prefix.covers(other)));
     }
 }
 
@@ -393,4 +390,46 @@ fn held<'a>(
     eid_prefix: &EidPrefix,
 ) -> Option<&'a MapCacheEntry> {
     rows.get(eid_prefix).filter(|row| !row.is_leaving)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::way::Way;
+    use super::*;
+    use crate::{DataKey, PeerKey, Side};
+
+    #[test]
+    fn many_holes_are_filled_at_once() {
+        const HOLES: u32 = 1 << 16;
+        let mut map_cache = MapCache::with_limits(HOLES as usize + 1, 1);
+        let (now, ttl) = (Instant::from_millis(1), Duration::from_secs(60));
+        for number in 0..HOLES {
+            let address = core::net::Ipv4Addr::from_bits(10 << 24 | number << 8);
+            let eid = Eid { instance_id: crate::InstanceId(0), address: address.into() };
+            let hole = EidPrefix::new(eid.instance_id, eid.address, 24).unwrap();
+            let drop = (Action::Drop, Forwarding::Drop);
+            map_cache.learn_negative(hole, eid, ttl, drop, Instant::ZERO, now);
+        }
+        let data_key = DataKey { key: PeerKey([1; 32]), port: 51820, lane: 0 };
+        let locator = Locator {
+            rloc: core::net::Ipv4Addr::new(192, 0, 2, 1).into(),
+            priority: 1,
+            weight: 1,
+            mpriority: 255,
+            mweight: 0,
+            is_reachable: true,
+            data_key: Some(data_key),
+        };
+        let mut mapping = Mapping::blank();
+        (mapping.eid_prefix, mapping.record_ttl) = ("10.0.0.0/8".parse().unwrap(), ttl);
+        mapping.locators.push(locator).unwrap();
+        let way = Way { locator: &locator, data_key: &data_key, side: Side::Responder, weight: 1 };
+        let ways = [way].into_iter().collect();
+        let begun = std::time::Instant::now();
+        let mut learned = Learned { mapping: &mapping, ways, is_both_nat: false };
+        let origin = Origin::Reply { asked_at: Instant::ZERO };
+        assert_eq!(map_cache.learn(&mut learned, &origin, now), Outcome::Held);
+        assert_eq!(map_cache.len(), 1);
+        assert!(begun.elapsed() < core::time::Duration::from_secs(1), "{:?}", begun.elapsed());
+    }
 }
