@@ -21,7 +21,8 @@ pub fn octets(source: &mut dyn Read, max: usize) -> io::Result<Zeroizing<Vec<u8>
 /// As the source, and `InvalidData` when it is not UTF-8.
 pub fn text(source: &mut dyn Read, max: usize) -> io::Result<String> {
     let mut octets = octets(source, max)?;
-    String::from_utf8(std::mem::take(&mut *octets)).map_err(|_| ErrorKind::InvalidData.into())
+    String::from_utf8(std::mem::take(&mut *octets))
+        .map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
 /// Reads until a line has ended, but not more than `max` octets.
@@ -64,7 +65,9 @@ mod tests {
             assert_eq!(read.len(), len.min(max), "{len} {max}");
         }
         assert_eq!(text(&mut &long[..700], 9000).expect("text"), "x".repeat(700));
-        assert_eq!(text(&mut &[0xff_u8][..], 9).unwrap_err().kind(), ErrorKind::InvalidData);
+        let error = text(&mut &[0xff_u8][..], 9).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+        assert_eq!(error.to_string(), "it is not UTF-8");
     }
 
     #[test]
