@@ -399,7 +399,7 @@ mod tests {
     use crate::{DataKey, PeerKey, Side};
 
     #[test]
-    fn many_holes_are_filled_at_once() {
+    fn a_mapping_fills_the_holes_within_it() {
         const HOLES: u32 = 1 << 16;
         let mut map_cache = MapCache::with_limits(HOLES as usize + 1, 1);
         let (now, ttl) = (Instant::from_millis(1), Duration::from_secs(60));
@@ -425,11 +425,9 @@ mod tests {
         mapping.locators.push(locator).unwrap();
         let way = Way { locator: &locator, data_key: &data_key, side: Side::Responder, weight: 1 };
         let ways = [way].into_iter().collect();
-        let begun = std::time::Instant::now();
         let mut learned = Learned { mapping: &mapping, ways, is_both_nat: false };
         let origin = Origin::Reply { asked_at: Instant::ZERO };
         assert_eq!(map_cache.learn(&mut learned, &origin, now), Outcome::Held);
         assert_eq!(map_cache.len(), 1);
-        assert!(begun.elapsed() < core::time::Duration::from_secs(1), "{:?}", begun.elapsed());
     }
 }
