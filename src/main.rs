@@ -67,15 +67,9 @@ fn main() -> ExitCode {
             eprint!("{COMMANDS}{TESTBED}{OPTIONS}");
             ExitCode::from(2)
         }
-        Ok(Parsed::Help) => {
-            for part in [COMMANDS, TESTBED, OPTIONS] {
-                commands::print(part);
-            }
-            ExitCode::SUCCESS
-        }
+        Ok(Parsed::Help) => commands::print(&[COMMANDS, TESTBED, OPTIONS].concat()),
         Ok(Parsed::Version) => {
-            commands::print(concat!("lispguard ", env!("CARGO_PKG_VERSION"), "\n"));
-            ExitCode::SUCCESS
+            commands::print(concat!("lispguard ", env!("CARGO_PKG_VERSION"), "\n"))
         }
         Err(message) => commands::fail(2, &format_args!("{message}\nSee `lispguard --help`.")),
     }

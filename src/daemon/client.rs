@@ -47,8 +47,10 @@ fn ask(config: &Path, socket: Option<PathBuf>, request: &str) -> ExitCode {
     match exchange(&socket, request) {
         Ok(answer) => {
             let (code, body) = split(&answer);
-            print(body);
-            ExitCode::from(code)
+            match print(body) {
+                ExitCode::SUCCESS => ExitCode::from(code),
+                failed => failed,
+            }
         }
         Err(error) => {
             if let Some(errors) = wrong {

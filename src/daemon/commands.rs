@@ -1,7 +1,7 @@
 //! The commands that need no running router: check, genkey, pubkey.
 
-use std::fmt::Display;
-use std::io::{self, Write};
+use std::fmt::{Display, Write as _};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -15,8 +15,13 @@ use crate::told::{self, Told as _, told};
 const MAX_LINE: usize = 128;
 
 /// Writes to standard output; a reader that went away is not an error.
-pub fn print(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
+pub fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            fail(1, &format_args!("standard output: {error}"))
+        }
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 /// Says why a command did nothing, and gives the exit code back.
@@ -29,16 +34,13 @@ pub fn fail(code: u8, why: &dyn Display) -> ExitCode {
 /// JSON, all that is wrong is on standard output.
 pub fn check(path: &Path, name: &str, is_json: bool) -> ExitCode {
     let loaded = Config::load_as(path, name);
+    let mut told = ExitCode::SUCCESS;
     if is_json {
-        print(&told::json(Verdict::of(loaded.as_ref().err()).told()));
+        told = print(&told::json(Verdict::of(loaded.as_ref().err()).told()));
     }
     match &loaded {
-        Ok(_) => {
-            if !is_json {
-                print(&format!("{name}: right\n"));
-            }
-            ExitCode::SUCCESS
-        }
+        Ok(_) if is_json => told,
+        Ok(_) => print(&format!("{name}: right\n")),
         Err(_) if is_json => ExitCode::from(2),
         Err(errors) => refuse(errors),
     }
@@ -108,14 +110,15 @@ pub fn genkey(is_json: bool) -> ExitCode {
     }
     let key = PrivateKey::from_random(*octets);
     let text = key.encode();
+    let mut line = Zeroizing::new(String::with_capacity(MAX_LINE * 2));
     let _ = if is_json {
         let public = key.public_key();
         let private = text.as_str();
-        writeln!(io::stdout(), r#"{{"private_key":"{private}","public_key":"{public}"}}"#)
+        writeln!(line, r#"{{"private_key":"{private}","public_key":"{public}"}}"#)
     } else {
-        writeln!(io::stdout(), "{}", text.as_str())
+        writeln!(line, "{}", text.as_str())
     };
-    ExitCode::SUCCESS
+    print(&line)
 }
 
 /// Reads a private key from standard input and prints its public key.
@@ -125,10 +128,7 @@ pub fn pubkey() -> ExitCode {
         Err(error) => return fail(1, &format_args!("standard input: {error}")),
     };
     match PrivateKey::decode(str::from_utf8(&line).unwrap_or_default().trim_ascii()) {
-        Ok(key) => {
-            print(&format!("{}\n", key.public_key()));
-            ExitCode::SUCCESS
-        }
+        Ok(key) => print(&format!("{}\n", key.public_key())),
         Err(error) => fail(1, &format_args!("standard input holds no private key: {error}")),
     }
 }

@@ -37,11 +37,10 @@ pub fn down(path: &Path) -> ExitCode {
     match remove(&config) {
         Ok((0, 0)) => print("nothing to remove\n"),
         Ok((devices, others)) => {
-            print(&format!("removed {devices} interfaces, {others} rules and routes\n"));
+            print(&format!("removed {devices} interfaces, {others} rules and routes\n"))
         }
-        Err(error) => return fail(1, &error),
+        Err(error) => fail(1, &error),
     }
-    ExitCode::SUCCESS
 }
 
 /// How many interfaces, and how many rules and routes are gone.

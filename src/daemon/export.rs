@@ -25,7 +25,10 @@ pub fn export(path: &Path, name: &str, host: Option<&str>) -> ExitCode {
     match lines(&config, host, &site_name(&host_name)) {
         Ok(lines) => {
             for line in &lines {
-                commands::print(&format!("{line}\n"));
+                let printed = commands::print(&format!("{line}\n"));
+                if printed != ExitCode::SUCCESS {
+                    return printed;
+                }
                 eprintln!("{}", hint(line));
             }
             ExitCode::SUCCESS

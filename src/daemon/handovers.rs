@@ -10,6 +10,8 @@ use crate::told::{List, Told, Value, told};
 
 /// Handovers that are remembered; the oldest makes way.
 pub const MAX_HANDOVERS: usize = 64;
+/// The same with those that subscribers are yet to be told of.
+const MAX_UNTOLD: usize = 4 * MAX_HANDOVERS;
 /// What did not happen by then is not waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Upper bounds of the histogram's classes in milliseconds; what takes longer is in one more.
@@ -158,11 +160,10 @@ impl Handovers {
 
     fn push(&mut self, handover: Handover, site: Option<PeerKey>, began_at: Instant) {
         self.close(|row| row.site == site);
-        if self.rows.len() == MAX_HANDOVERS
-            && let Some(mut oldest) = self.rows.pop_front()
-        {
-            oldest.end();
+        if let Some(place) = self.rows.len().checked_sub(MAX_HANDOVERS) {
+            self.rows[place].end();
         }
+        self.forget(self.rows.len() == MAX_UNTOLD);
         self.count += 1;
         let handover = Handover { number: self.count, ..handover };
         self.rows.push_back(Row { handover, site, began_at, is_open: true, is_told: false });
@@ -210,8 +211,17 @@ impl Handovers {
         self.close(|row| row.began_at + PATIENCE <= now);
     }
 
+    /// Those that made way, once they are told.
+    fn forget(&mut self, mut is_full: bool) {
+        while self.rows.len() > MAX_HANDOVERS && (is_full || self.rows[0].is_told) {
+            self.rows.pop_front();
+            is_full = false;
+        }
+    }
+
     /// The next of which nothing more is waited for, each once.
     pub(crate) fn poll_ended(&mut self) -> Option<&Handover> {
+        self.forget(false);
         let row = self.rows.iter_mut().find(|row| !row.is_open && !row.is_told)?;
         row.is_told = true;
         Some(&row.handover)
@@ -223,10 +233,15 @@ impl Handovers {
         open.map(|row| row.began_at + PATIENCE).min()
     }
 
+    fn remembered(&self) -> impl Iterator<Item = &Handover> {
+        let made_way = self.rows.len().saturating_sub(MAX_HANDOVERS);
+        self.rows.iter().skip(made_way).map(|row| &row.handover)
+    }
+
     /// The remembered ones as a person reads them.
     pub(crate) fn table(&self) -> String {
         let mut text = String::new();
-        for Row { handover, .. } in &self.rows {
+        for handover in self.remembered() {
             let (of_day, ms) = ((handover.unix_ms / 1000) % 86_400, handover.unix_ms % 1000);
             let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
             text += &format!("{hour:02}:{minute:02}:{second:02}.{ms:03} UTC  {handover}\n");
@@ -272,9 +287,7 @@ fn class_of(span_us: u64) -> usize {
 /// The remembered ones, the oldest first.
 impl List for Handovers {
     fn tell(&self, to: &mut dyn FnMut(Value<'_>)) {
-        for row in &self.rows {
-            to(row.handover.told());
-        }
+        self.remembered().for_each(|handover| to(handover.told()));
     }
 }
 
@@ -315,7 +328,7 @@ mod tests {
     use super::*;
 
     fn rows(handovers: &Handovers) -> impl Iterator<Item = &Handover> {
-        handovers.rows.iter().map(|row| &row.handover)
+        handovers.remembered()
     }
 
     fn at(ms: u64) -> Instant {
@@ -387,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_logged_once_even_if_it_makes_way_before_its_end() {
+    fn each_is_logged_and_told_once_even_if_it_makes_way_before_its_end() {
         log::set_logger(&LINES).expect("no other logger in these tests");
         log::set_max_level(log::LevelFilter::Info);
         let mut handovers = Handovers::new();
@@ -399,12 +412,29 @@ mod tests {
         }
         handovers.note_published(PeerKey([count - 1; 32]), 2, at(9));
         handovers.handle_timeout(at(20_000));
+        let mut numbers = Vec::new();
+        while let Some(told) = handovers.poll_ended() {
+            numbers.push(told.number);
+        }
+        assert_eq!(numbers, Vec::from_iter(1..=u64::from(count)));
         let lines = LINES.0.lock().expect("a log");
         for site in 0..count {
             let of_site = format!("site crowd{site} moved");
             let logged = lines.iter().filter(|line| line.starts_with(&of_site)).count();
             assert_eq!(logged, 1, "{of_site}");
         }
+    }
+
+    #[test]
+    fn untold_ones_are_bounded() {
+        let mut handovers = Handovers::new();
+        for number in 0..2 * MAX_UNTOLD as u64 {
+            moved(&mut handovers, at(number));
+        }
+        assert_eq!(handovers.rows.len(), MAX_UNTOLD);
+        assert_eq!(handovers.poll_ended().map(|one| one.number), Some(MAX_UNTOLD as u64 + 1));
+        while handovers.poll_ended().is_some() {}
+        assert_eq!(handovers.rows.len(), MAX_HANDOVERS);
     }
 
     #[test]

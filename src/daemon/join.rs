@@ -22,10 +22,7 @@ const MAX_TOLD: usize = 8;
 /// there with other values or the file cannot be written, 2 when line or configuration are wrong.
 pub fn join(path: &Path, name: &str, words: &[String]) -> ExitCode {
     match try_join(path, name, words) {
-        Ok(said) => {
-            commands::print(&said);
-            ExitCode::SUCCESS
-        }
+        Ok(said) => commands::print(&said),
         Err(Refusal::Config(errors)) => commands::refuse(&errors),
         Err(Refusal::Result(errors)) => {
             fail(2, &"nothing was changed, as with the new section this would be wrong:");

@@ -18,6 +18,8 @@ struct Row {
     key: PeerKey,
     name: Option<String>,
     endpoint: Option<SocketAddr>,
+    /// Whether the last configuration has it.
+    is_configured: bool,
 }
 
 impl Names {
@@ -28,14 +30,16 @@ impl Names {
         names
     }
 
-    /// Takes the names of another configuration; what was resolved stays, and so do the names of
-    /// those that went, whose end is still to be told.
+    /// Takes the names of another configuration; what was resolved stays. So do, until the next
+    /// one, the names of those that went, whose end is still to be told.
     pub fn set_names(&mut self, config: &Config) {
-        for server in &config.map_servers {
-            self.row(server.public_key).name = Some(server.name.clone());
-        }
-        for site in &config.sites {
-            self.row(site.public_key).name = Some(site.name.clone());
+        self.rows.retain_mut(|row| std::mem::take(&mut row.is_configured));
+        let servers = config.map_servers.iter().map(|server| (server.public_key, &server.name));
+        let sites = config.sites.iter().map(|site| (site.public_key, &site.name));
+        for (key, name) in servers.chain(sites) {
+            let row = self.row(key);
+            row.name = Some(name.clone());
+            row.is_configured = true;
         }
     }
 
@@ -54,9 +58,14 @@ impl Names {
         self.row(key).endpoint = Some(endpoint);
     }
 
+    /// The Map-Server has another host name.
+    pub fn forget_endpoint(&mut self, key: PeerKey) {
+        self.row(key).endpoint = None;
+    }
+
     fn row(&mut self, key: PeerKey) -> &mut Row {
         let place = self.place(key).unwrap_or_else(|place| {
-            self.rows.insert(place, Row { key, name: None, endpoint: None });
+            self.rows.insert(place, Row { key, name: None, endpoint: None, is_configured: false });
             place
         });
         &mut self.rows[place]
@@ -121,7 +130,8 @@ mod tests {
         );
         let config = |text: &str| Config::parse(text.as_bytes(), "test").expect("right");
         let mut names = Names::new(&config(&format!("{main}{}{}", site("a", 1), site("b", 2))));
-        names.set_names(&config(&format!("{main}{}", site("c", 1))));
+        let other = config(&format!("{main}{}", site("c", 1)));
+        names.set_names(&other);
         assert_eq!(names.of(PeerKey([1; 32])), "c");
         assert_eq!(names.of(PeerKey([2; 32])), "b");
         assert_eq!(names.of(PeerKey([3; 32])), PeerKey([3; 32]).to_string());
@@ -129,6 +139,18 @@ mod tests {
         assert!(names.explain(&Event::SiteExpired { site }).contains("site b "));
         let event = Event::SiteExpired { site: unknown };
         assert_eq!(names.explain(&event), event.to_string());
+        names.set_names(&other);
+        assert_eq!(names.named(PeerKey([2; 32])), None, "it was kept for long enough");
+    }
+
+    #[test]
+    fn what_another_host_name_resolved_to_is_forgotten() {
+        let mut names = Names::default();
+        let (key, endpoint) = (PeerKey([1; 32]), ([192, 0, 2, 1], 51821).into());
+        names.set_endpoint(key, endpoint);
+        assert_eq!(names.endpoint(key), Some(endpoint));
+        names.forget_endpoint(key);
+        assert_eq!(names.endpoint(key), None);
     }
 
     #[test]

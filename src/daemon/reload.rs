@@ -55,6 +55,9 @@ fn refusal(old: &Config, new: &Config) -> Option<&'static str> {
     let changed = those(&[
         (old.roles != new.roles, "another role"),
         (old.instance_id != new.instance_id, "another instance-ID"),
+        // Uplinks and some EID-spaces go with tables of our own alone.
+        (old.routing.is_main() != new.routing.is_main(), "option table to 'main' or from it"),
+        (new.sites.len() > old.limits.max_sites, "more sites than option max_sites allowed"),
     ]);
     changed.first().copied()
 }
@@ -95,6 +98,10 @@ fn keep_start_values(old: &Config, new: &mut Config) {
     new.private_key = old.private_key.clone();
     new.ports = old.ports;
     new.control_address = old.control_address;
+    // Who makes the rules was decided for this mark.
+    if old.routing.fwmark != new.routing.fwmark {
+        new.routing.rules = old.routing.rules;
+    }
     new.routing.fwmark = old.routing.fwmark;
     // The data plane writes into the tables that it was started with.
     new.routing.table = old.routing.table;
@@ -113,6 +120,7 @@ fn keep_start_values(old: &Config, new: &mut Config) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Rules;
     use control::PeerKey;
 
     fn config(options: &str) -> Config {
@@ -141,6 +149,17 @@ mod tests {
     }
 
     #[test]
+    fn who_makes_the_rules_stays_with_the_mark_that_they_are_for() {
+        let by_hand = config("option role 'xtr'\n option rules 'none'\n option fwmark '0'");
+        let mut ours = config("option role 'xtr'");
+        keep_start_values(&by_hand, &mut ours);
+        assert_eq!((ours.routing.fwmark, ours.routing.rules), (0, Rules::None));
+        let mut same_mark = config("option role 'xtr'\n option rules 'none'");
+        keep_start_values(&config("option role 'xtr'"), &mut same_mark);
+        assert_eq!(same_mark.routing.rules, Rules::None);
+    }
+
+    #[test]
     fn another_role_or_instance_id_is_refused_as_a_whole() {
         let old = config("option role 'xtr'");
         let other = |options| refusal(&old, &config(options));
@@ -149,5 +168,7 @@ mod tests {
             other("option role 'xtr'\n option instance_id '5'"),
             Some("another instance-ID")
         );
+        let table = other("option role 'xtr'\n option table 'main'");
+        assert_eq!(table, Some("option table to 'main' or from it"));
     }
 }

@@ -1,6 +1,6 @@
 //! Collects the router's state for `status`.
 
-use control::{Forwarding, Instant, Locators};
+use control::{Forwarding, Instant, Locators, PeerKey};
 use dataplane::{Interface, PeerStatus};
 
 use crate::config::{Config, Roles};
@@ -99,28 +99,32 @@ fn interfaces(router: &Router) -> Vec<status::Interface> {
 
 fn tunnels(router: &Router, interface: Interface, now: Instant) -> Vec<Tunnel> {
     let mut tunnels = Vec::new();
+    let mut places = Vec::new();
     for peer in router.plane.peer_status(interface) {
-        let mut tunnel = tunnel(router, &peer, now);
-        if let (Interface::Data, Some(xtr)) = (interface, router.node.xtr()) {
-            add_mappings(xtr, &peer, &mut tunnel);
-        }
-        tunnels.push(tunnel);
+        places.push((peer.key, tunnels.len()));
+        tunnels.push(tunnel(router, &peer, now));
+    }
+    if let (Interface::Data, Some(xtr)) = (interface, router.node.xtr()) {
+        places.sort_unstable();
+        add_mappings(xtr, &places, &mut tunnels);
     }
     tunnels
 }
 
-/// What is reached through a data tunnel, and where that may be.
-fn add_mappings(xtr: &control::xtr::Xtr, peer: &PeerStatus, tunnel: &mut Tunnel) {
+/// What is reached through data tunnels, whose places are in the order of their keys, and where
+/// that may be.
+fn add_mappings(xtr: &control::xtr::Xtr, places: &[(PeerKey, usize)], tunnels: &mut [Tunnel]) {
     for (prefix, row) in xtr.map_cache() {
-        if !row.forwarding.leads_to(&peer.key) {
-            continue;
-        }
-        tunnel.eid_prefixes.push(prefix.to_string());
-        for locator in &xtr.locators_of(row) {
-            if locator.data_key.is_some_and(|data_key| data_key.key == peer.key) {
-                let shown = locator.to_string();
-                if let Err(place) = tunnel.rlocs.binary_search(&shown) {
-                    tunnel.rlocs.insert(place, shown);
+        for key in row.forwarding.peers() {
+            let Ok(at) = places.binary_search_by(|one| one.0.cmp(key)) else { continue };
+            let tunnel = &mut tunnels[places[at].1];
+            tunnel.eid_prefixes.push(prefix.to_string());
+            for locator in &xtr.locators_of(row) {
+                if locator.data_key.is_some_and(|data_key| data_key.key == *key) {
+                    let shown = locator.to_string();
+                    if let Err(place) = tunnel.rlocs.binary_search(&shown) {
+                        tunnel.rlocs.insert(place, shown);
+                    }
                 }
             }
         }

@@ -334,6 +334,9 @@ impl Router {
 
     pub(crate) fn apply(&mut self, change: &Change, now: Instant) {
         log::debug!("data plane: {change}");
+        if let Change::RemovePeer(key) = *change {
+            self.notify_removal(key);
+        }
         if let Err(error) = self.plane.apply(change, now) {
             log::warn!("data plane: {error}");
         }

@@ -6,7 +6,7 @@ use control::{Change, Duration, Instant, PeerKey, Side};
 use dataplane::{ControlPeer, DataPlane};
 use log::Level;
 
-use crate::config::{Config, Endpoint, Host};
+use crate::config::{Config, Endpoint, Host, MapServer};
 use crate::router::Router;
 use crate::wiring;
 
@@ -18,6 +18,14 @@ impl Router {
     /// configuration had alike are left alone.
     pub(crate) fn set_control_peers(&mut self, old: Option<&Config>, now: Instant) {
         let (was, is) = (old.map(control_peers).unwrap_or_default(), control_peers(&self.config));
+        for server in &self.config.map_servers {
+            let is_same = |one: &MapServer| {
+                (one.public_key, &one.endpoint) == (server.public_key, &server.endpoint)
+            };
+            if !old.is_some_and(|old| old.map_servers.iter().any(is_same)) {
+                self.names.forget_endpoint(server.public_key);
+            }
+        }
         for gone in was.iter().filter(|old| !is.iter().any(|new| new.key == old.key)) {
             self.plane.remove_control_peer(gone.key);
         }

@@ -4,6 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
+use zeroize::ZeroizeOnDrop;
+
 use crate::Position;
 
 /// A whole file. Its `Display` writes text that [`parse`](crate::parse) reads back as an equal
@@ -57,12 +59,13 @@ pub enum Value {
     List(Vec<Text>),
 }
 
-/// A value as it is after quotes and escapes are taken away.
-#[derive(Clone, Eq, Debug)]
+/// A value as it is after quotes and escapes are taken away. It may be a secret, and is wiped.
+#[derive(Clone, Eq, Debug, ZeroizeOnDrop)]
 pub struct Text {
     /// The characters.
     pub text: String,
     /// Where it starts in the file.
+    #[zeroize(skip)]
     pub position: Position,
 }
 
@@ -131,7 +134,10 @@ impl Value {
         match self {
             Value::List(texts) => texts.push(text),
             Value::Single(first) if first.text.is_empty() => *self = Value::List([text].into()),
-            Value::Single(first) => *self = Value::List([first.clone(), text].into()),
+            Value::Single(first) => {
+                let first = core::mem::replace(first, Text::new(""));
+                *self = Value::List([first, text].into());
+            }
         }
     }
 }

@@ -99,8 +99,7 @@ impl Cursor<'_> {
 
 /// An argument of a statement.
 struct Word {
-    text: String,
-    position: Position,
+    value: Text,
     /// libuci takes a `;` that touches an argument without quotes and escapes, or stands for a
     /// missing one, as part of it, and never sees the statement after it.
     hides_separator: bool,
@@ -108,7 +107,12 @@ struct Word {
 
 impl Word {
     fn error<T>(&self, kind: ErrorKind) -> Result<T, Error> {
-        Err(Error { position: self.position, kind })
+        Err(Error { position: self.value.position, kind })
+    }
+
+    /// A name, which is no secret.
+    fn into_name(mut self) -> String {
+        core::mem::take(&mut self.value.text)
     }
 
     /// Refuses names that libuci refuses.
@@ -120,7 +124,7 @@ impl Word {
             }
             _ => octet.is_ascii_alphanumeric() || octet == b'_',
         };
-        if self.text.bytes().all(is_allowed) {
+        if self.value.text.bytes().all(is_allowed) {
             return Ok(());
         }
         self.error(ErrorKind::BadCharacter(argument))
@@ -167,7 +171,7 @@ impl Parser<'_> {
             "p" | "package" => {
                 let name = self.required(Argument::PackageName)?;
                 let is_continued = self.end(name.hides_separator)?;
-                self.document.package = Some(name.text);
+                self.document.package = Some(name.into_name());
                 Ok(is_continued)
             }
             "c" | "config" => self.config(),
@@ -184,14 +188,14 @@ impl Parser<'_> {
         name.check(Argument::SectionName)?;
         let sections = &mut self.document.sections;
         let named = self.by_name.binary_search_by(|&place| {
-            sections[place].name.as_deref().cmp(&Some(name.text.as_str()))
+            sections[place].name.as_deref().cmp(&Some(name.value.text.as_str()))
         });
         if let Ok(at) = named {
             let place = self.by_name[at];
-            if sections[place].section_type != section_type.text {
+            if sections[place].section_type != section_type.value.text {
                 return name.error(ErrorKind::NameOfAnotherType);
             }
-            sections[place].repeated_at = Some(section_type.position);
+            sections[place].repeated_at = Some(section_type.value.position);
             self.current = Some(place);
             return Ok(is_continued);
         }
@@ -199,11 +203,11 @@ impl Parser<'_> {
             return section_type.error(ErrorKind::TooManySections);
         }
         self.current = Some(sections.len());
-        let mut section = Section::new(&section_type.text, None);
-        section.position = section_type.position;
-        if let (Err(at), false) = (named, name.text.is_empty()) {
+        let mut section = Section::new(&section_type.value.text, None);
+        section.position = section_type.value.position;
+        if let (Err(at), false) = (named, name.value.text.is_empty()) {
             self.by_name.insert(at, sections.len());
-            section.name = Some(name.text);
+            section.name = Some(name.into_name());
         }
         sections.push(section);
         Ok(is_continued)
@@ -222,19 +226,19 @@ impl Parser<'_> {
         {
             return name.error(ErrorKind::TooManyOptions);
         }
-        let text = Text { text: value.text, position: value.position };
-        match section.options.iter_mut().find(|option| option.name == name.text) {
+        let text = value.value;
+        match section.options.iter_mut().find(|option| option.name == name.value.text) {
             Some(option) if is_list => option.value.push(text),
             Some(option) => {
-                option.repeated_at = Some(name.position);
+                option.repeated_at = Some(name.value.position);
                 if !text.text.is_empty() {
                     option.value = Value::Single(text);
                 }
             }
             None => section.options.push(SectionOption {
-                name: name.text,
+                position: name.value.position,
+                name: name.into_name(),
                 value: if is_list { Value::List([text].into()) } else { Value::Single(text) },
-                position: name.position,
                 repeated_at: None,
             }),
         }
@@ -265,7 +269,7 @@ impl Parser<'_> {
     /// The next argument, which must be there and not be empty.
     fn required(&mut self, argument: Argument) -> Result<Word, Error> {
         let word = self.word()?;
-        if word.text.is_empty() {
+        if word.value.text.is_empty() {
             return word.error(ErrorKind::MissingArgument(argument));
         }
         word.check(argument)?;
@@ -276,28 +280,30 @@ impl Parser<'_> {
     fn word(&mut self) -> Result<Word, Error> {
         self.cursor.skip_blanks();
         let position = self.cursor.position;
-        // Room for a key, so that growing leaves no copies of a secret behind.
-        let mut text = String::with_capacity(48);
+        // Room for all of the line, so that growing leaves no copies of a secret behind.
+        let rest = self.cursor.text.split('\n').next().unwrap_or_default();
+        let mut value = Text { text: String::with_capacity(rest.len()), position };
         let mut is_plain = true;
         loop {
             match self.cursor.peek() {
                 None | Some('#' | ';' | ' ' | '\t' | '\r' | '\n') => break,
                 Some(quote @ ('\'' | '"')) => {
                     is_plain = false;
-                    self.quoted(quote, &mut text)?;
+                    self.quoted(quote, &mut value.text)?;
                 }
                 Some('\\') => {
                     is_plain = false;
-                    text.extend(self.escaped());
+                    value.text.extend(self.escaped());
                 }
                 Some(character) => {
-                    text.push(character);
+                    value.text.push(character);
                     self.cursor.bump();
                 }
             }
         }
-        let hides_separator = is_plain && (text.is_empty() || self.cursor.peek() == Some(';'));
-        Ok(Word { text, position, hides_separator })
+        let hides_separator =
+            is_plain && (value.text.is_empty() || self.cursor.peek() == Some(';'));
+        Ok(Word { value, hides_separator })
     }
 
     /// A quoted piece, which may hold line feeds; escapes are seen in double quotes only.

@@ -67,3 +67,15 @@ fn errors_of_a_copy_name_the_original() {
     assert!(said.err.contains("lispguard: /etc/config/lispguard:2: option 'nonsense'"), "{said:?}");
     assert!(!said.err.contains(&path), "{said:?}");
 }
+
+#[test]
+fn a_key_that_could_not_be_written_is_no_success() {
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+    for words in [["genkey"].as_slice(), &["genkey", "--json"], &["--version"]] {
+        let mut command = std::process::Command::new(crate::testbed::program());
+        let output = command.args(words).stdout(full.try_clone().expect("one more")).output();
+        let output = output.expect("the program runs");
+        assert_eq!(output.status.code(), Some(1), "{words:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("standard output: "), "{words:?}");
+    }
+}

@@ -214,11 +214,13 @@ impl MapServer {
         site_at.into_iter().chain(self.sweep_at).min()
     }
 
-    /// Notes an event of a site, unless it had too many.
-    fn remark(&mut self, site: SiteIndex, event: Event, now: Instant) {
-        if self.sites[site].remarks.take(&REMARKS, now) {
+    /// Notes an event of a site, unless it had too many; whether it did.
+    fn remark(&mut self, site: SiteIndex, event: Event, now: Instant) -> bool {
+        let is_noted = self.sites[site].remarks.take(&REMARKS, now);
+        if is_noted {
             self.events.push_back(event);
         }
+        is_noted
     }
 
     fn reschedule(&mut self, site: SiteIndex) {

@@ -110,8 +110,16 @@ impl MapServer {
         row.is_behind_nat = false;
         row.nat_check_at = None;
         row.deliveries.suspend();
-        let key = row.config.key;
-        self.remark(site, Event::SiteExpired { site: key }, now);
+        self.tell_end(site);
+    }
+
+    /// As often as it was told that the site is registered.
+    fn tell_end(&mut self, site: SiteIndex) {
+        let row = &mut self.sites[site];
+        if core::mem::take(&mut row.is_told) {
+            let event = Event::SiteExpired { site: row.config.key };
+            self.events.push_back(event);
+        }
     }
 
     /// A register that may be acted on: within the rate, authentic, understood.
@@ -172,9 +180,11 @@ impl MapServer {
         }
         self.publish(site, changed);
         self.note_move(site, was_at, changed, now);
-        if count > 0 && (changed != 0 || !was_registered) {
+        // What was one remark too many is told with a later refresh.
+        if count > 0 && (changed != 0 || !self.sites[site].is_told) {
             let key = self.sites[site].config.key;
-            self.remark(site, Event::SiteRegistered { site: key, eid_prefixes: count }, now);
+            let event = Event::SiteRegistered { site: key, eid_prefixes: count };
+            self.sites[site].is_told |= self.remark(site, event, now);
         }
         if register.is_want_map_notify {
             self.answer_register(site, register, accepted);
@@ -265,7 +275,7 @@ impl MapServer {
         row.deliveries.suspend();
         let key = row.config.key;
         self.changes.push_back(Change::ResetControlPeer(key));
-        self.events.push_back(Event::SiteExpired { site: key });
+        self.tell_end(site);
     }
 
     /// The Map-Notify was lost, and the register came again: the answer is the same.

@@ -51,6 +51,8 @@ pub(super) struct Site {
     pub(super) requests: Bucket,
     pub(super) infos: Bucket,
     pub(super) remarks: Bucket,
+    /// That it is registered was told, and not yet that it is no more.
+    pub(super) is_told: bool,
     pub(super) moves: Bucket,
     /// Who is yet to acknowledge that it moved.
     pub(super) publication: Option<Publication>,
@@ -78,6 +80,7 @@ impl Site {
             requests: Bucket::default(),
             infos: Bucket::default(),
             remarks: Bucket::default(),
+            is_told: false,
             moves: Bucket::default(),
             publication: None,
         }

@@ -1,7 +1,7 @@
 //! What the subscribers of our object are told.
 
 use control::{Event as NodeEvent, PeerKey};
-use dataplane::{Event as PlaneEvent, Interface};
+use dataplane::{Event as PlaneEvent, Interface, PeerStatus};
 
 use super::table;
 use crate::router::Router;
@@ -43,6 +43,15 @@ impl Router {
             PlaneEvent::DataSession { peer, .. } => self.notify_peer(peer, true, None),
             PlaneEvent::DataLost { peer } => self.notify_peer(peer, false, None),
             _ => {}
+        }
+    }
+
+    /// A data tunnel that stands is about to be taken down.
+    pub(crate) fn notify_removal(&mut self, key: PeerKey) {
+        let is_up = |one: &PeerStatus| one.key == key && one.has_session;
+        if self.netifd.is_heard() && self.plane.peer_status(Interface::Data).any(|one| is_up(&one))
+        {
+            self.notify_peer(key, false, None);
         }
     }
 

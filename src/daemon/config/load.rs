@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use control::mobile_node::lanes;
-use uci::{Document, Section, Value, limits::MAX_FILE};
-use zeroize::{Zeroize, Zeroizing};
+use uci::{Document, Section, limits::MAX_FILE};
+use zeroize::Zeroizing;
 
 use super::error::{ConfigErrors, Place};
 use super::key::PrivateKey;
@@ -85,12 +85,11 @@ fn read(
             report.add(Some(error.position.line), Place::File, Problem::Syntax(error.kind));
             report.finish(None)
         }
-        Ok(mut document) => {
+        Ok(document) => {
             if let Some((path, mode)) = origin {
                 check_secrets(&document, path, mode, &mut report);
             }
             let config = check(&document, &mut report);
-            wipe(&mut document);
             report.finish(config)
         }
     }
@@ -103,18 +102,6 @@ fn check_secrets(document: &Document, path: &Path, mode: u32, report: &mut Repor
         if let Some(name) = SECRETS.into_iter().find(|name| section.option(name).is_some()) {
             Reader { section, report }.about(name, problem);
             return;
-        }
-    }
-}
-
-/// Removes secrets from memory.
-fn wipe(document: &mut Document) {
-    for option in document.sections.iter_mut().flat_map(|section| &mut section.options) {
-        if SECRETS.contains(&option.name.as_str()) {
-            match &mut option.value {
-                Value::Single(text) => text.text.zeroize(),
-                Value::List(texts) => texts.iter_mut().for_each(|text| text.text.zeroize()),
-            }
         }
     }
 }

@@ -76,7 +76,7 @@ fn run(options: &Options) -> io::Result<ExitCode> {
         if options.is_json {
             eprint!("{entrances}")
         } else {
-            print(&entrances)
+            print(&entrances);
         }
         loop {
             thread::sleep(Duration::from_secs(3600));

@@ -241,3 +241,31 @@ fn after_expiry_every_session_that_leads_to_nothing_is_reset_again() {
     let changes = world.wait(Duration::from_secs(180)).changes;
     assert_eq!(changes, [Change::ResetControlPeer(key(1))]);
 }
+
+#[test]
+fn a_site_that_moves_often_is_still_told_to_be_gone_and_back() {
+    let mut world = World::new(&[(1, &["10.1.0.0/16"])]);
+    let mut sequence = 0;
+    let mut told = |world: &mut World, mappings: &[Mapping]| {
+        sequence += 1;
+        let events = world.register(1, nonce(1, sequence), mappings).events.into_iter();
+        let is_meant = |event: &Event| {
+            matches!(event, Event::SiteRegistered { .. } | Event::SiteExpired { .. })
+        };
+        Vec::from_iter(events.filter(is_meant))
+    };
+    let (there, gone) = ([world.usual(1)], [withdrawal("10.1.0.0/16")]);
+    let registered = Event::SiteRegistered { site: key(1), eid_prefixes: 1 };
+    let mut moves = Vec::new();
+    for octet in 1..=30 {
+        let rloc = format!("192.0.2.{octet}");
+        moves.append(&mut told(&mut world, &[mapping("10.1.0.0/16", &[&rloc], 101)]));
+    }
+    assert_eq!(moves, vec![registered.clone(); 8], "one cannot fill a log by moving");
+    assert_eq!(told(&mut world, &gone), [Event::SiteExpired { site: key(1) }]);
+    assert_eq!(told(&mut world, &there), [], "one remark too many");
+    assert_eq!(told(&mut world, &gone), [], "and nothing to take back");
+    assert_eq!(told(&mut world, &there), []);
+    world.wait(MINUTE);
+    assert_eq!(told(&mut world, &there), [registered], "with the next refresh");
+}
