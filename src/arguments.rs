@@ -58,6 +58,7 @@ pub struct Arguments {
     pub named: Option<String>,
     pub socket: Option<PathBuf>,
     pub host: Option<String>,
+    pub user: Option<String>,
     pub is_json: bool,
 }
 
@@ -67,17 +68,19 @@ enum Flag {
     Named,
     Socket,
     Host,
+    User,
     Json,
     Help,
     Version,
 }
 
 /// Each with its short name, where it has one.
-const FLAGS: [(&str, &str, Flag); 7] = [
+const FLAGS: [(&str, &str, Flag); 8] = [
     ("-c", "--config", Flag::Config),
     ("", "--named", Flag::Named),
     ("-s", "--socket", Flag::Socket),
     ("", "--host", Flag::Host),
+    ("", "--user", Flag::User),
     ("", "--json", Flag::Json),
     ("-h", "--help", Flag::Help),
     ("-V", "--version", Flag::Version),
@@ -85,7 +88,7 @@ const FLAGS: [(&str, &str, Flag); 7] = [
 
 impl Flag {
     fn has_value(self) -> bool {
-        matches!(self, Flag::Config | Flag::Named | Flag::Socket | Flag::Host)
+        matches!(self, Flag::Config | Flag::Named | Flag::Socket | Flag::Host | Flag::User)
     }
 }
 
@@ -154,6 +157,7 @@ impl Arguments {
             Flag::Socket => self.socket = Some(value.into()),
             Flag::Named => self.named = Some(text(&value)?.to_owned()),
             Flag::Host => self.host = Some(text(&value)?.to_owned()),
+            Flag::User => self.user = Some(text(&value)?.to_owned()),
             Flag::Json => self.is_json = true,
             Flag::Help | Flag::Version => {}
         }

@@ -46,6 +46,7 @@ const OPTIONS: &str = "
 Options:
   -c, --config FILE  the configuration (default /etc/config/lispguard)
       --named FILE   the configuration is a copy, for run and check: errors call it FILE
+      --user NAME    run as this user, who needs no right but to read the configuration
   -s, --socket PATH  the control socket of the running router, for status, handovers
                      and lig (default: what the configuration says)
   -h, --help         this text
@@ -76,11 +77,11 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command, arguments: Arguments) -> ExitCode {
-    let Arguments { operands, config, named, socket, host, is_json } = arguments;
+    let Arguments { operands, config, named, socket, host, user, is_json } = arguments;
     let config = config.unwrap_or_else(|| PathBuf::from("/etc/config/lispguard"));
     let name = named.unwrap_or_else(|| config.display().to_string());
     match command {
-        Command::Run => daemon::run(&config, &name),
+        Command::Run => daemon::run(&config, &name, user),
         Command::Down => daemon::down(&config),
         Command::Check => commands::check(&config, &name, is_json),
         Command::Status => client::status(&config, socket, is_json),

@@ -1,5 +1,6 @@
 //! Start-up: from a configuration file to a running router, or one clear error.
 
+use std::ffi::CString;
 use std::fmt;
 use std::io;
 use std::os::unix::fs::FileTypeExt;
@@ -48,8 +49,14 @@ enum StartError {
     Overlay(OverlayError),
 }
 
-/// Runs the router that `path` describes until a signal ends it. Errors call the file `name`.
-pub fn run(path: &Path, name: &str) -> ExitCode {
+/// Runs the router that `path` describes until a signal ends it, as `user` where root starts it
+/// for one. Errors call the file `name`.
+pub fn run(path: &Path, name: &str, user: Option<String>) -> ExitCode {
+    if let Some(user) = user
+        && let Err(error) = become_user(&user)
+    {
+        return commands::fail(1, &format_args!("cannot go on as user {user}: {error}"));
+    }
     let config = match commands::load(path, name) {
         Ok(config) => config,
         Err(code) => return code,
@@ -65,6 +72,10 @@ pub fn run(path: &Path, name: &str) -> ExitCode {
         },
         Err(error) => commands::fail(1, &error),
     }
+}
+
+fn become_user(user: &str) -> io::Result<()> {
+    linux::process::become_user(&CString::new(user)?)
 }
 
 fn start((path, name): (&Path, &str), config: Config) -> Result<Router, StartError> {

@@ -32,6 +32,34 @@ pub fn deny_core_dumps() -> io::Result<()> {
     Ok(setrlimit(Resource::RLIMIT_CORE, 0, 0)?)
 }
 
+/// Goes on as another user, with `CAP_NET_ADMIN` and `CAP_NET_RAW` of all that root may, and
+/// without a way to become more.
+///
+/// # Errors
+/// `ENOENT` when there is no such user, `EPERM` when this process may not.
+pub fn become_user(name: &CStr) -> io::Result<()> {
+    const VERSION_3: u32 = 0x2008_0522;
+    const CAPABILITIES: u32 = 1 << 12 | 1 << 13;
+    // SAFETY: the name ends with a NUL; the entry is read before another one is asked for.
+    let ids = unsafe { libc::getpwnam(name.as_ptr()).as_ref() };
+    let (user, group) = ids.map(|one| (one.pw_uid, one.pw_gid)).ok_or(Errno::ENOENT)?;
+    // Effective, permitted and inheritable ones; then those above 32.
+    let sets = [CAPABILITIES, CAPABILITIES, 0, 0, 0, 0];
+    let header = [VERSION_3, 0];
+    // SAFETY: there are no groups to read; the others take integers.
+    unsafe {
+        Errno::result(libc::setgroups(0, core::ptr::null()))?;
+        Errno::result(libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0))?;
+        Errno::result(libc::setresgid(group, group, group))?;
+        Errno::result(libc::setresuid(user, user, user))?;
+    }
+    // SAFETY: the kernel reads a header of two words and, for this version, two sets of three.
+    Errno::result(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) })?;
+    // SAFETY: PR_SET_NO_NEW_PRIVS takes integers.
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
+    Ok(())
+}
+
 /// Keeps all memory, present and future, out of swap.
 ///
 /// # Errors

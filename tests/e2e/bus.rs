@@ -192,6 +192,9 @@ fn subscribers_hear_of_peers_handovers_and_registrations() {
         assert!(handover.starts_with("\"number\":1,"), "{handover}");
         let (_, rows) = caller.call("handovers", &[]);
         assert_eq!(rows, format!("\"handovers\":[{{{handover}}}]"));
+        world.map_server.config.sites.retain(|site| site.name != "home");
+        world.map_server.reload()?;
+        caller.hears("peer", &["\"up\":false"]);
         Ok(())
     }));
 }

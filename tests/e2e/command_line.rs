@@ -1,7 +1,12 @@
 //! What a person and a program read from a running router.
 
-use crate::testbed::{Said, eventually, in_world, lispguard, start_pair};
-use daemon::demo::net::Node;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::process::{Command, Stdio};
+
+use daemon::demo::net::{Node, has_privilege};
+use linux::signals::Signal;
+
+use crate::testbed::{Said, eventually, in_world, lispguard, program, start_pair};
 
 fn ask(node: &Node, words: &[&str]) -> Said {
     let socket = node.control_socket().to_string_lossy().into_owned();
@@ -72,10 +77,67 @@ fn errors_of_a_copy_name_the_original() {
 fn a_key_that_could_not_be_written_is_no_success() {
     let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
     for words in [["genkey"].as_slice(), &["genkey", "--json"], &["--version"]] {
-        let mut command = std::process::Command::new(crate::testbed::program());
+        let mut command = Command::new(program());
         let output = command.args(words).stdout(full.try_clone().expect("one more")).output();
         let output = output.expect("the program runs");
         assert_eq!(output.status.code(), Some(1), "{words:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("standard output: "), "{words:?}");
     }
+}
+
+#[test]
+fn what_root_starts_for_a_user_goes_on_as_that_user_with_two_capabilities() {
+    const NOBODY: u32 = 65534;
+    if !has_privilege().expect("the kernel says") {
+        eprintln!("only root can become somebody else");
+        return;
+    }
+    in_world(|world| {
+        let directory = std::env::temp_dir().join(format!("lispguard-user-{}", std::process::id()));
+        std::fs::create_dir(&directory)?;
+        let (file, socket) = (directory.join("config"), directory.join("control.sock"));
+        let there = directory.display();
+        let text = format!(
+            "config lispguard 'main'\n option role 'map_server'\n option private_key '{}'\n \
+             option run_dir '{there}'\n option state_dir '{there}'\n \
+             option control_socket '{}'\n",
+            control::PeerKey([7; 32]),
+            socket.display()
+        );
+        std::fs::write(&file, text)?;
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o400))?;
+        for path in [&directory, &file] {
+            chown(path, Some(NOBODY), Some(NOBODY))?;
+        }
+        let mut command = Command::new(program());
+        command
+            .args(["run", "--user", "nobody", "-c"])
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stderr(Stdio::null());
+        let mut child =
+            world.map_server.place().namespace().spawn(&mut command, Signal::SIGKILL)?;
+        let socket = socket.to_string_lossy();
+        let is_up = eventually(|| lispguard(["status", "-s", &socket]).code == Some(0));
+        let told = std::fs::read_to_string(format!("/proc/{}/status", child.id()))?;
+        child.kill()?;
+        child.wait()?;
+        std::fs::remove_dir_all(&directory)?;
+        assert!(is_up, "it has its tunnel with these capabilities");
+        let of = |name: &str| {
+            let line = told.lines().find_map(|line| line.strip_prefix(name));
+            line.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        for name in ["Uid:", "Gid:"] {
+            assert_eq!(of(name), vec![NOBODY.to_string(); 4].join(" "), "{name}");
+        }
+        assert_eq!((of("Groups:"), of("NoNewPrivs:")), (String::new(), "1".to_owned()));
+        for name in ["CapEff:", "CapPrm:"] {
+            assert_eq!(u64::from_str_radix(&of(name), 16), Ok(0x3000), "{name}");
+        }
+        Ok(())
+    });
+    let said = lispguard(["run", "--user", "no-such-user-here"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("cannot go on as user no-such-user-here: "), "{said:?}");
 }
