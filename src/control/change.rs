@@ -127,15 +127,24 @@ impl Forwarding {
         self.shares().map(|(peer, _)| peer)
     }
 
+    /// The one of these that has this number.
+    pub fn peer(&self, number: usize) -> Option<&PeerKey> {
+        self.share(number).map(|(peer, _)| peer)
+    }
+
     /// The same with their weights; a single one has a weight of 1.
     pub fn shares(&self) -> impl Iterator<Item = (&PeerKey, u8)> {
-        (0..MAX_LANES).map_while(move |place| match self {
-            Forwarding::Peer(peer) => (place == 0).then_some((peer, 1)),
+        (0..MAX_LANES).map_while(|number| self.share(number))
+    }
+
+    fn share(&self, number: usize) -> Option<(&PeerKey, u8)> {
+        match self {
+            Forwarding::Peer(peer) => (number == 0).then_some((peer, 1)),
             Forwarding::Lanes(lanes) => {
-                lanes.rows().get(place).map(|(_, peer, weight)| (peer, *weight))
+                lanes.rows().get(number).map(|(_, peer, weight)| (peer, *weight))
             }
             Forwarding::Drop | Forwarding::Native => None,
-        })
+        }
     }
 }
 

@@ -26,6 +26,7 @@ pub enum Window {
     Receive,
     /// What the kernel does that stands in for a real one: nothing of it is ours.
     Kernel,
+    KnownPeer,
 }
 
 impl Window {

@@ -1,5 +1,7 @@
 //! The resolved EID-prefixes, found by EID and by the peers that they lead to.
 
+use core::mem;
+
 use control::{Eid, EidPrefix, Forwarding, MAX_LANES, PeerKey, PrefixTable};
 
 use super::operations::Resolved;
@@ -22,15 +24,25 @@ impl Default for Entry {
 /// Entries by EID-prefix, of fixed capacity.
 pub(super) struct RouteTable {
     entries: PrefixTable<Entry>,
-    /// For each peer of each entry, the beginning of its key and the entry's place; sorted.
-    by_peer: Vec<(u32, u32)>,
+    by_peer: Links,
+}
+
+/// Which entries have which peers: peers whose keys fall to the same head are a chain. A link is
+/// named by its entry's place times [`MAX_LANES`] and its number in the entry, plus 1; 0 is an end.
+struct Links {
+    heads: Vec<u32>,
+    /// What follows each link.
+    next: Vec<u32>,
 }
 
 impl RouteTable {
     pub(super) fn with_capacity(capacity: usize) -> RouteTable {
         RouteTable {
             entries: PrefixTable::with_capacity(capacity),
-            by_peer: Vec::with_capacity(capacity * MAX_LANES),
+            by_peer: Links {
+                heads: vec![0; capacity.max(1)],
+                next: Vec::with_capacity(capacity * MAX_LANES),
+            },
         }
     }
 
@@ -49,12 +61,17 @@ impl RouteTable {
 
     /// The entries that lead to a peer.
     pub(super) fn to_peer(&self, key: PeerKey) -> impl Iterator<Item = (&EidPrefix, &Entry)> {
-        let begin = key.beginning();
-        let first = self.by_peer.partition_point(|(known, _)| *known < begin);
-        let alike = self.by_peer[first..].iter().take_while(move |(known, _)| *known == begin);
-        alike
-            .filter_map(|(_, place)| self.entries.at(*place as usize))
-            .filter(move |(_, entry)| entry.forwarding.leads_to(&key))
+        let mut link = self.by_peer.heads[self.by_peer.head(&key)];
+        core::iter::from_fn(move || {
+            loop {
+                let at = (link as usize).checked_sub(1)?;
+                link = self.by_peer.next[at];
+                let found = self.entries.at(at / MAX_LANES)?;
+                if found.1.forwarding.peer(at % MAX_LANES) == Some(&key) {
+                    return Some(found);
+                }
+            }
+        })
     }
 
     /// Says where packets go from now on; false when there is no room.
@@ -66,21 +83,16 @@ impl RouteTable {
         let Some((place, entry)) = self.entries.entry(eid_prefix, Entry::default) else {
             return false;
         };
-        forget_peers(&mut self.by_peer, &entry.forwarding, place);
+        self.by_peer.remove(place, &entry.forwarding);
         entry.forwarding = *forwarding;
-        for (key, _) in forwarding.shares() {
-            let row = (key.beginning(), place as u32);
-            if let Err(index) = self.by_peer.binary_search(&row) {
-                self.by_peer.insert(index, row);
-            }
-        }
+        self.by_peer.add(place, forwarding);
         true
     }
 
     pub(super) fn remove(&mut self, eid_prefix: &EidPrefix) -> Option<Entry> {
         let place = self.entries.place(eid_prefix)?;
         let entry = self.entries.remove(eid_prefix)?;
-        forget_peers(&mut self.by_peer, &entry.forwarding, place);
+        self.by_peer.remove(place, &entry.forwarding);
         Some(entry)
     }
 
@@ -92,10 +104,42 @@ impl RouteTable {
     }
 }
 
-fn forget_peers(by_peer: &mut Vec<(u32, u32)>, forwarding: &Forwarding, place: usize) {
-    for (key, _) in forwarding.shares() {
-        if let Ok(index) = by_peer.binary_search(&(key.beginning(), place as u32)) {
-            by_peer.remove(index);
+impl Links {
+    fn head(&self, key: &PeerKey) -> usize {
+        key.beginning() as usize % self.heads.len()
+    }
+
+    /// Adds the peers of an entry, each once.
+    fn add(&mut self, place: usize, forwarding: &Forwarding) {
+        let first = place * MAX_LANES;
+        if self.next.len() < first + MAX_LANES {
+            self.next.resize(first + MAX_LANES, 0);
+        }
+        for (number, key) in forwarding.peers().enumerate() {
+            if forwarding.peers().take(number).all(|other| other != key) {
+                let head = self.head(key);
+                let following = mem::replace(&mut self.heads[head], (first + number + 1) as u32);
+                self.next[first + number] = following;
+            }
+        }
+    }
+
+    /// Removes the peers of an entry.
+    fn remove(&mut self, place: usize, forwarding: &Forwarding) {
+        for (number, key) in forwarding.peers().enumerate() {
+            let (head, mut before) = (self.head(key), None);
+            let mut link = self.heads[head];
+            while let Some(at) = (link as usize).checked_sub(1) {
+                link = self.next[at];
+                if at == place * MAX_LANES + number {
+                    match before {
+                        None => self.heads[head] = link,
+                        Some(before) => self.next[before] = link,
+                    }
+                    break;
+                }
+                before = Some(at);
+            }
         }
     }
 }
@@ -142,5 +186,43 @@ mod tests {
         assert!(table.remove(&prefix(2)).is_some());
         assert_eq!([to_peer(&table, 0), to_peer(&table, 1)], [[], []]);
         assert_eq!(to_peer(&table, 2), [prefix(1), prefix(3)]);
+    }
+
+    #[test]
+    fn whatever_comes_and_goes_the_chains_hold_what_is_there() {
+        let mut table = RouteTable::with_capacity(8);
+        let mut model: [Forwarding; 8] = [Forwarding::Drop; 8];
+        let mut state = 1_u32;
+        let mut random = |below: u32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 16) % below
+        };
+        for _ in 0..5_000 {
+            let number = random(8) as u8;
+            let forwarding = match random(4) {
+                0 => Forwarding::Drop,
+                1 => Forwarding::Peer(key(random(5) as u8)),
+                _ => {
+                    let lanes = [0, 1, 2].map(|lane| (lane, key(random(5) as u8), 1));
+                    Lanes::new(&lanes).map_or(Forwarding::Native, Forwarding::Lanes)
+                }
+            };
+            match random(3) {
+                0 => {
+                    let gone = table.remove(&prefix(number));
+                    model[usize::from(number)] = Forwarding::Drop;
+                    assert!(gone.is_none_or(|gone| gone.installed == Resolved::Nothing));
+                }
+                _ => {
+                    assert!(set(&mut table, number, forwarding));
+                    model[usize::from(number)] = forwarding;
+                }
+            }
+            for peer in 0..5 {
+                let leads = |number: &u8| model[usize::from(*number)].leads_to(&key(peer));
+                let expected: Vec<_> = (0..8).filter(leads).map(prefix).collect();
+                assert_eq!(to_peer(&table, peer), expected);
+            }
+        }
     }
 }
