@@ -46,7 +46,7 @@ const OPTIONS: &str = "
 Options:
   -c, --config FILE  the configuration (default /etc/config/lispguard)
       --named FILE   the configuration is a copy, for run and check: errors call it FILE
-      --user NAME    run as this user, who needs no right but to read the configuration
+      --user NAME    for run by root: go on as this user, with no more rights than it takes
   -s, --socket PATH  the control socket of the running router, for status, handovers
                      and lig (default: what the configuration says)
   -h, --help         this text
