@@ -3,7 +3,7 @@
 'require rpc';
 'require fs';
 'require uci';
-'require validation';
+'require lispguard.validators as validators';
 
 /* What the daemon says of itself, and, where it says nothing, why and what to do. */
 
@@ -269,7 +269,7 @@ return baseclass.extend({
 
 	/* An exported line with the host that sites reach this Map-Server at, which may bring its own port. */
 	withHost: function(text, host) {
-		const is_bare_ipv6 = host.includes(':') && validation.parseIPv6(host) != null;
+		const is_bare_ipv6 = host.includes(':') && validators.parseIPv6(host) != null;
 		const shown = is_bare_ipv6 ? '[%s]'.format(host) : host;
 		const has_port = /:[0-9]+$/.test(shown.replace(/^\[[^\]]*\]/, ''));
 
