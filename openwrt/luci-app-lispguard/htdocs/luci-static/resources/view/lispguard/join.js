@@ -84,7 +84,7 @@ return view.extend({
 
 		if (found.failed) {
 			this.handleSaveApply = this.handleSave = this.handleReset = null;
-			return page.instead(title, found.failed.kind == 'absent' ? page.noFile() : found.failed);
+			return page.instead(title, found.failed);
 		}
 
 		return E('div', {}, [ E('h2', {}, [ title ]), this.renderOwn(found[0], found[1]), this.renderOther(found[0]) ]);

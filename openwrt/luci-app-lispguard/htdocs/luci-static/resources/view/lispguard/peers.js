@@ -25,6 +25,11 @@ const Section = form.GridSection.extend({
 			return Promise.resolve(ui.addNotification(null, E('p', {}, [ wrong ]), 'warning'));
 
 		return this.super('handleAdd', [ ev, name ]);
+	/* Before a dialog is shown. */
+	addModalOptions: function(section) {
+		page.explained(section.map);
+	},
+
 	},
 
 	/* Why a section of this name is not added. */
@@ -223,10 +228,10 @@ return view.extend({
 
 		if (found.failed) {
 			this.handleSaveApply = this.handleSave = this.handleReset = null;
-			return page.instead(title, found.failed.kind == 'absent' ? page.noFile() : found.failed);
+			return page.instead(title, found.failed);
 		}
 
-		const map = new form.Map('lispguard', title);
+		const map = page.explained(new form.Map('lispguard', title));
 
 		map.tabbed = true;
 		addPrefixes(map);

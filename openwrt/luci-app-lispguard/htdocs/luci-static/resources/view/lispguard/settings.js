@@ -279,10 +279,11 @@ return view.extend({
 
 		if (found.failed) {
 			this.handleSaveApply = this.handleSave = this.handleReset = null;
-			return page.instead(title, found.failed.kind == 'absent' ? page.noFile() : found.failed);
+			return page.instead(title, found.failed);
 		}
 
-		const map = new form.Map('lispguard', title, _('What is empty here has the value in grey. Prefixes, Map-Servers, sites and uplinks stand under Prefixes and Peers.'));
+		const map = page.explained(new form.Map('lispguard', title,
+			_('What is empty here has the value in grey. Prefixes, Map-Servers, sites and uplinks stand under Prefixes and Peers.')));
 		const section = map.section(form.NamedSection, 'main', 'lispguard');
 
 		section.public_key = found.key;
