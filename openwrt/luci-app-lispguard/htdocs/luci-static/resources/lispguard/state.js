@@ -23,7 +23,8 @@ const NO_BUS = -2;
 const OF_JSON_RPC = { '-32000': NO_OBJECT, '-32601': NO_METHOD, '-32002': DENIED, '-32003': TIMEOUT, '-32603': NO_BUS };
 const OF_FS = { NotFoundError: NOT_FOUND, PermissionError: DENIED, TimeoutError: TIMEOUT };
 const CODE = /(?:code|failed with error) (-?\d+)/;
-const HTTP = /HTTP error (\d+)/;
+/* Of LuCI, where what came is no answer of ubus. */
+const NO_ANSWER = /No related RPC reply|invalid message frame|HTTP error/;
 
 const callStatus = rpc.declare({ object: 'lispguard', method: 'status', reject: true });
 const callHandovers = rpc.declare({ object: 'lispguard', method: 'handovers', reject: true });
@@ -43,10 +44,9 @@ function codeOf(error) {
 
 	const message = String(error && error.message);
 	const found = CODE.exec(message);
-	const http = HTTP.exec(message);
 
-	if (http)
-		return http[1] == 403 ? DENIED : NO_BUS;
+	if (NO_ANSWER.test(message))
+		return NO_BUS;
 
 	if (/timed out/.test(message))
 		return TIMEOUT;
@@ -63,7 +63,7 @@ function notAllowed() {
 
 function unreachable() {
 	return problem('unreachable', _('The router does not answer.'),
-		_('Check that you are connected to it. This page tries again by itself.'));
+		_('Check that you are connected to it, then try again.'));
 }
 
 /* What a failed call means, unless it means that nobody is on the bus. */
@@ -179,6 +179,11 @@ function diagnose() {
 /* A problem, and what can be told all the same. */
 function whatIsLeft(found) {
 	if (found.kind != 'no_bus')
+/* What a failed call to the daemon means: where rpcd is gone, whatever is on the bus all the same is denied. */
+function explainCall(error) {
+	return codeOf(error) == DENIED ? answer(callServices('lispguard')).then(() => explain(error), explain) : Promise.resolve(explain(error));
+}
+
 		return { problem: found };
 
 	return executeJson([ 'status', '--json' ])
@@ -193,7 +198,7 @@ return baseclass.extend({
 			.then(all => ({ status: all[0], handovers: L.toArray(all[1].handovers) }))
 			.catch(error => {
 				if (codeOf(error) != NO_OBJECT && codeOf(error) != NOT_FOUND)
-					return { problem: explain(error) };
+					return explainCall(error).then(found => ({ problem: found }));
 
 				return diagnose().then(whatIsLeft);
 			})
@@ -219,7 +224,7 @@ return baseclass.extend({
 				return { problem: problem('value', _('This is not an EID.'), _('Write an IPv4 or IPv6 address.')) };
 			}
 
-			return { problem: explain(error) };
+			return explainCall(error).then(found => ({ problem: found }));
 		});
 	},
 
