@@ -276,5 +276,22 @@ return baseclass.extend({
 
 			return others.call(this, section_id, value);
 		};
+	},
+
+	/* As `optional`, for a list; where it has no item, `missing` says so. LuCI asks with an empty value when it saves, and would drop what waits in the
+	   field for its “+” and is wrong. */
+	list: function(missing) {
+		const others = this.optional.apply(this, Array.prototype.slice.call(arguments, 1));
+
+		return function(section_id, value) {
+			const element = this.getUIElement(section_id);
+			const field = element ? element.node.querySelector('.add-item > input') : null;
+			const text = value || (field ? field.value : '');
+
+			if (!text && !L.toArray(this.formvalue(section_id)).length)
+				return missing;
+
+			return others.call(this, section_id, text);
+		};
 	}
 });

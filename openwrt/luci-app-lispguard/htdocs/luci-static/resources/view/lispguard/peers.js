@@ -176,12 +176,7 @@ function addSites(map) {
 	let option = section.option(form.DynamicList, 'eid_prefix', _('EID-prefixes'), _('What the site may register.'));
 	option.placeholder = '10.2.0.0/24';
 	option.rmempty = false;
-	option.validate = function(section_id, text) {
-		if (!text && !L.toArray(this.formvalue(section_id)).length)
-			return _('At least one prefix is needed, as 10.2.0.0/24: write it and press “+”.');
-
-		return validators.optional(validators.eidPrefix, notNested).call(this, section_id, text);
-	};
+	option.validate = validators.list(_('At least one prefix is needed, as 10.2.0.0/24: write it and press “+”.'), validators.eidPrefix, notNested);
 
 	option = section.option(form.Flag, 'accept_more_specifics', _('Parts'), _('Whether it may register parts of these prefixes, too.'));
 	option.default = '1';

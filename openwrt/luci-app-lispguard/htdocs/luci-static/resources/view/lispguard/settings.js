@@ -125,12 +125,7 @@ function addNode(section) {
 	option = only(section.taboption('node', form.DynamicList, 'eid_space', _('EID-space'),
 		_('Destinations that go into the overlay. All EID-prefixes lie inside of it.')), DATABASE);
 	option.placeholder = '10.0.0.0/8';
-	option.validate = function(section_id, text) {
-		if (!text && !L.toArray(this.formvalue(section_id)).length)
-			return _('At least one prefix is needed, as 10.0.0.0/8: write it and press “+”.');
-
-		return validators.optional(validators.prefix).call(this, section_id, text);
-	};
+	option.validate = validators.list(_('At least one prefix is needed, as 10.0.0.0/8: write it and press “+”.'), validators.prefix);
 
 	only(choice(section, 'node', 'on_miss', _('Unknown destinations'),
 		_('What happens to packets into the EID-space that nobody has registered.'),
