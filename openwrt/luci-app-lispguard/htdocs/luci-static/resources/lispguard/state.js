@@ -8,6 +8,9 @@
 /* What the daemon says of itself, and, where it says nothing, why and what to do. */
 
 const PROGRAM = '/usr/sbin/lispguard';
+/* Goes on with the beginning of the public key: another key never replaces one that is in use. */
+const KEY_FILE = '/etc/lispguard/key-';
+const KEY_MODE = 0o600;
 /* Stands in what is exported, as the rights allow no word of the user's on a command line. */
 const NO_HOST = 'map-server.invalid';
 const EXPORTED_HOST = /map-server\.invalid:[0-9]+/;
@@ -235,7 +238,17 @@ return baseclass.extend({
 
 	/* A new key as { private_key, public_key }, or { problem }. */
 	generateKey: function() {
-		return executeJson([ 'genkey', '--json' ]).catch(error => ({ problem: this.explainCommand(error) }));
+		return executeJson([ 'genkey', '--json' ]).then(pair => {
+			const file = KEY_FILE + pair.public_key.slice(0, 8).replace(/[+/]/g, '_');
+
+			return fs.write(file, pair.private_key + '\n', KEY_MODE).then(() => ({ file: file, public_key: pair.public_key }));
+		}).catch(error => ({ problem: this.explainCommand(error) }));
+	},
+
+	/* How many sites a Map-Server of this package takes, if nothing is said, and at most. */
+	siteLimits: function() {
+		return executeJson([ 'check', '--json' ]).catch(() => ({}))
+			.then(found => ({ usual: found.default_max_sites || 64, most: found.largest_max_sites || 2000 }));
 	},
 
 	/* What others have to know of this node, as { lines: [ { kind, text } ], key }, or { problem }. */

@@ -66,7 +66,7 @@ function validateRoles(section_id) {
 
 function addKeys(section) {
 	let option = section.taboption('node', form.Value, 'private_key', _('Private key'),
-		_('The private control key. Who has it is this node: never give it away.'));
+		_('The private control key. Who has it is this node: never give it away. Accounts that may only read can read it here, but not in a file.'));
 
 	option.password = true;
 	option.placeholder = _('44 characters');
@@ -83,7 +83,7 @@ function addKeys(section) {
 	};
 
 	option = section.taboption('node', form.Button, '_generate', _('New key'),
-		_('Another key makes this node a stranger to its Map-Servers and sites, until they have its new public key.'));
+		_('In a file of its own. Another key makes this node a stranger to its Map-Servers and sites, until they have its new public key.'));
 	option.inputtitle = _('Make a new key');
 	option.inputstyle = 'action';
 	option.onclick = function(ev, section_id) {
@@ -93,8 +93,9 @@ function addKeys(section) {
 				return;
 			}
 
-			this.section.getUIElement(section_id, 'private_key').setValue(pair.private_key);
-			this.section.getUIElement(section_id, 'private_key_file').setValue('');
+			this.section.getUIElement(section_id, 'private_key').setValue('');
+			this.section.getUIElement(section_id, 'private_key_file').setValue(pair.file);
+			section.public_key = pair.public_key;
 			document.getElementById('lispguard-public-key').textContent = pair.public_key;
 			this.map.checkDepends();
 		});
