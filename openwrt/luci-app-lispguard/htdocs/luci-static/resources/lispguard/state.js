@@ -179,14 +179,14 @@ function diagnose() {
 	});
 }
 
-/* A problem, and what can be told all the same. */
-function whatIsLeft(found) {
-	if (found.kind != 'no_bus')
 /* What a failed call to the daemon means: where rpcd is gone, whatever is on the bus all the same is denied. */
 function explainCall(error) {
 	return codeOf(error) == DENIED ? answer(callServices('lispguard')).then(() => explain(error), explain) : Promise.resolve(explain(error));
 }
 
+/* A problem, and what can be told all the same. */
+function whatIsLeft(found) {
+	if (found.kind != 'no_bus')
 		return { problem: found };
 
 	return executeJson([ 'status', '--json' ])
@@ -236,7 +236,7 @@ return baseclass.extend({
 		return answer(callService('lispguard', action).then(() => ({}))).then(() => null).catch(explain);
 	},
 
-	/* A new key as { private_key, public_key }, or { problem }. */
+	/* A new key in a file of its own, which only the program and its administrators read: { file, public_key }, or { problem }. */
 	generateKey: function() {
 		return executeJson([ 'genkey', '--json' ]).then(pair => {
 			const file = KEY_FILE + pair.public_key.slice(0, 8).replace(/[+/]/g, '_');

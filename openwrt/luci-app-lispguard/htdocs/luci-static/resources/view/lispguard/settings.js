@@ -227,7 +227,7 @@ function addRouting(section) {
 		{ auto: _('lispguard makes them'), none: _('None: I lead packets to the table myself') }), DATABASE);
 }
 
-function addLimits(section) {
+function addLimits(section, sites) {
 	only(value(section, 'limits', 'map_cache_size', _('Map-cache'),
 		_('Mappings that are kept. When it is full, the one that expires soonest makes room.'), '1024', validators.number(1, 65536)), DATABASE);
 	only(value(section, 'limits', 'waiting_per_eid', _('Waiting per EID'),
@@ -246,7 +246,8 @@ function addLimits(section) {
 	};
 
 	only(value(section, 'limits', 'max_sites', _('Sites'),
-		_('Sites that this Map-Server takes at most. More than 64 need the package lispguard-full.'), '64', validators.number(1, 2000)), [ 'map_server' ]);
+		_('Sites that this Map-Server takes at most. More than 64 need the package lispguard-full.'), String(sites.usual), validators.number(1, sites.most)),
+	[ 'map_server' ]);
 }
 
 function addFiles(section) {
@@ -266,8 +267,8 @@ return view.extend({
 			if (uci.get('lispguard', 'main') == null)
 				uci.add('lispguard', 'lispguard', 'main');
 
-			return state.ownKey(found);
-		})).then(key => ({ key: key })).catch(error => ({ failed: state.explain(error) }));
+			return Promise.all([ state.ownKey(found), state.siteLimits() ]);
+		})).then(both => ({ key: both[0], sites: both[1] })).catch(error => ({ failed: state.explain(error) }));
 	},
 
 	render: function(found) {
@@ -294,7 +295,7 @@ return view.extend({
 		addTunnels(section);
 		addMobility(section);
 		addRouting(section);
-		addLimits(section);
+		addLimits(section, found.sites);
 		addFiles(section);
 
 		return map.render().catch(error => page.instead(title, state.explain(error)));
