@@ -7,7 +7,9 @@ use std::process::ExitCode;
 
 use zeroize::Zeroizing;
 
-use crate::config::{Config, ConfigErrors, Place, PrivateKey, SectionName};
+use crate::config::{
+    Config, ConfigErrors, DEFAULT_MAX_SITES, LARGEST_MAX_SITES, Place, PrivateKey, SectionName,
+};
 use crate::input;
 use crate::told::{self, Told as _, told};
 
@@ -51,6 +53,10 @@ told! {
     struct Verdict<'a> {
         ok: bool,
         problems: Vec<Wrong<'a>>,
+        /// Sites of a Map-Server, where `max_sites` does not say it.
+        default_max_sites: u32,
+        /// The most that `max_sites` may say.
+        largest_max_sites: u32,
     }
 }
 
@@ -82,7 +88,12 @@ impl Verdict<'_> {
             let text = error.problem.to_string();
             problems.push(Wrong { file: &error.file, line: error.line, section, option, text });
         }
-        Verdict { ok: problems.is_empty(), problems }
+        Verdict {
+            ok: problems.is_empty(),
+            problems,
+            default_max_sites: DEFAULT_MAX_SITES as u32,
+            largest_max_sites: LARGEST_MAX_SITES,
+        }
     }
 }
 

@@ -73,7 +73,7 @@ class Pages(unittest.TestCase):
         elif isinstance(value, list):
             for one in value:
                 self.browser.set(f"{field} .add-item input", one)
-                self.browser.click(f"{field} .add-item button")
+                self.browser.click(f"{field} .add-item .cbi-button-add")
         elif self.browser.run(f"!!document.querySelector({json.dumps(field + ' input[type=checkbox]')})"):
             if self.browser.run(f"document.querySelector({json.dumps(field + ' input')}).checked") != (value == "1"):
                 self.browser.click(f"{field} input")
@@ -84,6 +84,18 @@ class Pages(unittest.TestCase):
         """What is wrong with an option, or None."""
         return self.browser.run(f"""(node => node && node.getAttribute('data-tooltip'))
             (document.querySelector('{within} [data-name="{name}"] .cbi-input-invalid'))""")
+
+    def break_router(self, account, ubus):
+        """What happens to it while a page is open."""
+        self.router.account, self.router.ubus = account, ubus
+
+    def not_saved(self, within):
+        """Kind of the problem that a form tells when it is not saved."""
+        kind = self.browser.wait(f"(node => node && node.dataset.problem)(document.querySelector('{within} [data-problem]'))", "it says why it is not saved")
+        # What asked for it is told as well, which nobody sees.
+        self.browser.errors.clear()
+        self.no_trace()
+        return kind
 
     def apply(self):
         self.browser.click('[data-footer="handleSaveApply"]')
@@ -112,9 +124,9 @@ def schema():
     return {name: main if options == "MAIN" else option.findall(options) for name, options in types}
 
 
-def reference():
-    """What uci/README.md says: by type of section, each option's first line after its name."""
+def reference(entry=r"(.*)"):
+    """What uci/README.md says: by type of section, each option's first line after its name, or what is asked for of its entry."""
     with open(f"{ROOT}/uci/README.md") as file:
         text = file.read()
     parts = re.split(r"^## config (\w+).*\n", text, flags=re.M)[1:]
-    return {name: dict(re.findall(r"^#### `(\w+)`\n(.*)", part, re.M)) for name, part in zip(parts[::2], parts[1::2])}
+    return {name: dict(re.findall(rf"^#### `(\w+)`\n{entry}", part, re.M)) for name, part in zip(parts[::2], parts[1::2])}

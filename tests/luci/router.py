@@ -1,5 +1,6 @@
 """A router as LuCI's pages see it: files of the packages, and a small uhttpd and rpcd before the real program."""
 
+import contextlib
 import copy
 import fnmatch
 import glob
@@ -20,11 +21,14 @@ PACKAGES = ("luci-app-lispguard", "luci-proto-lispguard")
 PROGRAM = os.environ.get("LISPGUARD", "")
 SERVED = [f"{ROOT}/tests/luci/standin", *(f"{ROOT}/openwrt/{package}/htdocs/luci-static/resources" for package in PACKAGES)]
 CONFIG = "/etc/config/lispguard"
+KEYS = "/etc/lispguard/key-"
 OK, INVALID_ARGUMENT, NO_METHOD, NOT_FOUND, NO_DATA, DENIED, TIMEOUT = 0, 2, 3, 4, 5, 6, 7
 NO_OBJECT, NO_RIGHT = (-32000, "Object not found"), (-32002, "Access denied")
 # What every account of LuCI may do.
 BASE = {"read": {"session": ["access"], "uci": ["get", "changes"]},
         "write": {"uci": ["add", "apply", "confirm", "delete", "order", "set"]}}
+RPCD = ("session", "uci", "file", "rc")
+"""Its objects."""
 INTERFACES = [
     {"interface": "loopback", "proto": "static", "ipv4-address": [{"address": "127.0.0.1", "mask": 8}]},
     {"interface": "wan", "proto": "dhcp", "ipv4-address": [{"address": "192.0.2.1", "mask": 24}],
@@ -109,16 +113,30 @@ class Router:
 
     def program(self, *words):
         """The real one, whose messages name the file as on a router."""
-        words = [*words, "-c", self.file]
-        run = subprocess.run([PROGRAM, *words], capture_output=True, text=True, timeout=30)
-        return run.returncode, run.stdout, run.stderr.replace(self.file, CONFIG)
+        file = self._file_with_keys()
+        run = subprocess.run([PROGRAM, *words, "-c", file], capture_output=True, text=True, timeout=30)
+        return run.returncode, run.stdout, run.stderr.replace(file, CONFIG)
+
+    def key_file(self, path):
+        """Where a key lies that was written to a path."""
+        return f"{self.folder}/{os.path.basename(path)}"
+
+    def _file_with_keys(self):
+        """The configuration, or where it names a file with a key, a copy with that one's place here."""
+        with contextlib.suppress(FileNotFoundError), open(self.file) as file:
+            text = file.read()
+            if KEYS in text:
+                with open(os.open(f"{self.folder}/copy", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as copied:
+                    copied.write(text.replace(KEYS, self.key_file(KEYS)))
+                return f"{self.folder}/copy"
+        return self.file
 
     def start(self):
         """In a network of its own."""
         script = ('ip link set lo up && ip link add eth0 type veth peer name eth1 && ip link set eth0 up && ip link set eth1 up && '
                   'ip addr add 192.0.2.1/24 dev eth0 && ip route add default via 192.0.2.254 && exec "$@"')
         network = ["unshare", "-n"] if os.geteuid() == 0 else ["unshare", "-r", "-n"]
-        self._daemon = subprocess.Popen([*network, "sh", "-c", script, "sh", PROGRAM, "run", "-c", self.file],
+        self._daemon = subprocess.Popen([*network, "sh", "-c", script, "sh", PROGRAM, "run", "-c", self._file_with_keys()],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until = time.monotonic() + 10
         while time.monotonic() < until and self._daemon.poll() is None:
@@ -139,17 +157,15 @@ class Router:
     # --- ubus
 
     def call(self, name, method, given):
-        if self.ubus == "rpcd":
-            raise JsonRpcError(NO_OBJECT)
         may = rights(self.account)
         objects = {"session": self._session, "uci": self._uci, "file": self._file, "rc": self._rc,
                    "network.interface": self._interface, "lispguard": self._lispguard}
         is_there = name in objects and (name != "lispguard" or self.captured or (self.is_running and self.is_on_bus))
-        # uhttpd asks for the right first.
-        if method not in may["ubus"].get(name, ()):
-            raise JsonRpcError(NO_RIGHT)
-        if not is_there:
+        if not is_there or (self.ubus == "rpcd" and name in RPCD):
             raise JsonRpcError(NO_OBJECT)
+        # uhttpd looks for the object, then asks rpcd for the right, which it takes for denied where that is gone.
+        if self.ubus == "rpcd" or method not in may["ubus"].get(name, ()):
+            raise JsonRpcError(NO_RIGHT)
         with self._lock:
             return objects[name](method, given, may)
 
@@ -188,6 +204,12 @@ class Router:
         return OK, answer if isinstance(answer, dict) else {method: answer}
 
     def _file(self, method, given, may):
+        if method == "write":
+            if not any(fnmatch.fnmatchcase(given["path"], pattern) for pattern, how in may["file"].items() if "write" in how):
+                return (DENIED,)
+            with open(os.open(self.key_file(given["path"]), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, given["mode"]), "w") as file:
+                file.write(given["data"])
+            return (OK,)
         words = [given["command"], *(given.get("params") or [])]
         allowed = [pattern for pattern, how in may["file"].items() if method in how]
         if not any(fnmatch.fnmatchcase(given["command"], one) or fnmatch.fnmatchcase(" ".join(words), one) for one in allowed):
@@ -233,6 +255,7 @@ class Router:
         if method == "apply" and self._staged is not None:
             self.write_config(configuration.dump(self._staged))
             if self.is_running:
+                self._file_with_keys()
                 self._daemon.send_signal(1)
         return (OK,) if method == "apply" else (NO_DATA,)
 
@@ -262,14 +285,18 @@ class Router:
                     self.close_connection = True
                     return None
                 if router.ubus == "http":
-                    return self.answer(404, b"", "text/plain")
+                    return self.answer(404, b"<h1>Not Found</h1>", "text/html")
+                answers = [self.ask(one) for one in asked] if isinstance(asked, list) else self.ask(asked)
+                return self.answer(200, json.dumps(answers).encode(), "application/json")
+
+            def ask(self, asked):
                 answer = {"jsonrpc": "2.0", "id": asked["id"]}
                 _, name, method, given = asked["params"]
                 try:
                     answer["result"] = list(router.call(name, method, given))
                 except JsonRpcError as error:
                     answer["error"] = dict(zip(("code", "message"), error.args[0]))
-                return self.answer(200, json.dumps(answer).encode(), "application/json")
+                return answer
 
             def answer(self, status, content, kind):
                 self.send_response(status)

@@ -199,8 +199,10 @@ class Problems(Pages):
         self.router.write_config(xtr())
 
     def test_ubus_is_missing(self):
-        for broken, wanted, word in (("gone", "unreachable", "connected"), ("http", "no_ubus", "uhttpd"), ("rpcd", "no_ubus", "rpcd")):
-            self.router.ubus = broken
+        # Without rpcd the daemon is on the bus, and may be not asked.
+        for broken, state, wanted, word in (("gone", None, "unreachable", "connected"), ("http", None, "no_ubus", "uhttpd"),
+                                            ("rpcd", None, "no_ubus", "rpcd"), ("rpcd", captured("mobile_node"), "no_ubus", "rpcd")):
+            self.router.ubus, self.router.captured = broken, state
             for _ in self.every_page():
                 kind, _, remedy = self.problem()
                 self.assertEqual(kind, wanted)
@@ -233,13 +235,61 @@ class Problems(Pages):
         self.router.ubus = "there"
         self.browser.wait("!!document.querySelector('[data-part=\"node\"]')", "it comes back by itself")
 
-    def test_saving_without_the_right_says_so(self):
+    def test_the_daemon_that_may_not_be_asked_is_a_question_for_rpcd(self):
+        self.router.captured = captured("mobile_node")
+        self.router.write_config(xtr())
+        self.open("overview")
+        self.router.ubus = "rpcd"
+        self.browser.set('[data-resolve="eid"]', "10.1.0.7")
+        self.browser.click('[data-resolve="ask"]')
+        self.browser.wait("!!document.querySelector('[data-resolve=\"answer\"] [data-problem=\"no_ubus\"]')")
+
+    def test_a_form_that_is_not_saved_says_why(self):
+        self.router.write_config(xtr())
+        with open(self.router.file) as file:
+            text = file.read()
+        for account, ubus, wanted in (("reader", "there", "denied"), ("root", "rpcd", "no_ubus"), ("root", "http", "no_ubus"), ("root", "gone", "unreachable")):
+            with self.subTest(account=account, ubus=ubus):
+                self.break_router("root", "there")
+                self.open("settings")
+                self.fill("log_level", "debug")
+                self.break_router(account, ubus)
+                self.browser.click('[data-footer="handleSaveApply"]')
+                self.assertEqual(self.not_saved(".modal"), wanted)
+                self.browser.click(".modal button")
+                self.assertEqual(self.browser.run("document.querySelector('[data-name=\"log_level\"] select').value"), "debug")
+
+                self.break_router("root", "there")
+                self.open("peers")
+                self.browser.click('[data-type="site"] .cbi-button-edit')
+                self.browser.wait("!!document.querySelector('.modal .cbi-value')")
+                self.fill("endpoint", "192.0.2.7:7", ".modal")
+                self.break_router(account, ubus)
+                for _ in range(2):
+                    self.browser.click('.modal [data-modal="save"]')
+                    self.assertEqual(self.not_saved(".modal .cbi-map"), wanted)
+                self.assertEqual(self.browser.run("document.querySelectorAll('.modal [data-problem]').length"), 1)
+                self.assertEqual(self.browser.run("document.querySelector('.modal [data-name=\"endpoint\"] input').value"), "192.0.2.7:7")
+                self.close_dialog("dismiss")
+
+                self.break_router("root", "there")
+                self.open("peers")
+                self.break_router(account, ubus)
+                self.browser.click('[data-type="site"] .cbi-button-remove')
+                self.assertEqual(self.not_saved(".modal"), wanted)
+        self.break_router("root", "there")
+        with open(self.router.file) as file:
+            self.assertEqual(file.read(), text)
+
+    def test_a_line_that_was_not_saved_may_be_pasted_again(self):
         self.router.write_config(xtr())
         self.open("join")
-        self.router.account = "reader"
-        self.browser.set("[data-paste]", f"lispguard site b {KEYS[2]} 10.2.0.0/24")
-        self.browser.click("[data-add]")
-        self.browser.wait("!!document.querySelector('[data-answer] [data-problem=\"denied\"]')")
+        for account, ubus, wanted in (("reader", "there", "denied"), ("root", "rpcd", "no_ubus"), ("reader", "there", "denied"), ("root", "there", "added")):
+            self.break_router(account, ubus)
+            self.browser.run("document.querySelector('[data-answer]').textContent = ''")
+            self.browser.set("[data-paste]", f"lispguard site b {KEYS[2]} 10.2.0.0/24")
+            self.browser.click("[data-add]")
+            self.browser.wait(f"!!document.querySelector('[data-answer] [data-problem=\"{wanted}\"]')")
 
 
 if __name__ == "__main__":

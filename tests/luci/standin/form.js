@@ -3,6 +3,7 @@
 'require dom';
 'require ui';
 'require uci';
+'require rpc';
 
 /* Forms over a configuration: sections with options, which are checked and written when the form is saved. */
 
@@ -12,6 +13,8 @@ function isEqual(one, other) {
 
 	return typeof(one) == typeof(other) && String(one) == String(other);
 }
+
+const callAccess = rpc.declare({ object: 'session', method: 'access', params: [ 'scope', 'object', 'function' ], expect: { access: false } });
 
 const Node = baseclass.extend({
 	__init__: function(title, description) {
@@ -41,7 +44,7 @@ const Map = Node.extend({
 	},
 
 	load: function() {
-		return uci.load(this.config).then(() => this);
+		return Promise.all([ callAccess('uci', this.config, 'write'), uci.load(this.config) ]).then(() => this);
 	},
 
 	render: function() {
@@ -97,10 +100,13 @@ const Map = Node.extend({
 		this.checkDepends();
 		return this.parse().then(callback).then(() => uci.save()).then(() => this.load()).catch(error => {
 			if (!is_silent)
-				ui.showModal('Save error', [ E('p', {}, [ 'An error occurred while saving the form:' ]), E('p', {}, [ E('em', {}, [ error.message ]) ]) ]);
+				ui.showModal('Save error', [
+					E('p', {}, [ 'An error occurred while saving the form:' ]), E('p', {}, [ E('em', { 'style': 'white-space:pre-wrap' }, [ error.message ]) ]),
+					E('div', { 'class': 'right' }, [ E('button', { 'class': 'cbi-button', 'click': ui.hideModal }, [ 'Dismiss' ]) ])
+				]);
 
 			return Promise.reject(error);
-		}).finally(() => this.renderContents());
+		}).then(() => this.renderContents());
 	},
 
 	reset: function() {
@@ -274,6 +280,8 @@ const GridSection = TypedSection.extend({
 	checkDepends: () => false,
 	triggerValidation: () => {},
 
+	addModalOptions: () => {},
+
 	renderMoreOptionsModal: function(section_id) {
 		const map = new Map(this.config, null, null);
 		const section = map.section(NamedSection, section_id, this.sectiontype);
@@ -286,7 +294,9 @@ const GridSection = TypedSection.extend({
 					option[key] = child[key];
 		}
 
-		return map.render().then(nodes => ui.showModal(this.modaltitle || '', [
+		map.parent = this.map;
+		map.section = section_id;
+		return Promise.resolve(this.addModalOptions(section, section_id)).then(() => map.render()).then(nodes => ui.showModal(this.modaltitle || '', [
 			nodes,
 			E('div', { 'class': 'button-row' }, [
 				E('button', { 'class': 'btn cbi-button', 'data-modal': 'dismiss', 'click': ui.createHandlerFn(this, 'handleModalCancel') }, [ 'Dismiss' ]), ' ',

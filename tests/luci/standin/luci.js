@@ -19,7 +19,7 @@
 
 	function converted(kind, value, width, digits) {
 		switch (kind) {
-		case 'd': return String(~~value).padStart(width || 0);
+		case 'd': return Math.floor(+value || 0).toFixed(0).padStart(width || 0);
 		case 'f': return digits == null ? String(parseFloat(value)) : parseFloat(value).toFixed(digits);
 		case 'x': return (+value).toString(16);
 		case 'm': return scaled(+value || 0, +width || 1000, digits == null ? 2 : +digits);
@@ -213,10 +213,12 @@
 		hasViewPermission: () => L.env.permission,
 		url: (...parts) => [ L.env.scriptname ].concat(parts).join('/'),
 
+		/* The message goes on with where it was raised. */
 		raise: function(name, text, ...values) {
-			const error = new Error(text.format(...values));
+			const error = new (window[name] || Error)(text.format(...values));
 
 			error.name = name;
+			error.message += new Error().stack.split(/\n/).slice(2).map(frame => `\n  ${frame.trim()}`).join('');
 			throw error;
 		},
 
@@ -229,7 +231,6 @@
 	window.E = dom.create;
 	window._ = text => text;
 	window.Class = Class;
-	window.addEventListener('unhandledrejection', event => L.showError(event.reason));
 
 	document.addEventListener('DOMContentLoaded', () => L.require('rpc').then(() => Promise.all([ L.require('ui'), L.require('uci') ]))
 		.then(() => L.require(L.env.view)).catch(L.showError));

@@ -6,16 +6,30 @@
 let number = 0;
 const TEXTS = [ 'Command OK', 'Invalid command', 'Invalid argument', 'Method not found', 'Resource not found', 'No data received', 'Permission denied', 'Request timeout', 'Not supported' ];
 
-function post(message) {
-	return fetch(L.env.ubuspath, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(message) })
-		.catch(() => { throw new Error('XHR request aborted by browser'); });
+let queue = [];
+
+/* Calls of the same moment go together, and one alone in a list, too. What is no list of answers, as a page that says HTTP 404, is lost. */
+function flush() {
+	const calls = queue;
+
+	queue = [];
+	fetch(L.env.ubuspath, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(calls.map(call => call.message)) })
+		.catch(() => { throw new Error('XHR request aborted by browser'); })
+		.then(reply => reply.json().catch(() => null))
+		.then(all => calls.forEach((call, place) => {
+			if (Array.isArray(all) && place < all.length)
+				call.resolve(all[place]);
+			else
+				call.reject(new Error('No related RPC reply'));
+		}))
+		.catch(error => calls.forEach(call => call.reject(error)));
 }
 
-function frame(options, reply) {
-	if (!reply.ok)
-		L.raise('RPCError', 'RPC call to %s/%s failed with HTTP error %d: %s', options.object, options.method, reply.status, reply.statusText || '?');
-
-	return reply.json();
+function post(message) {
+	return new Promise((resolve, reject) => {
+		if (queue.push({ message: message, resolve: resolve, reject: reject }) == 1)
+			requestAnimationFrame(flush);
+	});
 }
 
 return baseclass.extend({
@@ -26,7 +40,6 @@ return baseclass.extend({
 			(options.params || []).forEach((name, place) => { given[name] = values[place]; });
 
 			return post({ jsonrpc: '2.0', id: ++number, method: 'call', params: [ L.env.sessionid, options.object, options.method, given ] })
-				.then(reply => frame(options, reply))
 				.then(message => this.result(options, message));
 		};
 	},

@@ -11,6 +11,7 @@ const callDelete = rpc.declare({ object: 'uci', method: 'delete', params: [ 'con
 const callOrder = rpc.declare({ object: 'uci', method: 'order', params: [ 'config', 'sections' ], reject: true });
 
 const loaded = {};
+const loading = {};
 let created = 0;
 
 function isOption(name) {
@@ -22,8 +23,9 @@ function copyOf(one) {
 }
 
 return baseclass.extend({
+	/* What could not be loaded is not asked for again before it is unloaded. */
 	load: function(names) {
-		return Promise.all(L.toArray(names).filter(name => !loaded[name]).map(name => callLoad(name).then(values => {
+		return Promise.all(L.toArray(names).filter(name => !loaded[name]).map(name => (loading[name] || (loading[name] = callLoad(name))).then(values => {
 			loaded[name] = { saved: values, now: copyOf(values), is_moved: false };
 		}))).then(() => {
 			document.dispatchEvent(new CustomEvent('uci-loaded'));
@@ -32,7 +34,10 @@ return baseclass.extend({
 	},
 
 	unload: function(names) {
-		L.toArray(names).forEach(name => { delete loaded[name]; });
+		L.toArray(names).forEach(name => {
+			delete loaded[name];
+			delete loading[name];
+		});
 	},
 
 	get: function(config, section, option) {

@@ -6,44 +6,54 @@
 
 /* Widgets, dialogs and notices. A wrong widget has the class cbi-input-invalid and says why in its tooltip. */
 
+/* Has the value of a field looked at when it changes, and says what came of it to whoever holds the field. What is not on the page is not looked at. */
+function addValidator(field, options, events) {
+	const validate = () => {
+		if (!document.body.contains(field) && !field.closest('[data-field]'))
+			return;
+
+		/* A box has no value. */
+		const text = field.value == null || field.type == 'checkbox' ? '' : String(field.value);
+
+		field.classList.remove('cbi-input-invalid');
+
+		const wrong = validation.problem(options.datatype, text, options.optional !== false, options.validate);
+
+		field.classList.toggle('cbi-input-invalid', wrong != null);
+		if (wrong == null)
+			field.removeAttribute('data-tooltip');
+		else
+			field.setAttribute('data-tooltip', wrong);
+
+		field.dispatchEvent(new CustomEvent('validation', { bubbles: true, detail: wrong }));
+	};
+
+	events.forEach(event => field.addEventListener(event, validate));
+	return validate;
+}
+
 const Element = baseclass.extend({
-	/* The field whose value is looked at, and what holds it. */
-	setUp: function(node, field, options) {
+	/* What holds the field, and the field whose value is looked at. */
+	setUp: function(node, field, options, events, change) {
 		this.node = node;
 		this.field = field;
 		this.options = options;
 		this.is_valid = true;
 		dom.bindClassInstance(node, this);
-
-		for (const event of [ 'change', 'keyup', 'blur' ])
-			field.addEventListener(event, () => {
-				this.triggerValidation();
-				node.dispatchEvent(new CustomEvent('widget-change', { bubbles: true }));
-			});
+		this.look = addValidator(field, options, events || [ 'keyup', 'blur' ]);
+		node.addEventListener('validation', event => {
+			this.is_valid = event.detail == null;
+			this.problem = event.detail;
+		});
+		field.addEventListener(change || 'change', () => node.dispatchEvent(new CustomEvent('widget-change', { bubbles: true })));
 
 		return node;
 	},
 
-	text: function() {
-		return this.field.value == null ? '' : String(this.field.value);
-	},
-
-	/* What is not on the page is not looked at. */
 	triggerValidation: function() {
-		if (!document.body.contains(this.field) && !this.field.closest('[data-field]'))
-			return false;
-
-		const wrong = validation.problem(this.options.datatype, this.text(), this.options.optional !== false, this.options.validate);
 		const was_valid = this.is_valid;
 
-		this.is_valid = wrong == null;
-		this.problem = wrong;
-		this.field.classList.toggle('cbi-input-invalid', !this.is_valid);
-		if (wrong == null)
-			this.field.removeAttribute('data-tooltip');
-		else
-			this.field.setAttribute('data-tooltip', wrong);
-
+		this.look();
 		return was_valid != this.is_valid;
 	},
 
@@ -80,7 +90,7 @@ const Select = Element.extend({
 		const field = E('select', { 'class': 'cbi-input-select' }, Object.keys(choices).map(one => E('option', { 'value': one }, [ choices[one] ])));
 
 		field.value = value;
-		this.setUp(E('div', { 'id': options.id }, [ field ]), field, options);
+		this.setUp(E('div', { 'id': options.id }, [ field ]), field, options, [ 'change', 'click', 'blur' ]);
 	}
 });
 
@@ -88,10 +98,8 @@ const Checkbox = Element.extend({
 	__init__: function(value, options) {
 		const field = E('input', { 'type': 'checkbox', 'class': 'cbi-input-checkbox', 'checked': value == options.value_enabled ? '' : null });
 
-		this.setUp(E('div', { 'id': options.id, 'class': 'cbi-checkbox' }, [ field ]), field, options);
+		this.setUp(E('div', { 'id': options.id, 'class': 'cbi-checkbox' }, [ field ]), field, options, [ 'click', 'blur' ]);
 	},
-
-	text: () => '',
 
 	getValue: function() {
 		return this.field.checked ? this.options.value_enabled : this.options.value_disabled;
@@ -109,7 +117,7 @@ const Dropdown = Element.extend({
 			E('input', { 'type': 'checkbox', 'value': one, 'checked': L.toArray(values).includes(one) ? '' : null }), ' ', choices[one]
 		])));
 
-		this.setUp(node, node, options);
+		this.setUp(node, node, options, [ 'change' ]);
 	},
 
 	getValue: function() {
@@ -121,31 +129,41 @@ const Dropdown = Element.extend({
 	}
 });
 
-/* Items, and a field for one more; that field alone is validated. */
+/* Items, and a field for one more. Both are validated: the field when somebody types, and the whole, which has no value of its own, with a change of
+   the items and when the form asks. What came last counts. */
 const DynamicList = Element.extend({
 	__init__: function(values, choices, options) {
-		const field = E('input', { 'type': 'text', 'class': 'cbi-input-text', 'placeholder': options.placeholder });
-		const adder = E('div', { 'class': 'add-item' }, [ field, E('button', { 'class': 'btn cbi-button cbi-button-add', 'click': ev => {
-			ev.preventDefault();
-			if (field.value.length && !field.classList.contains('cbi-input-invalid')) {
-				this.addItem(field.value);
-				field.value = '';
-				field.dispatchEvent(new Event('change'));
+		const settings = Object.assign({}, options, { optional: true });
+
+		this.input = E('input', { 'type': 'text', 'class': 'cbi-input-text', 'placeholder': options.placeholder });
+		addValidator(this.input, settings, [ 'blur', 'keyup' ]);
+
+		const adder = E('div', { 'class': 'add-item' }, [ this.input, E('div', { 'class': 'btn cbi-button cbi-button-add', 'click': () => {
+			if (this.input.value.length && !this.input.classList.contains('cbi-input-invalid')) {
+				this.addItem(this.input.value);
+				this.input.value = '';
 			}
 		} }, [ '+' ]) ]);
+		const node = E('div', { 'id': options.id, 'class': 'cbi-dynlist' }, [ adder ]);
 
-		this.setUp(E('div', { 'id': options.id, 'class': 'cbi-dynlist' }, [ adder ]), field, Object.assign({}, options, { optional: true }));
+		this.setUp(node, node, settings, [ 'cbi-dynlist-change' ], 'cbi-dynlist-change');
 		L.toArray(values).forEach(value => this.addItem(value));
+	},
+
+	tell: function() {
+		this.node.dispatchEvent(new CustomEvent('cbi-dynlist-change', { bubbles: true }));
 	},
 
 	addItem: function(value) {
 		const item = E('div', { 'class': 'item', 'data-value': value, 'click': () => {
 			item.remove();
-			this.field.dispatchEvent(new Event('change'));
+			this.tell();
 		} }, [ value ]);
 
 		if (!this.items().includes(value))
 			this.node.insertBefore(item, this.node.lastChild);
+
+		this.tell();
 	},
 
 	items: function() {
@@ -154,9 +172,9 @@ const DynamicList = Element.extend({
 
 	getValue: function() {
 		const all = this.items();
-		const more = this.field.value;
+		const more = this.input.value;
 
-		return /\S/.test(more) && !this.field.classList.contains('cbi-input-invalid') && !all.includes(more) ? all.concat(more) : all;
+		return /\S/.test(more) && !this.input.classList.contains('cbi-input-invalid') && !all.includes(more) ? all.concat(more) : all;
 	},
 
 	setValue: function(values) {

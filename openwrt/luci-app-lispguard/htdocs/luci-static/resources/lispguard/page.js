@@ -1,5 +1,7 @@
 'use strict';
 'require baseclass';
+'require ui';
+'require lispguard.state as state';
 
 /* Parts that several pages have. Texts from the daemon stand in arrays, so that they are never taken for HTML. */
 
@@ -23,16 +25,46 @@ return baseclass.extend({
 	},
 
 	/* Instead of a page that cannot be shown. */
-	instead: function(title, problem) {
-		return E('div', {}, [ E('h2', {}, [ title ]), this.problem(problem) ]);
+	instead: function(title, found) {
+		return E('div', {}, [ E('h2', {}, [ title ]), this.problem(this.ofFile(found)) ]);
 	},
 
-	/* Where /etc/config/lispguard is missing. */
-	noFile: function() {
-		return {
+	/* What is absent where the configuration was asked for is its file. */
+	ofFile: function(found) {
+		return found.kind != 'absent' ? found : {
 			kind: 'no_file', text: _('There is no configuration of lispguard.'),
 			remedy: _('Install the package lispguard again, which brings /etc/config/lispguard.')
 		};
+	},
+
+	/* Has a form say why it is not saved. LuCI shows a trace of the stack, or, of a dialog's form and for a row's buttons, nothing. */
+	explained: function(map) {
+		const save = map.save;
+
+		map.save = (callback, is_silent) => save.call(map, callback, true).catch(error => {
+			const is_value = error instanceof TypeError;
+
+			/* Its field says so itself. */
+			if (!is_value || !is_silent)
+				this.notSaved(map, is_value ? E('p', {}, [ error.message ]) : this.problem(this.ofFile(state.explain(error))));
+
+			return Promise.reject(error);
+		});
+		return map;
+	},
+
+	/* Within the dialog whose form it is, or else in one. */
+	notSaved: function(map, text) {
+		if (map.parent) {
+			map.root.querySelectorAll('[data-problem]').forEach(one => one.remove());
+			map.root.appendChild(text);
+			return;
+		}
+
+		ui.showModal(_('Not saved'), [
+			text,
+			E('div', { 'class': 'right' }, [ E('button', { 'class': 'btn cbi-button', 'click': ui.hideModal }, [ _('Dismiss') ]) ])
+		]);
 	},
 
 	/* A table, or a line that says that it is empty. Cells are texts or nodes. */

@@ -3,11 +3,14 @@
 'require rpc';
 'require fs';
 'require uci';
-'require validation';
+'require lispguard.validators as validators';
 
 /* What the daemon says of itself, and, where it says nothing, why and what to do. */
 
 const PROGRAM = '/usr/sbin/lispguard';
+/* Goes on with the beginning of the public key: another key never replaces one that is in use. */
+const KEY_FILE = '/etc/lispguard/key-';
+const KEY_MODE = 0o600;
 /* Stands in what is exported, as the rights allow no word of the user's on a command line. */
 const NO_HOST = 'map-server.invalid';
 const EXPORTED_HOST = /map-server\.invalid:[0-9]+/;
@@ -23,7 +26,8 @@ const NO_BUS = -2;
 const OF_JSON_RPC = { '-32000': NO_OBJECT, '-32601': NO_METHOD, '-32002': DENIED, '-32003': TIMEOUT, '-32603': NO_BUS };
 const OF_FS = { NotFoundError: NOT_FOUND, PermissionError: DENIED, TimeoutError: TIMEOUT };
 const CODE = /(?:code|failed with error) (-?\d+)/;
-const HTTP = /HTTP error (\d+)/;
+/* Of LuCI, where what came is no answer of ubus. */
+const NO_ANSWER = /No related RPC reply|invalid message frame|HTTP error/;
 
 const callStatus = rpc.declare({ object: 'lispguard', method: 'status', reject: true });
 const callHandovers = rpc.declare({ object: 'lispguard', method: 'handovers', reject: true });
@@ -43,10 +47,9 @@ function codeOf(error) {
 
 	const message = String(error && error.message);
 	const found = CODE.exec(message);
-	const http = HTTP.exec(message);
 
-	if (http)
-		return http[1] == 403 ? DENIED : NO_BUS;
+	if (NO_ANSWER.test(message))
+		return NO_BUS;
 
 	if (/timed out/.test(message))
 		return TIMEOUT;
@@ -63,7 +66,7 @@ function notAllowed() {
 
 function unreachable() {
 	return problem('unreachable', _('The router does not answer.'),
-		_('Check that you are connected to it. This page tries again by itself.'));
+		_('Check that you are connected to it, then try again.'));
 }
 
 /* What a failed call means, unless it means that nobody is on the bus. */
@@ -176,6 +179,11 @@ function diagnose() {
 	});
 }
 
+/* What a failed call to the daemon means: where rpcd is gone, whatever is on the bus all the same is denied. */
+function explainCall(error) {
+	return codeOf(error) == DENIED ? answer(callServices('lispguard')).then(() => explain(error), explain) : Promise.resolve(explain(error));
+}
+
 /* A problem, and what can be told all the same. */
 function whatIsLeft(found) {
 	if (found.kind != 'no_bus')
@@ -193,7 +201,7 @@ return baseclass.extend({
 			.then(all => ({ status: all[0], handovers: L.toArray(all[1].handovers) }))
 			.catch(error => {
 				if (codeOf(error) != NO_OBJECT && codeOf(error) != NOT_FOUND)
-					return { problem: explain(error) };
+					return explainCall(error).then(found => ({ problem: found }));
 
 				return diagnose().then(whatIsLeft);
 			})
@@ -219,7 +227,7 @@ return baseclass.extend({
 				return { problem: problem('value', _('This is not an EID.'), _('Write an IPv4 or IPv6 address.')) };
 			}
 
-			return { problem: explain(error) };
+			return explainCall(error).then(found => ({ problem: found }));
 		});
 	},
 
@@ -228,9 +236,19 @@ return baseclass.extend({
 		return answer(callService('lispguard', action).then(() => ({}))).then(() => null).catch(explain);
 	},
 
-	/* A new key as { private_key, public_key }, or { problem }. */
+	/* A new key in a file of its own, which only the program and its administrators read: { file, public_key }, or { problem }. */
 	generateKey: function() {
-		return executeJson([ 'genkey', '--json' ]).catch(error => ({ problem: this.explainCommand(error) }));
+		return executeJson([ 'genkey', '--json' ]).then(pair => {
+			const file = KEY_FILE + pair.public_key.slice(0, 8).replace(/[+/]/g, '_');
+
+			return fs.write(file, pair.private_key + '\n', KEY_MODE).then(() => ({ file: file, public_key: pair.public_key }));
+		}).catch(error => ({ problem: this.explainCommand(error) }));
+	},
+
+	/* How many sites a Map-Server of this package takes, if nothing is said, and at most. */
+	siteLimits: function() {
+		return executeJson([ 'check', '--json' ]).catch(() => ({}))
+			.then(found => ({ usual: found.default_max_sites || 64, most: found.largest_max_sites || 2000 }));
 	},
 
 	/* What others have to know of this node, as { lines: [ { kind, text } ], key }, or { problem }. */
@@ -269,7 +287,7 @@ return baseclass.extend({
 
 	/* An exported line with the host that sites reach this Map-Server at, which may bring its own port. */
 	withHost: function(text, host) {
-		const is_bare_ipv6 = host.includes(':') && validation.parseIPv6(host) != null;
+		const is_bare_ipv6 = host.includes(':') && validators.parseIPv6(host) != null;
 		const shown = is_bare_ipv6 ? '[%s]'.format(host) : host;
 		const has_port = /:[0-9]+$/.test(shown.replace(/^\[[^\]]*\]/, ''));
 

@@ -1,6 +1,5 @@
 'use strict';
 'require baseclass';
-'require validation';
 
 /* What lispguard accepts. Each function says `true`, or what is wrong and what to write instead. */
 
@@ -15,6 +14,8 @@ const LENGTH = /^(?:0|[1-9][0-9]{0,2})$/;
 const PLAIN_IPV4 = /^(?:(?:0|[1-9][0-9]{0,2})\.){3}(?:0|[1-9][0-9]{0,2})$/;
 const MAX_SECRET = 255;
 const MAX_SOCKET = 107;
+const GROUP = /^[0-9a-fA-F]{1,4}$/;
+const GROUPS = 8;
 const IPV4_BITS = 32;
 const IPV6_BITS = 128;
 
@@ -23,15 +24,39 @@ function octets(text) {
 	return new Blob([ text ]).size;
 }
 
+function parseIPv4(text) {
+	const groups = PLAIN_IPV4.test(text) ? text.split('.').map(Number) : [ NaN ];
+
+	return groups.every(group => group <= 255) ? groups : null;
+}
+
+/* Words between colons, the last of which may be an IPv4 address in place of two. */
+function parseGroups(half, is_last) {
+	return half === '' ? [] : half.split(':').flatMap((word, place, all) => {
+		const v4 = is_last && place == all.length - 1 ? parseIPv4(word) : null;
+
+		return v4 ? [ v4[0] * 256 + v4[1], v4[2] * 256 + v4[3] ] : [ GROUP.test(word) ? parseInt(word, 16) : NaN ];
+	});
+}
+
+/* As the daemon does; LuCI's own function takes no “::” in place of a single group. */
+function parseIPv6(text) {
+	const halves = text.split('::');
+	const groups = halves.map((half, place) => parseGroups(half, place == halves.length - 1));
+	const missing = GROUPS - groups.flat().length;
+
+	if (halves.length > 2 || (halves.length == 2 ? missing < 1 : missing != 0) || groups.flat().some(isNaN))
+		return null;
+
+	return groups[0].concat(new Array(missing).fill(0), groups[1] || []);
+}
+
 /* An address as its bits' groups, or null. */
 function address(text) {
-	if (PLAIN_IPV4.test(text)) {
-		const groups = validation.parseIPv4(text);
-		return groups ? { groups: groups, width: 8, bits: IPV4_BITS } : null;
-	}
+	const v4 = parseIPv4(text);
+	const groups = v4 || parseIPv6(text);
 
-	const groups = text.includes(':') ? validation.parseIPv6(text) : null;
-	return groups ? { groups: groups, width: 16, bits: IPV6_BITS } : null;
+	return groups ? { groups: groups, width: v4 ? 8 : 16, bits: v4 ? IPV4_BITS : IPV6_BITS } : null;
 }
 
 /* The bits of an address from a place on, as text of 0 and 1. */
@@ -206,6 +231,7 @@ function endpoint(text) {
 }
 
 return baseclass.extend({
+	parseIPv6: parseIPv6,
 	prefix: prefix,
 	eidPrefix: eidPrefix,
 	parsePrefix: parsePrefix,
@@ -249,6 +275,23 @@ return baseclass.extend({
 				return _('This is needed. Fill it in.');
 
 			return others.call(this, section_id, value);
+		};
+	},
+
+	/* As `optional`, for a list; where it has no item, `missing` says so. LuCI asks with an empty value when it saves, and would drop what waits in the
+	   field for its “+” and is wrong. */
+	list: function(missing) {
+		const others = this.optional.apply(this, Array.prototype.slice.call(arguments, 1));
+
+		return function(section_id, value) {
+			const element = this.getUIElement(section_id);
+			const field = element ? element.node.querySelector('.add-item > input') : null;
+			const text = value || (field ? field.value : '');
+
+			if (!text && !L.toArray(this.formvalue(section_id)).length)
+				return missing;
+
+			return others.call(this, section_id, text);
 		};
 	}
 });

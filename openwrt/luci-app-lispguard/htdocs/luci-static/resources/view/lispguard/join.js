@@ -84,7 +84,7 @@ return view.extend({
 
 		if (found.failed) {
 			this.handleSaveApply = this.handleSave = this.handleReset = null;
-			return page.instead(title, found.failed.kind == 'absent' ? page.noFile() : found.failed);
+			return page.instead(title, found.failed);
 		}
 
 		return E('div', {}, [ E('h2', {}, [ title ]), this.renderOwn(found[0], found[1]), this.renderOther(found[0]) ]);
@@ -144,19 +144,19 @@ return view.extend({
 		]);
 	},
 
-	/* Adds what the lines say to the changes that are not applied yet; resolves to what to show. */
+	/* Adds what the lines say to the changes that are not applied yet; resolves to what to show. What an earlier try could not save is forgotten. */
 	handleAdd: function(text, own_key) {
 		const lines = text.split(/\n/).filter(line => line.trim()).map(line => joining.parse(line));
 
 		if (!lines.length)
 			return Promise.resolve([ page.problem(joining.parse('').problem) ]);
 
-		const answers = lines.map(line => (line.problem ? line : joining.add(line, own_key)));
-		const nodes = answers.map(said);
+		uci.unload('lispguard');
+		return uci.load('lispguard').then(() => {
+			const answers = lines.map(line => (line.problem ? line : joining.add(line, own_key)));
+			const nodes = answers.map(said);
 
-		if (!answers.some(answer => answer.added))
-			return Promise.resolve(nodes);
-
-		return uci.save().then(() => nodes).catch(error => [ page.problem(state.explain(error)) ]);
+			return answers.some(answer => answer.added) ? uci.save().then(() => nodes) : nodes;
+		}).catch(error => [ page.problem(page.ofFile(state.explain(error))) ]);
 	}
 });

@@ -10,8 +10,6 @@
 
 /* Every section beside the main one. */
 
-const MAX = { eid_prefix: 32, map_server: 8, uplink: 8 };
-
 function hasRole(role) {
 	return L.toArray(uci.get('lispguard', 'main', 'role')).includes(role);
 }
@@ -27,9 +25,14 @@ const Section = form.GridSection.extend({
 		return this.super('handleAdd', [ ev, name ]);
 	},
 
+	/* Before a dialog is shown. */
+	addModalOptions: function(section) {
+		page.explained(section.map);
+	},
+
 	/* Why a section of this name is not added. */
 	refusal: function(name) {
-		const max = this.sectiontype == 'site' ? +(uci.get('lispguard', 'main', 'max_sites') || 2000) : MAX[this.sectiontype];
+		const max = +((this.sectiontype == 'site' && uci.get('lispguard', 'main', 'max_sites')) || this.max);
 
 		if (name && uci.get('lispguard', name) != null)
 			return _('There is a section “%s” already. Choose another name.').format(name);
@@ -45,10 +48,11 @@ const Section = form.GridSection.extend({
 	}
 });
 
-function addSection(map, type, title, text, button) {
+function addSection(map, type, max, title, text, button) {
 	const section = map.section(Section, type, title, text);
 
 	section.addremove = true;
+	section.max = max;
 	section.roles = type == 'site' ? [ 'map_server' ] : [ 'xtr', 'mobile_node' ];
 	section.addbtntitle = button;
 	section.modaltitle = title;
@@ -98,7 +102,7 @@ function notNested(text, section_id) {
 }
 
 function addPrefixes(map) {
-	const section = addSection(map, 'eid_prefix', _('EID-prefixes'),
+	const section = addSection(map, 'eid_prefix', 32, _('EID-prefixes'),
 		_('The networks behind this xTR, or the addresses of this mobile node. At most 32.'), _('Add a prefix'));
 
 	section.anonymous = true;
@@ -134,7 +138,7 @@ function addPeer(section, type, key_text, endpoint_text) {
 }
 
 function addMapServers(map, own_key) {
-	const section = addSection(map, 'map_server', _('Map-Servers'),
+	const section = addSection(map, 'map_server', 8, _('Map-Servers'),
 		_('Where this node registers and asks, in order of preference. At most 8.'), _('Add a Map-Server'));
 
 	section.sortable = true;
@@ -161,8 +165,8 @@ function addMapServers(map, own_key) {
 	option.validate = validators.optional(validators.number(1, 65535));
 }
 
-function addSites(map) {
-	const section = addSection(map, 'site', _('Sites'),
+function addSites(map, sites) {
+	const section = addSection(map, 'site', sites.usual, _('Sites'),
 		_('Who may register at this Map-Server. The other side finds the line to paste under Join.'), _('Add a site'));
 
 	addPeer(section, 'site', _('The site\'s public control key; its administrator finds it under Join.'),
@@ -171,12 +175,7 @@ function addSites(map) {
 	let option = section.option(form.DynamicList, 'eid_prefix', _('EID-prefixes'), _('What the site may register.'));
 	option.placeholder = '10.2.0.0/24';
 	option.rmempty = false;
-	option.validate = function(section_id, text) {
-		if (!text && !L.toArray(this.formvalue(section_id)).length)
-			return _('At least one prefix is needed, as 10.2.0.0/24: write it and press “+”.');
-
-		return validators.optional(validators.eidPrefix, notNested).call(this, section_id, text);
-	};
+	option.validate = validators.list(_('At least one prefix is needed, as 10.2.0.0/24: write it and press “+”.'), validators.eidPrefix, notNested);
 
 	option = section.option(form.Flag, 'accept_more_specifics', _('Parts'), _('Whether it may register parts of these prefixes, too.'));
 	option.default = '1';
@@ -184,7 +183,7 @@ function addSites(map) {
 }
 
 function addUplinks(map, networks) {
-	const section = addSection(map, 'uplink', _('Uplinks'),
+	const section = addSection(map, 'uplink', 8, _('Uplinks'),
 		_('Ways out of this node, at most 8. Without any, the default routes are followed. ' +
 			'The lowest priority is used; equal ones share the traffic, with the kernel\'s WireGuard.'), _('Add an uplink'));
 
@@ -214,7 +213,7 @@ function networkNames() {
 
 return view.extend({
 	load: function() {
-		return state.read().then(found => uci.load('lispguard').then(() => Promise.all([ networkNames(), state.ownKey(found) ])))
+		return state.read().then(found => uci.load('lispguard').then(() => Promise.all([ networkNames(), state.ownKey(found), state.siteLimits() ])))
 			.catch(error => ({ failed: state.explain(error) }));
 	},
 
@@ -223,15 +222,15 @@ return view.extend({
 
 		if (found.failed) {
 			this.handleSaveApply = this.handleSave = this.handleReset = null;
-			return page.instead(title, found.failed.kind == 'absent' ? page.noFile() : found.failed);
+			return page.instead(title, found.failed);
 		}
 
-		const map = new form.Map('lispguard', title);
+		const map = page.explained(new form.Map('lispguard', title));
 
 		map.tabbed = true;
 		addPrefixes(map);
 		addMapServers(map, found[1]);
-		addSites(map);
+		addSites(map, found[2]);
 		addUplinks(map, found[0]);
 
 		return map.render().catch(error => page.instead(title, state.explain(error)));

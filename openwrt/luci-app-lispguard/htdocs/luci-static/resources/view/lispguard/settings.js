@@ -66,7 +66,7 @@ function validateRoles(section_id) {
 
 function addKeys(section) {
 	let option = section.taboption('node', form.Value, 'private_key', _('Private key'),
-		_('The private control key. Who has it is this node: never give it away.'));
+		_('The private control key. Who has it is this node: never give it away. Accounts that may only read can read it here, but not in a file.'));
 
 	option.password = true;
 	option.placeholder = _('44 characters');
@@ -83,7 +83,7 @@ function addKeys(section) {
 	};
 
 	option = section.taboption('node', form.Button, '_generate', _('New key'),
-		_('Another key makes this node a stranger to its Map-Servers and sites, until they have its new public key.'));
+		_('In a file of its own. Another key makes this node a stranger to its Map-Servers and sites, until they have its new public key.'));
 	option.inputtitle = _('Make a new key');
 	option.inputstyle = 'action';
 	option.onclick = function(ev, section_id) {
@@ -93,8 +93,9 @@ function addKeys(section) {
 				return;
 			}
 
-			this.section.getUIElement(section_id, 'private_key').setValue(pair.private_key);
-			this.section.getUIElement(section_id, 'private_key_file').setValue('');
+			this.section.getUIElement(section_id, 'private_key').setValue('');
+			this.section.getUIElement(section_id, 'private_key_file').setValue(pair.file);
+			section.public_key = pair.public_key;
 			document.getElementById('lispguard-public-key').textContent = pair.public_key;
 			this.map.checkDepends();
 		});
@@ -125,12 +126,7 @@ function addNode(section) {
 	option = only(section.taboption('node', form.DynamicList, 'eid_space', _('EID-space'),
 		_('Destinations that go into the overlay. All EID-prefixes lie inside of it.')), DATABASE);
 	option.placeholder = '10.0.0.0/8';
-	option.validate = function(section_id, text) {
-		if (!text && !L.toArray(this.formvalue(section_id)).length)
-			return _('At least one prefix is needed, as 10.0.0.0/8: write it and press “+”.');
-
-		return validators.optional(validators.prefix).call(this, section_id, text);
-	};
+	option.validate = validators.list(_('At least one prefix is needed, as 10.0.0.0/8: write it and press “+”.'), validators.prefix);
 
 	only(choice(section, 'node', 'on_miss', _('Unknown destinations'),
 		_('What happens to packets into the EID-space that nobody has registered.'),
@@ -231,7 +227,7 @@ function addRouting(section) {
 		{ auto: _('lispguard makes them'), none: _('None: I lead packets to the table myself') }), DATABASE);
 }
 
-function addLimits(section) {
+function addLimits(section, sites) {
 	only(value(section, 'limits', 'map_cache_size', _('Map-cache'),
 		_('Mappings that are kept. When it is full, the one that expires soonest makes room.'), '1024', validators.number(1, 65536)), DATABASE);
 	only(value(section, 'limits', 'waiting_per_eid', _('Waiting per EID'),
@@ -250,7 +246,8 @@ function addLimits(section) {
 	};
 
 	only(value(section, 'limits', 'max_sites', _('Sites'),
-		_('Sites that this Map-Server takes at most. More than 64 need the package lispguard-full.'), '64', validators.number(1, 2000)), [ 'map_server' ]);
+		_('Sites that this Map-Server takes at most. More than 64 need the package lispguard-full.'), String(sites.usual), validators.number(1, sites.most)),
+	[ 'map_server' ]);
 }
 
 function addFiles(section) {
@@ -270,8 +267,8 @@ return view.extend({
 			if (uci.get('lispguard', 'main') == null)
 				uci.add('lispguard', 'lispguard', 'main');
 
-			return state.ownKey(found);
-		})).then(key => ({ key: key })).catch(error => ({ failed: state.explain(error) }));
+			return Promise.all([ state.ownKey(found), state.siteLimits() ]);
+		})).then(both => ({ key: both[0], sites: both[1] })).catch(error => ({ failed: state.explain(error) }));
 	},
 
 	render: function(found) {
@@ -279,10 +276,11 @@ return view.extend({
 
 		if (found.failed) {
 			this.handleSaveApply = this.handleSave = this.handleReset = null;
-			return page.instead(title, found.failed.kind == 'absent' ? page.noFile() : found.failed);
+			return page.instead(title, found.failed);
 		}
 
-		const map = new form.Map('lispguard', title, _('What is empty here has the value in grey. Prefixes, Map-Servers, sites and uplinks stand under Prefixes and Peers.'));
+		const map = page.explained(new form.Map('lispguard', title,
+			_('What is empty here has the value in grey. Prefixes, Map-Servers, sites and uplinks stand under Prefixes and Peers.')));
 		const section = map.section(form.NamedSection, 'main', 'lispguard');
 
 		section.public_key = found.key;
@@ -297,7 +295,7 @@ return view.extend({
 		addTunnels(section);
 		addMobility(section);
 		addRouting(section);
-		addLimits(section);
+		addLimits(section, found.sites);
 		addFiles(section);
 
 		return map.render().catch(error => page.instead(title, state.explain(error)));
