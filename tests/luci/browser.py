@@ -31,10 +31,14 @@ class Browser:
             os.dup2(ends[1], 4)
 
         command = [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-                   "--disable-background-networking", "--remote-debugging-pipe", "--window-size=1280,1000",
+                   "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic",
+                   "--remote-debugging-pipe", "--window-size=1280,1000",
                    f"--user-data-dir={self._profile}", "about:blank"]
+        # What it leaves behind when it is killed goes with its profile.
+        environment = os.environ | {"TMPDIR": self._profile}
         self._process = subprocess.Popen(command, preexec_fn=connect, close_fds=False, start_new_session=True,
-                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                         env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                         stderr=subprocess.DEVNULL)
         os.close(to_browser)
         os.close(from_browser)
         self._buffer = b""
