@@ -161,6 +161,7 @@ mod tests {
             "{text}"
         );
         assert!(text.contains(r#""line":3,"section":"nonsense","option":null"#), "{text}");
-        assert_eq!(told::json(Verdict::of(None).told()), "{\"ok\":true,\"problems\":[]}\n");
+        let right = told::json(Verdict::of(None).told());
+        assert!(right.starts_with(r#"{"ok":true,"problems":[],"default_max_sites":"#), "{right}");
     }
 }

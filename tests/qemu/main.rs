@@ -6,6 +6,7 @@
 mod emulated;
 mod idle_memory;
 mod overlay;
+mod system_calls;
 
 // Shared with the end-to-end tests, each of which uses its own part.
 #[allow(dead_code)]

@@ -35,10 +35,15 @@ struct Waiting {
     until: Instant,
 }
 
+/// What a caller is told whose reload procd did not take.
+const BY_HAND: &str = "procd was not there to be told; as root: service lispguard reload";
+
 /// What is remembered between two calls.
 #[derive(Debug, Default)]
 pub(crate) struct Bus {
     waiting: heapless::Vec<Waiting, MAX_WAITING>,
+    /// Callers that wait for procd.
+    reloading: heapless::Vec<Invocation, MAX_WAITING>,
     wanted: heapless::Vec<Wanted, MAX_WANTED>,
     /// The EIDs that netifd was told last.
     told: Vec<IpAddr>,
@@ -59,6 +64,7 @@ impl Router {
             self.drain(now);
             self.netifd.flush(now);
         }
+        self.end_reloading();
         self.tell_wanted(now);
         self.end_waiting(Status::Timeout, |waiting| waiting.until <= now);
         self.notify_handovers();
@@ -84,14 +90,7 @@ impl Router {
                 tell_list(&mut self.netifd, invocation, "handovers", &self.handovers);
             }
             Call::Resolve(address) => self.handle_resolve(invocation, address, now),
-            Call::Reload => {
-                let result = self.reload(now);
-                self.netifd.answer(invocation, Status::Ok, &mut |writer| {
-                    if let Err(error) = &result {
-                        writer.string("error", error);
-                    }
-                });
-            }
+            Call::Reload => self.handle_reload(invocation, now),
             Call::InterfaceUp { interface, mtu } => {
                 let status =
                     self.handle_interface_up(Wanted { name: interface, mtu, is_told: false }, now);
@@ -101,6 +100,27 @@ impl Router {
                 let status = self.handle_interface_down(interface.as_str(), now);
                 self.netifd.answer(invocation, status, &mut |_| {});
             }
+        }
+    }
+
+    /// A copy is as old as the last reload of the service, which is procd's to run.
+    fn handle_reload(&mut self, invocation: &Invocation, now: Instant) {
+        let is_copy = self.file.0.to_str() != Some(&self.file.1);
+        if !is_copy {
+            let result = self.reload(now);
+            return answer_reload(&mut self.netifd, invocation, result.err().as_deref());
+        }
+        match self.bus.reloading.push(*invocation) {
+            Ok(()) => self.netifd.ask_for_reload(now),
+            Err(_) => self.netifd.answer(invocation, Status::NoMemory, &mut |_| {}),
+        }
+    }
+
+    fn end_reloading(&mut self) {
+        let Some(status) = self.netifd.poll_reload() else { return };
+        let error = (status != Status::Ok).then_some(BY_HAND);
+        for invocation in std::mem::take(&mut self.bus.reloading) {
+            answer_reload(&mut self.netifd, &invocation, error);
         }
     }
 
@@ -146,6 +166,14 @@ impl Router {
             self.netifd.answer(&waiting.invocation, status, &mut |_| {});
         }
     }
+}
+
+fn answer_reload(netifd: &mut Netifd, invocation: &Invocation, error: Option<&str>) {
+    netifd.answer(invocation, Status::Ok, &mut |writer| {
+        if let Some(error) = error {
+            writer.string("error", error);
+        }
+    });
 }
 
 fn tell_object(netifd: &mut Netifd, invocation: &Invocation, object: &dyn Object) {

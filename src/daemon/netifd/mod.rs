@@ -11,6 +11,7 @@ mod failure;
 mod interfaces;
 mod news;
 mod object;
+mod procd;
 mod service;
 mod session;
 mod subscriptions;
@@ -147,6 +148,16 @@ impl Netifd {
         fill: &mut dyn FnMut(&mut Writer<'_>),
     ) -> bool {
         self.session.order(method, now, fill)
+    }
+
+    /// Has procd run our service's reload; `poll_reload` says how that was taken.
+    pub(crate) fn ask_for_reload(&mut self, now: Instant) {
+        self.session.ask_for_reload(now);
+    }
+
+    /// How procd took it, once.
+    pub(crate) fn poll_reload(&mut self) -> Option<Status> {
+        self.session.poll_reload()
     }
 
     /// Sends what waits, as far as the socket takes it.

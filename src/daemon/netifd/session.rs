@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::interfaces::Interfaces;
 use super::news::{News, OBJECT_ADDED, PATHS};
 use super::object::Object;
+use super::procd::Procd;
 use super::subscriptions::Subscription;
 
 /// Octets of the longest message that is taken: 64 interfaces with 1.5 kilobytes each.
@@ -59,6 +60,7 @@ pub(super) struct Session {
     /// Interfaces of ours were asked to come back on this connection.
     pub(super) is_renewed: bool,
     pub(super) orders: heapless::Vec<Asked, MAX_ORDERS>,
+    pub(super) procd: Procd,
     pub(super) counters: Counters,
 }
 
@@ -80,6 +82,7 @@ impl Session {
             object: Object::new(),
             is_renewed: false,
             orders: heapless::Vec::new(),
+            procd: Procd::Idle,
             counters: Counters::default(),
         }
     }
@@ -97,6 +100,9 @@ impl Session {
         self.object = Object::new();
         self.is_renewed = false;
         self.orders.clear();
+        if !matches!(self.procd, Procd::Idle) {
+            self.procd = Procd::Ended(Status::ConnectionFailed);
+        }
     }
 
     pub(super) fn interfaces(&self) -> &Interfaces {
@@ -242,6 +248,7 @@ impl Session {
         for asked in &self.orders {
             first = earliest(first, Some(asked.until));
         }
+        first = earliest(first, self.procd.answer_until());
         match self.dump {
             Dump::Asked { asked, .. } => earliest(first, Some(asked.until)),
             _ => first,
@@ -260,6 +267,7 @@ impl Session {
 
     fn handle_object(&mut self, request: Request, found: ObjectId) {
         self.object.handle_object(request, found);
+        self.handle_service(request, found);
         if let Stage::Adding { asked, object } = &mut self.stage
             && asked.request == request
         {
@@ -283,6 +291,7 @@ impl Session {
         self.counters.refused += u64::from(status != Status::Ok);
         self.object.handle_completed(request, status, now);
         self.orders.retain(|asked| asked.request != request);
+        self.handle_procd_completed(request, status, now);
         match &mut self.stage {
             Stage::Adding { asked, object } if asked.request == request => {
                 let object = object.filter(|_| status == Status::Ok);

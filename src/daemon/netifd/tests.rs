@@ -569,3 +569,29 @@ fn interfaces_that_wait_for_us_are_asked_to_come_back_once_per_connection() {
     assert_eq!(bench.bus.orders, [renewed(), renewed()]);
     assert_eq!(bench.counter("ubus_timeouts"), 0);
 }
+
+#[test]
+fn procd_is_told_to_reload_and_says_how_it_took_that() {
+    let mut bench = Bench::started();
+    let ask = |bench: &mut Bench| {
+        // A second caller waits for the same answer.
+        bench.netifd.ask_for_reload(bench.now);
+        bench.netifd.ask_for_reload(bench.now);
+        bench.netifd.flush(bench.now);
+        bench.settle();
+        let statuses = [bench.netifd.poll_reload(), bench.netifd.poll_reload()];
+        assert_eq!(bench.netifd.poll_at(), None);
+        statuses
+    };
+    assert_eq!(ask(&mut bench), [Some(Status::NotFound), None], "it is not there");
+    bench.bus.start_procd();
+    assert_eq!(ask(&mut bench), [Some(Status::Ok), None]);
+    let told = "\"type\":\"config.change\",\"data\":{\"package\":\"lispguard\"}";
+    assert_eq!(bench.bus.orders, [("event".to_owned(), told.to_owned())]);
+    bench.bus.denies_events = true;
+    assert_eq!(ask(&mut bench), [Some(Status::PermissionDenied), None]);
+    bench.netifd.ask_for_reload(bench.now);
+    bench.bus.stop();
+    bench.settle();
+    assert_eq!(bench.netifd.poll_reload(), Some(Status::ConnectionFailed));
+}

@@ -167,10 +167,12 @@ END {
         if (option == "") gone = s; else drop(s, o)
     } else if (op == "del_list") {
         if (!s || !o) exit 1
-        kept = 0
-        for (i = 1; i <= values[s, o]; i++) if (item[s, o, i] != value) item[s, o, ++kept] = item[s, o, i]
-        values[s, o] = kept
-        if (!kept) drop(s, o)
+        if (is_list[s, o]) {
+            kept = 0
+            for (i = 1; i <= values[s, o]; i++) if (item[s, o, i] != value) item[s, o, ++kept] = item[s, o, i]
+            values[s, o] = kept
+            if (!kept) drop(s, o)
+        }
     } else exit 3
     print_file()
 }

@@ -151,6 +151,12 @@ impl Bus {
         }
     }
 
+    /// procd has its object.
+    pub(crate) fn start_procd(&mut self) {
+        self.next_object += 1;
+        self.objects.insert("service", self.next_object);
+    }
+
     /// The access control does not show an object.
     pub(crate) fn hide(&mut self, path: &str) {
         self.objects.remove(path).expect("an object");
@@ -343,6 +349,11 @@ impl Bus {
             INVOKE if [b"renew\0", &b"notify_proto\0"[..]].contains(&&asked[&4][..]) => {
                 self.orders.push((name(&asked[&4]), shown(&asked[&7], false)));
                 self.status(sequence, id(3), OK);
+            }
+            INVOKE if asked[&4] == b"event\0" => {
+                assert_eq!(self.objects.get("service"), Some(&id(3)));
+                self.orders.push((name(&asked[&4]), shown(&asked[&7], false)));
+                self.status(sequence, id(3), if self.denies_events { DENIED } else { OK });
             }
             INVOKE => self.answer_call(sequence, id(3), &asked[&4]),
             6 if asked.contains_key(&2) => {
