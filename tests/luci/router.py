@@ -80,6 +80,7 @@ class Router:
         self.ubus = "there"
         """Or "gone" with the router, "http" without what serves it, "rpcd" without that."""
         self.is_on_bus = True
+        self.protocols = ["static", "lispguard"]
         self.captured = None
         """Answers of methods in place of the program's."""
         self.commands = []
@@ -159,7 +160,7 @@ class Router:
     def call(self, name, method, given):
         may = rights(self.account)
         objects = {"session": self._session, "uci": self._uci, "file": self._file, "rc": self._rc,
-                   "network.interface": self._interface, "lispguard": self._lispguard}
+                   "network": self._network, "network.interface": self._interface, "lispguard": self._lispguard}
         is_there = name in objects and (name != "lispguard" or self.captured or (self.is_running and self.is_on_bus))
         if not is_there or (self.ubus == "rpcd" and name in RPCD):
             raise JsonRpcError(NO_OBJECT)
@@ -171,6 +172,9 @@ class Router:
 
     def _session(self, method, given, may):
         return OK, {"access": True}
+
+    def _network(self, method, given, may):
+        return OK, {name: {"no_device": name != "static"} for name in self.protocols}
 
     def _interface(self, method, given, may):
         return OK, {"interface": INTERFACES}

@@ -54,6 +54,15 @@ class Overview(Pages):
         self.open("overview")
         self.assertFalse(self.browser.run("!!document.querySelector('[data-problem]')"))
 
+    def test_a_network_that_was_not_restarted_since_the_installation_is_told(self):
+        self.router.captured = captured("mobile_node")
+        self.router.write_config(xtr())
+        self.router.protocols.remove("lispguard")
+        self.open("overview")
+        self.assertEqual(self.problem()[0], "protocol")
+        self.assertIn("service network restart", self.browser.text())
+        self.assertIn("node", self.parts())
+
     def test_a_daemon_that_is_not_on_the_bus_is_asked_by_command(self):
         self.router.write_config(xtr("\toption dataplane 'userspace'\n\toption rules 'none'\n" + self.folders()))
         self.router.start()

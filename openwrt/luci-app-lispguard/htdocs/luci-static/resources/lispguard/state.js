@@ -33,6 +33,7 @@ const callStatus = rpc.declare({ object: 'lispguard', method: 'status', reject: 
 const callHandovers = rpc.declare({ object: 'lispguard', method: 'handovers', reject: true });
 const callResolve = rpc.declare({ object: 'lispguard', method: 'resolve', params: [ 'eid' ], reject: true });
 const callServices = rpc.declare({ object: 'rc', method: 'list', params: [ 'name' ], reject: true });
+const callProtocols = rpc.declare({ object: 'network', method: 'get_proto_handlers', reject: true });
 const callService = rpc.declare({ object: 'rc', method: 'init', params: [ 'name', 'action' ], reject: true });
 
 /* A problem to show: `kind` for tests and styles, `text` what is wrong, `remedy` what to do. */
@@ -179,6 +180,12 @@ function diagnose() {
 	});
 }
 
+/* Whether the package came after netifd, which reads its protocols when it starts. */
+function unknownProtocol() {
+	return answer(callProtocols()).then(handlers => ('lispguard' in handlers ? null : problem('protocol', _('The network does not know the protocol “lispguard” yet.'),
+		_('The overlay forwards, but cannot be an interface. Restart the router, or its network by “service network restart”.')))).catch(() => null);
+}
+
 /* What a failed call to the daemon means: where rpcd is gone, whatever is on the bus all the same is denied. */
 function explainCall(error) {
 	return codeOf(error) == DENIED ? answer(callServices('lispguard')).then(() => explain(error), explain) : Promise.resolve(explain(error));
@@ -279,10 +286,10 @@ return baseclass.extend({
 		return this.exportLines(L.toArray(uci.get('lispguard', 'main', 'role'))).then(exported => exported.key || null);
 	},
 
-	/* What is wrong with a configuration that a running daemon was not given; null where nothing is. */
+	/* What is wrong beside a running daemon, with its configuration or with netifd; null where nothing is. */
 	warning: function() {
 		return check().then(problems => (problems && problems.length ? problem('not_used', _('lispguard runs with an older configuration, as the present one is wrong.'),
-			_('Correct what is listed here under Settings or Prefixes and Peers, then save and apply.'), { problems: problems }) : null));
+			_('Correct what is listed here under Settings or Prefixes and Peers, then save and apply.'), { problems: problems }) : unknownProtocol()));
 	},
 
 	/* An exported line with the host that sites reach this Map-Server at, which may bring its own port. */
