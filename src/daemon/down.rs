@@ -26,9 +26,9 @@ enum DownError {
 
 /// Removes what a run of this configuration left; exit 1 when something stays.
 pub fn down(path: &Path) -> ExitCode {
-    let config = match commands::load(path, &path.display().to_string()) {
+    let config = match Config::load_without_key(path) {
         Ok(config) => config,
-        Err(code) => return code,
+        Err(errors) => return commands::refuse(&errors),
     };
     if UnixStream::connect(&config.control_socket).is_ok() {
         let socket = config.control_socket.display();
@@ -83,10 +83,20 @@ pub fn is_served(config: &Config) -> Result<bool, netlink::Error> {
 /// When the kernel refuses.
 pub fn remove_devices(devices: &Devices, routing: &Routing) -> Result<usize, KernelError> {
     let mut names = vec![devices.control.clone(), devices.miss.clone()];
-    for lane in 0..MAX_LANES as u8 {
-        names.push(devices.lane(lane));
-    }
+    names.extend(lanes_from(0, devices));
     kernel::remove(&names, routing.resolved_table())
+}
+
+/// Removes the interfaces of lanes from `count` on, which an earlier run had.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn remove_lanes_from(count: usize, devices: &Devices) -> Result<usize, KernelError> {
+    kernel::remove_links(&lanes_from(count, devices).collect::<Vec<_>>())
+}
+
+fn lanes_from(count: usize, devices: &Devices) -> impl Iterator<Item = String> {
+    (count..MAX_LANES).map(|lane| devices.lane(lane as u8))
 }
 
 impl fmt::Display for DownError {

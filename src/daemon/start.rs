@@ -93,6 +93,11 @@ fn start((path, name): (&Path, &str), config: Config) -> Result<Router, StartErr
     let plane = data_plane(&config)?;
     let start =
         Start { boot_counter: boot_counter(&config), seed, data_keys: wiring::data_keys(&plane) };
+    if plane.as_kernel().is_some()
+        && let Err(error) = down::remove_lanes_from(start.data_keys.len(), &config.devices)
+    {
+        log::warn!("{error}");
+    }
     let is_new = plane.as_kernel().is_some_and(|kernel| kernel.adopted().next().is_none());
     let (devices, routing) = (config.devices.clone(), config.routing);
     // A start that failed leaves no interface of its own; what an earlier run left forwards on.

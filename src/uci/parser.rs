@@ -7,6 +7,9 @@ use crate::error::Argument;
 use crate::limits::{MAX_FILE, MAX_LINE, MAX_LINES, MAX_OPTIONS, MAX_SECTIONS};
 use crate::{Document, Error, ErrorKind, Position, Section, SectionOption, Text, Value};
 
+/// More octets than a secret has.
+const ROOM_FOR_SECRET: usize = 512;
+
 /// Reads a whole file.
 ///
 /// # Errors
@@ -280,9 +283,10 @@ impl Parser<'_> {
     fn word(&mut self) -> Result<Word, Error> {
         self.cursor.skip_blanks();
         let position = self.cursor.position;
-        // Room for all of the line, so that growing leaves no copies of a secret behind.
+        // Room for a secret, so that growing leaves no copies of one behind.
         let rest = self.cursor.text.split('\n').next().unwrap_or_default();
-        let mut value = Text { text: String::with_capacity(rest.len()), position };
+        let mut value =
+            Text { text: String::with_capacity(rest.len().min(ROOM_FOR_SECRET)), position };
         let mut is_plain = true;
         loop {
             match self.cursor.peek() {

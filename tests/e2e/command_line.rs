@@ -141,3 +141,20 @@ fn what_root_starts_for_a_user_goes_on_as_that_user_with_two_capabilities() {
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.err.contains("cannot go on as user no-such-user-here: "), "{said:?}");
 }
+
+#[test]
+fn nobody_needs_the_key_to_take_down_what_is_left() {
+    in_world(|world| {
+        let file = std::env::temp_dir().join(format!("lispguard-down-{}", std::process::id()));
+        let text = "config lispguard 'main'\n option role 'map_server'\n \
+                    option private_key_file '/no/such/file'\n";
+        std::fs::write(&file, text)?;
+        let words = ["down", "-c", &file.to_string_lossy()];
+        let said = world.map_server.place().run(program(), &words);
+        let checked = lispguard(["check", "-c", &file.to_string_lossy()]);
+        std::fs::remove_file(&file)?;
+        assert_eq!(said?, "nothing to remove\n");
+        assert_eq!(checked.code, Some(2), "{checked:?}");
+        Ok(())
+    });
+}

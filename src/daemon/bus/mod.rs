@@ -36,7 +36,7 @@ struct Waiting {
 }
 
 /// What a caller is told whose reload procd did not take.
-const BY_HAND: &str = "procd was not there to be told; as root: service lispguard reload";
+const BY_HAND: &str = "procd did not take it; as root: service lispguard reload";
 
 /// What is remembered between two calls.
 #[derive(Debug, Default)]

@@ -31,10 +31,17 @@ impl Config {
     /// # Errors
     /// As `load`.
     pub fn load_as(path: &Path, name: &str) -> Result<Config, ConfigErrors> {
-        match file::read(path, MAX_FILE) {
-            Ok(contents) => read(&contents.octets, name, Some((path, contents.mode)), |_| false),
-            Err(problem) => unreadable(name, problem),
-        }
+        load_waiving(path, name, |_| false)
+    }
+
+    /// As `load`, for who needs no key: that its file is gone is no error, and the key another one.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub fn load_without_key(path: &Path) -> Result<Config, ConfigErrors> {
+        load_waiving(path, &path.display().to_string(), |problem| {
+            matches!(problem, Problem::File(_))
+        })
     }
 
     /// As `load_as`, for a file that may still lack Map-Servers; the file's octets come along.
@@ -60,6 +67,17 @@ impl Config {
     /// All that is wrong, each with line, option and remedy.
     pub fn parse(octets: &[u8], file: &str) -> Result<Config, ConfigErrors> {
         read(octets, file, None, |_| false)
+    }
+}
+
+fn load_waiving(
+    path: &Path,
+    name: &str,
+    is_waived: fn(&Problem) -> bool,
+) -> Result<Config, ConfigErrors> {
+    match file::read(path, MAX_FILE) {
+        Ok(contents) => read(&contents.octets, name, Some((path, contents.mode)), is_waived),
+        Err(problem) => unreadable(name, problem),
     }
 }
 

@@ -37,6 +37,16 @@ impl Session {
         Some(status)
     }
 
+    /// procd may be busy while ubusd is not: nobody else has to do without the connection.
+    pub(super) fn give_up_procd(&mut self, now: Instant) {
+        if let Procd::LookingUp { asked, .. } | Procd::Told { asked } = self.procd
+            && asked.until <= now
+        {
+            self.client.forget(asked.request);
+            self.procd = Procd::Ended(Status::Timeout);
+        }
+    }
+
     pub(super) fn handle_service(&mut self, request: Request, found: ObjectId) {
         if let Procd::LookingUp { asked, object } = &mut self.procd
             && asked.request == request

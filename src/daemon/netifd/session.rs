@@ -195,6 +195,7 @@ impl Session {
 
     /// Asks what is due.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), Failure> {
+        self.give_up_procd(now);
         if self.answer_until().is_some_and(|until| until <= now) {
             self.counters.timeouts += 1;
             return Err(Failure::Timeout);

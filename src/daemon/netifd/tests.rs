@@ -590,6 +590,13 @@ fn procd_is_told_to_reload_and_says_how_it_took_that() {
     assert_eq!(bench.bus.orders, [("event".to_owned(), told.to_owned())]);
     bench.bus.denies_events = true;
     assert_eq!(ask(&mut bench), [Some(Status::PermissionDenied), None]);
+    bench.bus.is_deaf = true;
+    bench.netifd.ask_for_reload(bench.now);
+    bench.netifd.flush(bench.now);
+    bench.pass(Duration::from_secs(6));
+    assert_eq!(bench.netifd.poll_reload(), Some(Status::Timeout), "it is busy");
+    assert!(bench.netifd.is_connected(), "which is no matter of the others'");
+    bench.bus.is_deaf = false;
     bench.netifd.ask_for_reload(bench.now);
     bench.bus.stop();
     bench.settle();

@@ -39,7 +39,7 @@ pub use self::error::KernelError;
 use self::host::Host;
 use self::machine::Machine;
 use self::operations::Device;
-pub use self::remains::remove;
+pub use self::remains::{remove, remove_links};
 use crate::{
     Channel, ControlPeer, DataPlane, EngineConfig, Event, Interface, PeerStatus, PlaneError, Source,
 };

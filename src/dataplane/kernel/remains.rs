@@ -48,6 +48,23 @@ pub(super) fn routes(
 /// # Errors
 /// `NotPermitted`, or when the kernel refuses.
 pub fn remove(names: &[String], resolved_table: u32) -> Result<usize, KernelError> {
+    let count = remove_links(names)?;
+    let mut netlink = netlink::Socket::open().map_err(KernelError::Listing)?;
+    for family in [Family::V4, Family::V6] {
+        let listed = netlink.list(|socket, each| socket.routes(family, resolved_table, each));
+        let listed: Vec<Route> = listed.map_err(KernelError::Listing)?;
+        for route in listed.iter().filter(|route| route.protocol == ROUTE_PROTOCOL) {
+            delete(&mut netlink, route).map_err(KernelError::Listing)?;
+        }
+    }
+    Ok(count)
+}
+
+/// Removes those of these interfaces that are ours; how many there were.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn remove_links(names: &[String]) -> Result<usize, KernelError> {
     let mut netlink = netlink::Socket::open().map_err(KernelError::Listing)?;
     let links: Vec<Link> =
         netlink.list(|socket, each| socket.links(each)).map_err(KernelError::Listing)?;
@@ -61,13 +78,6 @@ pub fn remove(names: &[String], resolved_table: u32) -> Result<usize, KernelErro
             Ok(()) => count += 1,
             Err(error) if error.is_missing() => {}
             Err(error) => return Err(KernelError::link(&link.name, 0, error)),
-        }
-    }
-    for family in [Family::V4, Family::V6] {
-        let listed = netlink.list(|socket, each| socket.routes(family, resolved_table, each));
-        let listed: Vec<Route> = listed.map_err(KernelError::Listing)?;
-        for route in listed.iter().filter(|route| route.protocol == ROUTE_PROTOCOL) {
-            delete(&mut netlink, route).map_err(KernelError::Listing)?;
         }
     }
     Ok(count)
