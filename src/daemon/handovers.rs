@@ -163,7 +163,12 @@ impl Handovers {
         if let Some(place) = self.rows.len().checked_sub(MAX_HANDOVERS) {
             self.rows[place].end();
         }
-        self.forget(self.rows.len() == MAX_UNTOLD);
+        // Those that made way go once they are told.
+        while self.rows.len() >= MAX_HANDOVERS
+            && (self.rows[0].is_told || self.rows.len() == MAX_UNTOLD)
+        {
+            self.rows.pop_front();
+        }
         self.count += 1;
         let handover = Handover { number: self.count, ..handover };
         self.rows.push_back(Row { handover, site, began_at, is_open: true, is_told: false });
@@ -211,17 +216,8 @@ impl Handovers {
         self.close(|row| row.began_at + PATIENCE <= now);
     }
 
-    /// Those that made way, once they are told.
-    fn forget(&mut self, mut is_full: bool) {
-        while self.rows.len() > MAX_HANDOVERS && (is_full || self.rows[0].is_told) {
-            self.rows.pop_front();
-            is_full = false;
-        }
-    }
-
     /// The next of which nothing more is waited for, each once.
     pub(crate) fn poll_ended(&mut self) -> Option<&Handover> {
-        self.forget(false);
         let row = self.rows.iter_mut().find(|row| !row.is_open && !row.is_told)?;
         row.is_told = true;
         Some(&row.handover)
@@ -434,7 +430,15 @@ mod tests {
         assert_eq!(handovers.rows.len(), MAX_UNTOLD);
         assert_eq!(handovers.poll_ended().map(|one| one.number), Some(MAX_UNTOLD as u64 + 1));
         while handovers.poll_ended().is_some() {}
+        moved(&mut handovers, at(1_000));
         assert_eq!(handovers.rows.len(), MAX_HANDOVERS);
+        let room = Handovers::new().rows.capacity();
+        let mut handovers = Handovers::new();
+        for number in 0..2 * MAX_UNTOLD as u64 {
+            moved(&mut handovers, at(number));
+            while handovers.poll_ended().is_some() {}
+        }
+        assert_eq!(handovers.rows.capacity(), room, "nobody has to wait");
     }
 
     #[test]
