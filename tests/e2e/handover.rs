@@ -140,8 +140,9 @@ fn a_thousand_handovers_leave_nothing_behind() {
     in_world_alone(|world| {
         let _servers = echo_servers(world)?;
         let echo = start_flow(world, SLOW)?;
-        // Memory that is asked for at the start is used bit by bit, such as the ring of 1,024 events.
-        for _ in 0..if is_long() { 550 } else { 10 } {
+        // Memory that is asked for at the start is used bit by bit, such as that of the last 64
+        // handovers and the ring of 1,024 events.
+        for _ in 0..if is_long() { 550 } else { 35 } {
             go_and_return(world, &echo)?;
         }
         let nodes = |world: &World| -> io::Result<Vec<_>> {
